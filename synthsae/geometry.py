@@ -1,0 +1,35 @@
+"""Directions, frames and rotations: the plain linear algebra that everything else stands on."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def unit(vectors: ArrayLike) -> Array:
+    """`vectors` [..., D] scaled to norm 1; a zero vector stays zero."""
+    x = np.asarray(vectors, dtype=float)
+    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+
+
+def haar(n: int, rng: np.random.Generator, size: tuple[int, ...] = ()) -> Array:
+    """Haar-random elements of O(n), [*size, n, n].
+
+    QR of a Gaussian matrix with the signs of R's diagonal moved into Q (Mezzadri 2007); the batched
+    twin of `scipy.stats.ortho_group`.
+    """
+    q, r = np.linalg.qr(rng.standard_normal((*size, n, n)))
+    sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    return q * sign[..., None, :]
+
+
+def tight_frame(n: int, d: int, rng: np.random.Generator) -> Array:
+    """`n` unit rows in R^d, as incoherent as one polar step makes random ones, [n, d].
+
+    The polar factor of a Gaussian matrix: an orthonormal set (uniform among them) where n <= d,
+    else a tight frame, which has the least total squared coherence (Benedetto and Fickus 2003),
+    with its rows scaled to norm 1.
+    """
+    u, _, vt = np.linalg.svd(rng.standard_normal((n, d)), full_matrices=False)
+    return unit(u @ vt)
