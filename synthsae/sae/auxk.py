@@ -1,0 +1,57 @@
+"""AuxK: dead latents learn to reconstruct what the live ones leave over (Gao et al. 2024, A.2).
+
+At least five variants are in use; this one is pinned. For each SAE, with e = x - x_hat held fixed,
+
+    e_hat = sum over the top min(D/2, number dead) dead latents of relu(pre-activation) w_dec,
+    loss  = coefficient * sum ||e - e_hat||^2 / sum ||e - mean e||^2,
+
+which is 0 where nothing is dead and where it would be 0/0. There is no b_dec in e_hat, and the
+gradient reaches the dead latents' weights alone.
+"""
+
+import torch
+from torch import Tensor
+
+
+def auxk(
+    params: dict[str, Tensor],
+    grads: dict[str, Tensor],
+    pre: Tensor,
+    x: Tensor,
+    error: Tensor,
+    dead: Tensor,
+    coefficient: float,
+) -> Tensor:
+    """The AuxK loss of each SAE, [S]; its gradient is added to `grads` in place.
+
+    Shapes: `pre` [S, B, M] pre-activations, `x` [S, B, D], `error` = x - x_hat [S, B, D],
+    `dead` [S, M] bool. The gradient of a pre-activation in the encoder is x - b_dec.
+    """
+    loss = torch.zeros(len(x), device=x.device)
+    for s in dead.any(1).nonzero().ravel().tolist():
+        scale = _reciprocal((error[s] - error[s].mean(0)).square().sum())
+        which = dead[s].nonzero().ravel()
+        decoder = params["w_dec"][s, which]
+        z = _keep_largest(pre[s][:, which].relu(), x.shape[2] // 2)
+        miss = z @ decoder - error[s]
+        loss[s] = coefficient * scale * miss.square().sum()
+        g = (2 * coefficient * scale) * miss
+        g_z = (g @ decoder.T) * (z > 0)
+        g_b = g_z.sum(0)
+        grads["w_dec"][s, which] += z.T @ g
+        grads["w_enc"][s, which] += g_z.T @ x[s] - torch.outer(g_b, params["b_dec"][s])
+        grads["b_enc"][s, which] += g_b
+    return loss
+
+
+def _keep_largest(z: Tensor, k: int) -> Tensor:
+    """`z` [B, n] with all but the k largest entries of each row set to 0."""
+    if z.shape[1] <= k:
+        return z
+    values, indices = z.topk(k, dim=1, sorted=False)
+    return torch.zeros_like(z).scatter_(1, indices, values)
+
+
+def _reciprocal(x: Tensor) -> Tensor:
+    """1 / x, and 0 where x is 0."""
+    return torch.where(x > 0, 1 / x, torch.zeros_like(x))

@@ -1,0 +1,84 @@
+"""What all SAE architectures share: config, parameters, and the interface to the trainer."""
+
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from synthsae.checks import ConfigError, one_of, within
+from synthsae.rng import torch_generator
+from synthsae.sae.kernels import Code
+
+
+@dataclass(frozen=True)
+class SAEConfig:
+    """An SAE's architecture and size."""
+
+    arch: str = field(default="topk", metadata={"help": "architecture, by its registry name"})
+    n_latents: int | None = field(
+        default=None, metadata={"help": "latents M of one SAE (none: 2 for each dimension)"}
+    )
+    k: int = field(default=4, metadata={"help": "latents that may fire on a sample (L0)"})
+
+    def __post_init__(self) -> None:
+        one_of("sae.arch", self.arch, ARCHITECTURES)
+        within("sae.n_latents", self.n_latents, 1)
+        within("sae.k", self.k, 1, self.n_latents or inf)
+
+    @property
+    def size(self) -> int:
+        """The number of latents M, which must have been given or resolved by `for_width`."""
+        if self.n_latents is None:
+            raise ConfigError("sae.n_latents", None, "a number; SAEConfig.for_width chooses one")
+        return self.n_latents
+
+    def for_width(self, d_model: int) -> "SAEConfig":
+        """This config with `n_latents` decided: a pair +-d for each dimension unless given."""
+        return replace(self, n_latents=self.n_latents or 2 * d_model)
+
+
+class Gradients(NamedTuple):
+    """One batch's loss [S], gradient (by parameter name) and which latents fired [S, M]."""
+
+    loss: Tensor
+    grads: dict[str, Tensor]
+    fired: Tensor
+
+
+class Architecture(Protocol):
+    """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name."""
+
+    def __init__(self, config: SAEConfig) -> None: ...
+
+    def encode(self, params: dict[str, Tensor], x: Tensor) -> Code:
+        """The code of `x` [S, B, D]."""
+        ...
+
+    def gradients(
+        self, params: dict[str, Tensor], x: Tensor, dead: Tensor, aux_coefficient: float
+    ) -> Gradients:
+        """Loss and gradient on `x` [S, B, D]; the auxiliary loss revives the `dead` [S, M]."""
+        ...
+
+
+ARCHITECTURES: dict[str, type[Architecture]] = {}
+"""Every architecture by its name in a config."""
+
+
+def initial_params(config: SAEConfig, d_model: int, seed: int) -> dict[str, Tensor]:
+    """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis.
+
+    Decoder rows are uniform on the sphere, the encoder is their transpose, biases are 0 (the
+    trainer moves `b_dec` to the data).
+    """
+    shape = (config.size, d_model)
+    w_dec = torch.randn(shape, generator=torch_generator("init", seed))
+    w_dec /= torch.linalg.vector_norm(w_dec, dim=1, keepdim=True)
+    return {
+        "w_enc": w_dec.clone(),
+        "b_enc": torch.zeros(config.size),
+        "w_dec": w_dec,
+        "b_dec": torch.zeros(d_model),
+    }

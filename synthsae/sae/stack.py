@@ -1,0 +1,85 @@
+"""A stack of SAEs that differ in their seeds alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from synthsae.geometry import Array, unit
+from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig, initial_params
+from synthsae.sae.kernels import Code, decode
+
+
+@dataclass
+class SAEStack:
+    """S SAEs side by side: every parameter has the seed as its leading axis.
+
+    Attributes:
+        config: the architecture and size, the same for all.
+        seeds: the init seed of each SAE, [S].
+        params: `w_enc` [S, M, D], `b_enc` [S, M], `w_dec` [S, M, D], `b_dec` [S, D] in float32.
+    """
+
+    config: SAEConfig
+    seeds: tuple[int, ...]
+    params: dict[str, Tensor]
+
+    @classmethod
+    def init(
+        cls,
+        config: SAEConfig,
+        d_model: int,
+        seeds: tuple[int, ...],
+        device: torch.device | str = "cpu",
+    ) -> "SAEStack":
+        """SAEs at step 0, one for each init seed; seed 7 is the same SAE alone or among others."""
+        config = config.for_width(d_model)
+        each = [initial_params(config, d_model, s) for s in seeds]
+        return cls(
+            config, seeds, {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
+        )
+
+    @property
+    def architecture(self) -> Architecture:
+        """The equations of `config.arch`."""
+        return ARCHITECTURES[self.config.arch](self.config)
+
+    def encode(self, x: Tensor) -> Code:
+        """Sparse code of `x` [S, B, D] (or [B, D], the same batch for every SAE)."""
+        return self.architecture.encode(self.params, self._stacked(x))
+
+    def decode(self, code: Code) -> Tensor:
+        """Reconstruction [S, B, D] from a code."""
+        return decode(code, self.params["w_dec"]) + self.params["b_dec"][:, None]
+
+    def directions(self) -> Array:
+        """Decoder directions: unit decoder rows in NumPy, [S, M, D]."""
+        return unit(self.params["w_dec"].cpu().numpy())
+
+    def select(self, which: Sequence[int]) -> "SAEStack":
+        """The SAEs at these positions of the stack."""
+        params = {name: p[list(which)] for name, p in self.params.items()}
+        return SAEStack(self.config, tuple(self.seeds[i] for i in which), params)
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters, config and seeds to one safetensors file."""
+        meta = {"config": json.dumps(asdict(self.config)), "seeds": json.dumps(self.seeds)}
+        save_file({n: p.contiguous().cpu() for n, p in self.params.items()}, path, meta)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
+        """Read a stack that `save` wrote."""
+        with safe_open(path, framework="pt", device=device) as f:
+            meta = f.metadata()
+            params = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        return cls(
+            SAEConfig(**json.loads(meta["config"])), tuple(json.loads(meta["seeds"])), params
+        )
+
+    def _stacked(self, x: Tensor) -> Tensor:
+        return x.expand(len(self.seeds), *x.shape) if x.ndim == 2 else x
