@@ -1,0 +1,120 @@
+"""What an SAE does: variance explained, L0, firing rates, dead latents. One definition everywhere.
+
+Long evaluations run in batches: `Residual` sums add up to what one call on everything would give,
+and `l0` and `dead_fraction` follow from firing rates, which average over batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.metrics import _check
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+LIVE = 1e-4  # a live latent fires on at least this share of the samples
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Sums over samples that explained variance needs; `a + b` joins batches (Chan et al. 1983).
+
+    `n` samples, their `mean` [..., D], `scatter` = sum ||x - mean||^2 [...] and `error` =
+    sum ||x - x_hat||^2 [...], where leading dimensions (seeds) broadcast.
+    """
+
+    n: int
+    mean: Array
+    scatter: Array
+    error: Array
+
+    @classmethod
+    def of(cls, x: ArrayLike, x_hat: ArrayLike) -> Residual:
+        """The sums of one batch: x [..., B, D] and its reconstruction, leading ones broadcast."""
+        a = _check.array("x", x, "[..., B, D]")
+        b = _check.array("x_hat", x_hat, "[..., B, D]")
+        _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
+        _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
+        if a.shape[-2] == 0:
+            raise ValueError(f"x: shape {a.shape}; allowed: one sample or more")
+        mean = a.mean(axis=-2)
+        scatter = np.sum((a - mean[..., None, :]) ** 2, axis=(-2, -1))
+        return cls(a.shape[-2], mean, scatter, np.sum((a - b) ** 2, axis=(-2, -1)))
+
+    def __add__(self, other: Residual) -> Residual:
+        n = self.n + other.n
+        step = other.mean - self.mean
+        between = np.sum(step**2, axis=-1) * (self.n * other.n / n)
+        return Residual(
+            n,
+            self.mean + step * (other.n / n),
+            self.scatter + other.scatter + between,
+            self.error + other.error,
+        )
+
+    @property
+    def fvu(self) -> Array:
+        """Fraction of variance unexplained, error / scatter [...]; NaN where x does not vary."""
+        error, scatter = np.broadcast_arrays(self.error, self.scatter)
+        return np.divide(error, scatter, out=np.full(error.shape, np.nan), where=scatter > 0)
+
+
+def fvu(x: ArrayLike, x_hat: ArrayLike) -> Array:
+    """Fraction of variance unexplained, sum ||x - x_hat||^2 / sum ||x - mean||^2: -> [...].
+
+    Sums run over samples and dimensions of [..., B, D]; the mean is over samples. NaN where x does
+    not vary. Raises ValueError for shapes that do not fit, no sample, or non-finite values.
+    """
+    return Residual.of(x, x_hat).fvu
+
+
+def explained_variance(x: ArrayLike, x_hat: ArrayLike) -> Array:
+    """EV = 1 - `fvu`: 1 is perfect, 0 is as good as the mean, and it may be negative. -> [...]."""
+    return 1.0 - fvu(x, x_hat)
+
+
+def firing_rates(codes: ArrayLike) -> Array:
+    """Share of samples on which each latent's code is not 0: [..., B, M] -> [..., M]."""
+    z = _check.array("codes", codes, "[..., B, M]")
+    if z.shape[-2] == 0:
+        raise ValueError(f"codes: shape {z.shape}; allowed: one sample or more")
+    return np.mean(z != 0, axis=-2)
+
+
+def l0(codes: ArrayLike) -> Array:
+    """Mean number of active latents a sample, the sum of firing rates: [..., B, M] -> [...]."""
+    return firing_rates(codes).sum(axis=-1)
+
+
+def live(rates: ArrayLike, live_threshold: float = LIVE) -> Mask:
+    """The latents that fire on at least `live_threshold` of the samples: rates [..., M] -> bool."""
+    r = _check.array("rates", rates, "[..., M]")
+    if r.size and not 0 <= r.min() <= r.max() <= 1:
+        raise ValueError(f"rates: {r.min():g} to {r.max():g}; allowed: 0 to 1")
+    return r >= _check.between("live_threshold", live_threshold, 0, 1)
+
+
+def dead_fraction(rates: ArrayLike, live_threshold: float = LIVE) -> Array:
+    """Share of latents that are not `live`: firing rates [..., M] -> [...]."""
+    return 1.0 - live(rates, live_threshold).mean(axis=-1)
+
+
+def shrinkage(x: ArrayLike, x_hat: ArrayLike, least_norm: float = 1e-6) -> Array:
+    """Mean over samples of ||x_hat|| / ||x||, [..., B, D] -> [...]: 1 is none, below 1 shrinks.
+
+    Samples with ||x|| <= `least_norm` are left out, as in SAELens' synthetic evaluation; NaN where
+    none is left. Errors as `fvu`.
+    """
+    a = _check.array("x", x, "[..., B, D]")
+    b = _check.array("x_hat", x_hat, "[..., B, D]")
+    _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
+    _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
+    size, size_hat = np.broadcast_arrays(np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1))
+    counts = size > least_norm
+    ratio = np.divide(size_hat, size, out=np.zeros(size.shape), where=counts)
+    n = counts.sum(axis=-1)
+    return np.divide(ratio.sum(axis=-1), n, out=np.full(n.shape, np.nan), where=n > 0)

@@ -1,0 +1,150 @@
+"""Reappearance: does a latent come back when the SAE is trained again? In blocks, on any device.
+
+The one measure that has to run on whole dictionaries of every pair of seeds, so its kernel takes
+NumPy arrays or tensors of any array-API library (torch on a GPU, say) and never holds more than a
+block of a cosine matrix. It never needs a one-to-one assignment.
+"""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj, to_device
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.metrics import _check
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+THETA = 0.7  # Gerasimov et al. (arXiv 2606.12138), as is EPS
+EPS = 0.05
+BLOCK = 1024  # rows of a cosine matrix held at a time
+ROUNDING = 1e-12  # a copy counts as found at theta = 1, 19 seeds of 20 as a p_hat of .95
+
+
+def found(
+    directions: Any, theta: float = THETA, live: ArrayLike | None = None, block: int = BLOCK
+) -> Mask:
+    """found[s, t, i]: latent i of seed s has a live latent of seed t with signed cosine >= theta.
+
+    Directions [S, M, D] of any length (NumPy, or any array-API array on a device that has
+    float64) -> NumPy bool [S, S, M], many-to-one. `live` is bool [S, M]: dead latents are neither
+    found nor partners, and a live one is always found in its own seed. Zero rows have cosine 0.
+
+    Products are float32, one for both directions of a pair, in blocks of `block` rows; a score so
+    near theta that float32 rounding could decide is computed again in float64, so the answer is
+    float64's. Beyond the input it holds about 28 M D + 8 `block` M bytes, whatever S. Products
+    below float32 precision (TF32) are an error, not a wrong answer.
+
+    Raises ValueError for theta outside [-1, 1], fewer than two seeds, shapes that do not fit and
+    values that are not finite.
+    """
+    d = directions if is_array_api_obj(directions) else np.asarray(directions)
+    d = d.detach() if hasattr(d, "detach") else d  # no autograd graph of whole cosine matrices
+    xp = array_namespace(d)
+    if len(d.shape) != 3 or not xp.isdtype(d.dtype, ("real floating", "integral")):
+        raise ValueError(
+            f"directions: {d.dtype} of shape {tuple(d.shape)}; allowed: real numbers [S, M, D]"
+        )
+    _check.seeds("directions", tuple(d.shape))
+    alive = _check.mask("live", live, tuple(d.shape[:2]))
+    theta = _check.between("theta", theta, -1, 1) - ROUNDING
+    block = _check.at_least("block", block, 1)
+    for s in range(d.shape[0]):
+        if not bool(xp.all(xp.isfinite(d[s, ...]))):
+            raise ValueError(f"directions: non-finite values in seed {s}; allowed: finite")
+
+    rows = [np.flatnonzero(a) for a in alive]
+    out = np.zeros((len(alive), *alive.shape), dtype=bool)
+    for s, here in enumerate(rows):
+        out[s, s] = alive[s]
+        x = _unit(xp, d, s, here)
+        x32 = xp.astype(x, xp.float32)
+        for t, there in enumerate(rows[:s]):
+            if len(here) and len(there):
+                y = _unit(xp, d, t, there)
+                best, best_back = _largest(xp, x32, xp.astype(y, xp.float32), block)
+                out[s, t, here] = _reaches(xp, best, x, y, theta, block)
+                out[t, s, there] = _reaches(xp, best_back, y, x, theta, block)
+    return out
+
+
+def reappearance(
+    directions: Any, theta: float = THETA, live: ArrayLike | None = None, block: int = BLOCK
+) -> Array:
+    """p_hat: the share of the other seeds in which a latent is `found`, [S, M, D] -> [S, M].
+
+    NaN for dead latents. Signed, many-to-one (Gerasimov et al., arXiv 2606.12138). Arguments and
+    errors as `found`.
+    """
+    hits = found(directions, theta, live, block)
+    alive = np.diagonal(hits).T
+    return np.where(alive, (hits.sum(axis=1) - alive) / (len(hits) - 1), np.nan)
+
+
+def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:
+    """ "stable" (p_hat >= 1 - eps), "unstable" (<= eps), "middle" or, where NaN, "dead": [...].
+
+    Raises ValueError for eps outside [0, .5) and p_hat outside [0, 1].
+    """
+    p = np.asarray(p_hat, dtype=np.float64)
+    known = p[~np.isnan(p)]
+    if known.size and not 0 <= known.min() <= known.max() <= 1:
+        raise ValueError(f"p_hat: {known.min():g} to {known.max():g}; allowed: 0 to 1, NaN if dead")
+    if not 0 <= eps < 0.5:
+        raise ValueError(f"eps: {eps}; allowed: from 0 to below 0.5")
+    cases = [np.isnan(p), p >= 1 - eps - ROUNDING, p <= eps + ROUNDING]
+    return np.select(cases, ["dead", "stable", "unstable"], default="middle")
+
+
+def _unit(xp: Any, d: Any, seed: int, rows: NDArray[np.intp]) -> Any:
+    """The `rows` of one seed at norm 1 in float64, [n, D]; zero rows stay zero."""
+    x = xp.take(d[seed, ...], xp.asarray(rows, device=device(d)), axis=0)
+    x = xp.astype(x, xp.float64)
+    norm = xp.linalg.vector_norm(x, axis=-1, keepdims=True)
+    return x / xp.where(norm == 0, xp.ones_like(norm), norm)
+
+
+def _largest(xp: Any, x: Any, y: Any, block: int) -> tuple[Any, Any]:
+    """Largest cosine of every row of x [m, D] among y [n, D], and the other way round: [m], [n]."""
+    best, best_back = [], None
+    for start in range(0, x.shape[0], block):
+        c = x[start : start + block, :] @ y.T
+        if best_back is None:
+            _precise(xp, c[:, :1], x[:block, :], y[:1, :])
+        best.append(xp.max(c, axis=1))
+        column = xp.max(c, axis=0)
+        best_back = column if best_back is None else xp.maximum(best_back, column)
+    return xp.concat(best), best_back
+
+
+def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int) -> Mask:
+    """Is the largest cosine of each row of x among y >= theta? Float64 decides near theta. [m]."""
+    score = _host(best).astype(np.float64)
+    (near,) = np.nonzero(np.abs(score - theta) <= _margin(x.shape[1]))
+    for start in range(0, len(near), block):
+        some = near[start : start + block]
+        c = xp.take(x, xp.asarray(some, device=device(x)), axis=0) @ y.T
+        score[some] = _host(xp.max(c, axis=1))
+    return score >= theta
+
+
+def _margin(d: int) -> float:
+    """Bound on |float32 - exact| of a product of unit rows in R^d (Higham 2002, section 3.1)."""
+    return (d + 4) * 2.0**-24
+
+
+def _precise(xp: Any, got: Any, x: Any, y: Any) -> None:
+    """Products that miss float32's bound mean that the device computes with fewer bits."""
+    exact = xp.astype(x, xp.float64) @ xp.astype(y, xp.float64).T
+    error = float(xp.max(xp.abs(exact - xp.astype(got, xp.float64))))
+    if error > _margin(x.shape[1]):
+        raise ValueError(
+            f"directions: products on {device(x)} are off by {error:.1e}; allowed: float32's "
+            f"{_margin(x.shape[1]):.1e} (switch TF32 off)"
+        )
+
+
+def _host(x: Any) -> NDArray[Any]:
+    """The one crossing to NumPy."""
+    return np.asarray(to_device(x, "cpu"))

@@ -1,0 +1,55 @@
+"""Paulo and Belrose's two-sided rule: decoders and encoders have to agree on the partner."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.metrics import _check
+from synthsae.metrics.latent import match
+from synthsae.metrics.reappearance import ROUNDING, THETA
+
+Mask = NDArray[np.bool_]
+
+
+def shared_pair(
+    dec_a: ArrayLike,
+    enc_a: ArrayLike,
+    dec_b: ArrayLike,
+    enc_b: ArrayLike,
+    theta: float = THETA,
+) -> Mask:
+    """Which latents of SAE a are shared with SAE b: [M, D] twice, [N, D] twice -> bool [M].
+
+    Latent i is shared when the Hungarian assignment on decoder rows and, separately, the one on
+    encoder directions (rows here) give it the same partner, and both cosines are >= theta
+    (arXiv 2501.16615; signed, one-to-one). The same number is shared seen from b. Raises
+    ValueError for shapes that do not fit, values that are not finite, theta outside [-1, 1].
+    """
+    theta = _check.between("theta", theta, -1, 1) - ROUNDING
+    for side, dec, enc in (("a", dec_a, enc_a), ("b", dec_b, enc_b)):
+        _check.same(f"enc_{side}", np.shape(enc), f"dec_{side}", np.shape(dec))
+    rows, dec_partner, dec_cosine = match(dec_a, dec_b)
+    enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b)
+    partner = np.full((2, len(np.asarray(dec_a))), -1)
+    partner[0, rows[dec_cosine >= theta]] = dec_partner[dec_cosine >= theta]
+    partner[1, enc_rows[enc_cosine >= theta]] = enc_partner[enc_cosine >= theta]
+    return (partner[0] == partner[1]) & (partner[0] >= 0)
+
+
+def shared(
+    dec: ArrayLike, enc: ArrayLike, theta: float = THETA, live: ArrayLike | None = None
+) -> Mask:
+    """shared[s, t, i]: latent i of seed s is shared with seed t, [S, M, D] twice -> bool [S, S, M].
+
+    Among live latents (`live`, bool [S, M]); dead ones are not shared, and live ones always are
+    with their own seed. Raises ValueError for fewer than two seeds, else as `shared_pair`.
+    """
+    d = _check.array("dec", dec, "[S, M, D]")
+    e = _check.array("enc", enc, "[S, M, D]")
+    _check.same("enc", e.shape, "dec", d.shape)
+    _check.seeds("dec", d.shape)
+    alive = _check.mask("live", live, d.shape[:2])
+    out = np.zeros((len(d), *alive.shape), dtype=bool)
+    for s, a in enumerate(alive):
+        for t, b in enumerate(alive):
+            out[s, t, a] = s == t or shared_pair(d[s, a], e[s, a], d[t, b], e[t, b], theta)
+    return out

@@ -1,0 +1,69 @@
+"""Subspace transfer: does the subspace of one seed's directions hold those of another seed?
+
+A curve is indexed by the subspace dimension r = 0..D. Its three nulls: r / D, which is the mean of
+`random_transfer`; the spread of `random_transfer`; and `matched_transfer`, as many directions drawn
+from another set (the stable ones, say). A curve means something only above all three.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.geometry import haar, unit
+from synthsae.metrics import _check
+
+Array = NDArray[np.float64]
+
+
+def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:
+    """Energy of `target` captured by the top-r right singular subspace of `source`, [D + 1].
+
+    curve[r] = mean over unit rows d of target of ||V_r^T d||^2, source [n, D], target [m, D]: from
+    0 at r = 0, rising, flat beyond the rank of the source. Gerasimov et al. (arXiv 2606.12138): the
+    unstable directions of one seed against those of another. Raises ValueError for shapes that do
+    not fit, values that are not finite, and an empty target.
+    """
+    x, y = _pair(source, target)
+    if not x.size:
+        return np.zeros(x.shape[1] + 1)
+    _, s, vt = np.linalg.svd(unit(x), full_matrices=False)
+    return _captured(y, vt[s > s[0] * max(x.shape) * np.finfo(float).eps])
+
+
+def random_transfer(target: ArrayLike, rng: np.random.Generator, draws: int = 100) -> Array:
+    """`transfer_curve` from Haar-random nested subspaces of R^D, [draws, D + 1]; mean r / D."""
+    y = _check.array("target", target, "[m, D]")
+    _check.at_least("draws", draws, 1)
+    return np.stack([_captured(y, haar(y.shape[1], rng)) for _ in range(draws)])
+
+
+def matched_transfer(
+    pool: ArrayLike, target: ArrayLike, n: int, rng: np.random.Generator, draws: int = 100
+) -> Array:
+    """`transfer_curve` from `n` rows drawn without replacement from `pool` [N, D]: [draws, D + 1].
+
+    With the stable latents of the source seed as the pool and n the count of its unstable ones,
+    this is the row-matched null. Raises ValueError for n > N, else as `transfer_curve`.
+    """
+    x, _ = _pair(pool, target)
+    _check.at_least("draws", draws, 1)
+    if _check.at_least("n", n, 1) > len(x):
+        raise ValueError(f"n: {n}; allowed: 1 to {len(x)}, the rows of pool")
+    picks = (rng.choice(len(x), n, replace=False) for _ in range(draws))
+    return np.stack([transfer_curve(x[rows], target) for rows in picks])
+
+
+def _captured(target: Array, axes: Array) -> Array:
+    """Cumulative mean energy of unit rows along orthonormal axes [k, D], flat to r = D."""
+    if not len(target):
+        raise ValueError(f"target: shape {target.shape}; allowed: one row or more")
+    energy = np.zeros(target.shape[1] + 1)
+    energy[1 : len(axes) + 1] = np.mean((unit(target) @ axes.T) ** 2, axis=0)
+    return np.cumsum(energy)
+
+
+def _pair(source: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+    """Two sets of directions in one space."""
+    x = _check.array("source", source, "[n, D]")
+    y = _check.array("target", target, "[m, D]")
+    _check.same("target's rows", y.shape[1:], "source's rows", x.shape[1:])
+    return x, y

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import generators
+
+from synthsae import geometry
+from synthsae.metrics import groups, rank, subspace, transfer
+
+
+@given(generators(), st.integers(1, 9), st.integers(1, 9))
+def test_rank_measures_are_bounded_and_invariant(rng, n, d):
+    x = rng.standard_normal((n, d))
+    y = rng.permutation(x) * rng.uniform(0.1, 9, (n, 1)) @ geometry.haar(d, rng)
+    for measure in (rank.effective_rank, rank.participation_ratio):
+        assert 1 - 1e-9 <= measure(x) <= min(n, d) + 1e-9
+        assert measure(y) == pytest.approx(measure(x))
+    assert rank.participation_ratio(x) <= rank.effective_rank(x) + 1e-9
+    s = np.linalg.svd(geometry.unit(x), compute_uv=False)
+    p = s / s.sum()
+    assert rank.effective_rank(x) == pytest.approx(np.exp(-np.sum(p * np.log(p))))
+    assert rank.participation_ratio(x) == pytest.approx(n**2 / np.sum(s**4))
+
+
+def test_rank_measures_by_hand():
+    x = np.eye(6)[[0, 0, 0, 0, 1]]  # s = 2, 1
+    entropy = -(2 / 3) * np.log(2 / 3) - np.log(1 / 3) / 3
+    assert rank.effective_rank(x) == pytest.approx(np.exp(entropy))
+    assert rank.participation_ratio(x) == pytest.approx(25 / 17)
+    for measure in (rank.effective_rank, rank.participation_ratio):
+        assert measure(np.eye(6)[:4] * 3) == pytest.approx(4)
+        assert measure(np.zeros((3, 5))) == 0
+        assert measure(np.zeros((0, 5))) == 0
+        np.testing.assert_allclose(measure(np.stack([x, np.eye(6)[:5]]))[1], 5)
+        np.testing.assert_array_equal(measure(np.zeros((2, 0, 5))), np.zeros(2), strict=True)
+    assert rank.iid_participation_ratio(3, 1) == rank.iid_participation_ratio(1, 3) == 1
+
+
+@pytest.mark.parametrize(
+    ("n", "want"), [(500, 0.584), (1000, 0.872), (2000, 0.946), (4000, 0.975), (16384, 0.994)]
+)
+def test_iid_effective_rank_of_the_reference(n, want):
+    assert rank.iid_effective_rank(n, 768) / 768 == pytest.approx(want, abs=6e-4)
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 64), (16, 16), (64, 16), (120, 60)])
+def test_iid_ranks_against_simulation(n, d):
+    x = np.random.default_rng(0).standard_normal((400, n, d))
+    assert rank.effective_rank(x).mean() == pytest.approx(rank.iid_effective_rank(n, d), rel=0.006)
+    assert rank.participation_ratio(x).mean() == pytest.approx(
+        rank.iid_participation_ratio(n, d), rel=0.01
+    )
+
+
+@given(generators(), st.integers(1, 9), st.integers(1, 6), st.integers(2, 7))
+def test_transfer_is_the_energy_in_the_top_subspace(rng, n, m, d):
+    source, target = rng.standard_normal((n, d)), rng.standard_normal((m, d))
+    curve = transfer.transfer_curve(source, target)
+    assert curve.shape == (d + 1,)
+    for r in range(1, min(n, d) + 1):
+        span = subspace.learned_span(source, r)
+        assert curve[r] == pytest.approx(subspace.block_energy(target, span).mean())
+    assert curve[0] == 0
+    assert (np.diff(curve) >= -1e-12).all()
+    np.testing.assert_allclose(curve[min(n, d) :], curve[min(n, d)])
+    q = geometry.haar(d, rng)
+    scale = rng.uniform(0.1, 9, (n, 1))
+    np.testing.assert_allclose(
+        transfer.transfer_curve(source @ q, target @ q * 4), curve, atol=1e-9
+    )
+    assert transfer.transfer_curve(source * scale, target)[-1] == pytest.approx(curve[-1])
+
+
+def test_transfer_within_a_block_and_its_nulls():
+    rng = np.random.default_rng(0)
+    d, r = 20, 4
+    q = geometry.haar(d, rng)
+    block, rest = q[:, :r], q[:, r:]
+    source, target = (rng.standard_normal((30, r)) @ block.T for _ in range(2))
+    curve = transfer.transfer_curve(source, target)
+    assert curve[r] == pytest.approx(1)
+    assert curve[-1] == pytest.approx(1)
+    null = transfer.random_transfer(target, rng, draws=300)
+    error = null.std(axis=0) / np.sqrt(300)
+    np.testing.assert_array_less(
+        np.abs(null.mean(axis=0) - np.arange(d + 1) / d), 4 * error + 1e-12
+    )
+    np.testing.assert_allclose(null[:, -1], 1)
+    pool = rng.standard_normal((40, d - r)) @ rest.T
+    np.testing.assert_allclose(transfer.matched_transfer(pool, target, 30, rng, 3), 0, atol=1e-12)
+    same = transfer.matched_transfer(source, target, len(source), rng, 2)
+    np.testing.assert_allclose(same, [curve, curve], atol=1e-12)
+    few = transfer.matched_transfer(source, target, 2, rng, 5)
+    assert few.shape == (5, d + 1)
+    assert few[:, -1].max() < 1
+    np.testing.assert_array_equal(transfer.transfer_curve(source[:0], target), 0)
+
+
+def test_chance_cosine_is_the_stated_error_rate():
+    rng = np.random.default_rng(0)
+    n, d, draws, alpha = 20, 10, 2000, 0.1
+    x = geometry.unit(rng.standard_normal((draws, n, d)))
+    top = np.abs(x @ x.mT * (1 - np.eye(n))).max(axis=(1, 2))
+    rate = np.mean(top >= groups.chance_cosine(n, d, alpha))
+    assert rate == pytest.approx(0.095, abs=0.02)  # Bonferroni: a little below alpha
+    assert groups.chance_cosine(2, 2, 0.5) == pytest.approx(np.sqrt(0.5))  # P(|cos| > c) = 1/2
+
+
+def test_components_by_hand(monkeypatch):
+    monkeypatch.setattr(groups, "BLOCK", 2)
+    e = np.eye(4)
+    x = np.array([e[3], e[0], e[1], e[0] + e[1], -e[0], e[2], 5 * e[3] + e[0]])
+    np.testing.assert_array_equal(groups.components(x, 0.7), [1, 0, 0, 0, 0, 2, 1])
+    np.testing.assert_array_equal(groups.components(x, 0.72), [0, 1, 2, 3, 1, 4, 0])
+    assert len(groups.components(np.zeros((0, 3)), 0.5)) == 0
+
+
+@pytest.mark.parametrize("r", [1, 2, 4, 8])
+def test_planted_blocks_are_found_without_the_truth(r):
+    """Four blocks, six seeds of 2 r latents each, noise: every group is one block, at its rank."""
+    rng = np.random.default_rng(r)
+    d, g = 64, 4
+    q = geometry.haar(d, rng)[:, : g * r]
+    bases = q.reshape(d, g, r).transpose(1, 0, 2)
+    block = np.repeat(np.arange(g), 6 * 2 * r)
+    codes = geometry.unit(rng.standard_normal((g, 6 * 2 * r, r)))
+    x = np.concatenate([c @ u.T for c, u in zip(codes, bases, strict=True)])
+    order = rng.permutation(len(x))
+    x = x[order] + 0.15 / np.sqrt(d) * rng.standard_normal(x.shape)
+    lone = np.linalg.qr(np.concatenate([q, rng.standard_normal((d, 5))], axis=1))[0][:, g * r :].T
+    result = groups.groups(np.concatenate([x, lone]), rng, draws=30)
+    assert [group.rank for group in result] == [r] * g
+    assert sorted(len(group.rows) for group in result) == [12 * r] * g
+    for group in result:
+        (which,) = set(block[order][group.rows])
+        assert subspace.overlap(group.span, bases[which]) > 0.98
+
+
+def test_random_directions_form_no_groups():
+    rng = np.random.default_rng(0)
+    hits = [
+        len(groups.groups(rng.standard_normal((40, 16)), rng, 0.05, draws=1)) for _ in range(200)
+    ]
+    assert np.mean(np.array(hits) > 0) < 0.1
+    assert groups.groups(np.eye(4)[:1], rng) == []
+    (pair,) = groups.groups(np.eye(9)[[0, 1, 1, 2]], rng)
+    np.testing.assert_array_equal(pair.rows, [1, 2])
+    assert pair.rank == 1
+    np.testing.assert_allclose(np.abs(pair.span[:, 0]), np.eye(9)[1], atol=1e-12)
+    assert groups.groups(np.eye(9)[[0, 1, 1, 2]], rng, least=3) == []
+    assert groups.estimate_rank(np.zeros((0, 4)), rng) == 0
+    ranks = [groups.estimate_rank(rng.standard_normal((30, 12)), rng, 50) for _ in range(100)]
+    assert np.mean(np.array(ranks) > 0) < 0.15
