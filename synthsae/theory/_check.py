@@ -1,0 +1,60 @@
+"""Argument checks of the predictions: one line that says the argument, what came, what may."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.geometry import Array
+
+Rng = np.random.Generator | int  # a generator, or a seed for a fresh one
+
+
+def whole(name: str, value: ArrayLike, least: int = 1) -> NDArray[np.int64]:
+    """`value` as integers, all of them at least `least`."""
+    x = np.asarray(value)
+    try:
+        n = x.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: {value!r}; allowed: whole numbers >= {least}") from None
+    bad = n[~((n >= least) & (n == np.floor(n)) & np.isfinite(n))]
+    if bad.size:
+        raise ValueError(f"{name}: {bad.flat[0]:g}; allowed: whole numbers >= {least}")
+    return n.astype(np.int64)
+
+
+def real(name: str, value: ArrayLike, low: float = -np.inf, high: float = np.inf) -> Array:
+    """`value` as finite floats in [low, high]."""
+    x = np.asarray(value, dtype=float)
+    bad = x[~((x >= low) & (x <= high) & np.isfinite(x))]
+    if bad.size:
+        raise ValueError(f"{name}: {bad.flat[0]:g}; allowed: numbers in [{low:g}, {high:g}]")
+    return x
+
+
+def shape(name: str, value: NDArray, expected: tuple[int | None, ...]) -> None:
+    """`value` has the `expected` shape, in which None stands for any length."""
+    if value.ndim != len(expected) or any(
+        e is not None and e != n for e, n in zip(expected, value.shape, strict=True)
+    ):
+        want = ", ".join("any" if e is None else str(e) for e in expected)
+        raise ValueError(f"{name}: shape {value.shape}; allowed: ({want})")
+
+
+def array(name: str, value: ArrayLike, expected: tuple[int | None, ...]) -> Array:
+    """`value` as finite floats of the `expected` shape."""
+    x = np.asarray(value, dtype=float)
+    shape(name, x, expected)
+    if not np.isfinite(x).all():
+        raise ValueError(f"{name}: non-finite values in shape {x.shape}; allowed: finite numbers")
+    return x
+
+
+def orthonormal(name: str, basis: ArrayLike, tolerance: float = 1e-5) -> Array:
+    """`basis` [D, R] as floats with orthonormal columns."""
+    u = array(name, basis, (None, None))
+    gap = np.abs(u.T @ u - np.eye(u.shape[1])).max(initial=0.0)
+    if not gap <= tolerance or u.shape[1] == 0:
+        raise ValueError(
+            f"{name}: shape {u.shape}, columns off orthonormal by {gap:.2g}; "
+            f"allowed: at least one column, off by <= {tolerance:g}"
+        )
+    return u

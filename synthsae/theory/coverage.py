@@ -1,0 +1,122 @@
+"""The coverage law: how often a latent of an O(R)-invariant block reappears in another seed.
+
+Nothing in the data prefers one rotation of a block's learned code to another, so under the
+conditions of science.md (section 5) two seeds learn codes that are Haar-rotated against each
+other. A latent then is uniform on the block's sphere as seen from the other seed, and it is found
+with probability equal to the share of that sphere that the other code's caps of cosine >= theta
+cover.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.geometry import Array, haar
+from synthsae.theory._check import Rng, orthonormal, real, shape, whole
+from synthsae.theory.caps import cap_measure
+
+_CELLS = 1 << 21  # cosines held at once by the Monte Carlo: 16 MiB
+
+
+def coverage_closed(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+    """min(1, m A_R(theta)): the coverage of m disjoint caps, an upper bound for any m atoms.
+
+    Equal to the coverage where atoms are at least 2 arccos(theta) apart (91.15 degrees at .7);
+    learned atoms are nearly so. `m` is the (mean) number of latents in the block, any real number
+    >= 0.
+    """
+    return np.minimum(1.0, real("m", m, 0) * cap_measure(rank, theta))
+
+
+def coverage_independent(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+    """1 - (1 - A_R(theta))^m: the expected coverage of m >= 0 independent uniform atoms."""
+    return 1 - (1 - cap_measure(rank, theta)) ** real("m", m, 0)
+
+
+def coverage_a_priori(rank: ArrayLike, latents_left: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+    """`coverage_closed` before training, ASSUMING m = min(2R, `latents_left`) latents per block.
+
+    The count of the cross-polytope +-e_i, an assumption and not a law: runs gave m / R of 2.0 to
+    2.2 up to R = 12, and 1.8 at R = 16. `latents_left` is what the other features leave to one
+    block.
+    """
+    return coverage_closed(
+        np.minimum(2 * whole("rank", rank), real("latents_left", latents_left, 0)), rank, theta
+    )
+
+
+def coverage_monte_carlo(
+    directions: ArrayLike,
+    live: ArrayLike,
+    members: ArrayLike,
+    basis: ArrayLike,
+    theta: float = 0.7,
+    *,
+    draws: int = 64,
+    rng: Rng = 0,
+) -> Array:
+    """Mean p_hat of a block's latents, had each seed's code been Haar-rotated: [draws, S].
+
+    Every draw gives every seed s its own Haar rotation Q_s of span U, with the complement fixed.
+    With c = U^T d, the cosine of latent i of seed s and latent j of seed t becomes <d_i, d_j> -
+    <c_i, c_j> + <Q_s c_i, Q_t c_j>: whole directions, so energy outside the block counts. A member
+    of s is found in t if any *live* latent of t is within `theta`; its p_hat is the mean over t !=
+    s. Columns are seeds; NaN where a seed has no member. The mean of the result is the prediction;
+    the standard deviation over draws of its mean over seeds is that of a run's mean p_hat (codes
+    move rigidly, so latents of a run are not independent).
+
+    `directions` [S, M, D] unit rows, S >= 2; `live` and `members` [S, M] bool (members that are not
+    live are ignored); `basis` [D, R] orthonormal columns.
+    """
+    u = orthonormal("basis", basis)
+    d = np.asarray(directions, dtype=float)
+    on, own = np.asarray(live, dtype=bool), np.asarray(members, dtype=bool)
+    shape("directions", d, (None, None, u.shape[0]))
+    shape("live", on, d.shape[:2])
+    shape("members", own, d.shape[:2])
+    theta, draws = float(real("theta", theta, -1, 1)), int(whole("draws", draws))
+    seeds, rank = len(d), u.shape[1]
+    if seeds < 2:
+        raise ValueError(f"directions: {seeds} seeds, shape {d.shape}; allowed: 2 seeds or more")
+    norms = np.linalg.norm(d[on], axis=-1)
+    if not np.all(np.abs(norms - 1) < 1e-3):
+        raise ValueError(
+            f"directions: a live row of norm {norms[np.abs(norms - 1).argmax()]:.4g}; "
+            "allowed: unit rows"
+        )
+    rows, code = [d[s, on[s]] for s in range(seeds)], [d[s, on[s]] @ u for s in range(seeds)]
+    inside = [own[s, on[s]] for s in range(seeds)]
+    turn = haar(rank, np.random.default_rng(rng), (draws, seeds))
+    out = np.full((draws, seeds), np.nan)
+    for s in range(seeds):
+        mine, c = rows[s][inside[s]], code[s][inside[s]]
+        if len(mine):
+            found = [
+                _found(mine, c, rows[t], code[t], turn[:, s].mT @ turn[:, t], theta)
+                for t in range(seeds)
+                if t != s
+            ]
+            out[:, s] = np.mean(found, axis=0)
+    return out
+
+
+def _found(
+    a: Array, ca: Array, b: Array, cb: Array, turn: NDArray[np.float64], theta: float
+) -> Array:
+    """Share of rows `a` [m, D] within `theta` of any row `b` [n, D], per `turn` [draws, R, R].
+
+    `ca`, `cb` are their coordinates in the block. Only rows of `b` that some rotation could bring
+    within theta of some row of `a` take part: usually the block's own.
+    """
+    tail = 1e-9  # spare, against rounding
+    na, nb = np.linalg.norm(ca, axis=1), np.linalg.norm(cb, axis=1)
+    lean, away = np.arccos(np.clip(na, 0, 1)), np.arccos(np.clip(nb, 0, 1))
+    near = np.abs(away - np.clip(away, lean.min(), lean.max())) <= np.arccos(theta) + tail
+    b, cb, nb = b[near], cb[near], nb[near]
+    rest = a @ b.T - ca @ cb.T
+    near = (rest + np.outer(na, nb) >= theta - tail).any(axis=0)
+    if not near.any():
+        return np.zeros(len(turn))
+    cb, rest = cb[near], rest[:, near]
+    step = max(1, _CELLS // rest.size)
+    best = [(ca @ turn[k : k + step] @ cb.T + rest).max(axis=-1) for k in range(0, len(turn), step)]
+    return (np.concatenate(best) >= theta).mean(axis=-1)

@@ -1,0 +1,57 @@
+"""The coverage law read backwards: the rank that a measured stability implies."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from synthsae.geometry import Array
+from synthsae.theory._check import real
+from synthsae.theory.caps import _cap
+
+_LARGEST = 1e6  # ranks above are reported as inf
+
+
+class RankEstimate(NamedTuple):
+    """An implied rank with its interval. `rank == high` and `low == 1` where p_hat is saturated."""
+
+    rank: Array
+    low: Array
+    high: Array
+
+
+def implied_rank(
+    p: ArrayLike,
+    m: ArrayLike,
+    theta: float = 0.7,
+    *,
+    interval: tuple[ArrayLike, ArrayLike] | None = None,
+) -> RankEstimate:
+    """The real rank R >= 1 at which min(1, m A_R(theta)) = `p`, with theta in (0, 1).
+
+    `p` is a group's mean p_hat and `m` its latents per seed, both measured; A_R falls with R, so
+    the answer is unique below saturation, and an `interval` (low, high) of p maps to one of the
+    rank: [R(p high), R(p low)]. At p >= 1 the law is flat: every rank up to the one with m A_R = 1
+    is compatible, so `rank` is that largest one and `low` is 1. A rank of 1 is returned where p >
+    m / 2 (no block of disjoint caps is that stable) and inf for p = 0. Arguments broadcast.
+    """
+    cut = float(real("theta", theta, np.nextafter(0, 1), np.nextafter(1, 0)))
+    size, middle = real("m", m, 0), real("p", p, 0, 1)
+    least, most = (middle, middle) if interval is None else interval
+    least, most = real("interval[0]", least), real("interval[1]", most)
+    if np.any(least > middle) or np.any(middle > most):
+        raise ValueError(f"interval: ({least}, {most}); allowed: low <= p <= high, p = {middle}")
+    low = np.where(most >= 1, 1.0, _invert(np.minimum(most, 1), size, cut))
+    return RankEstimate(_invert(middle, size, cut), low, _invert(np.maximum(least, 0), size, cut))
+
+
+def _invert(p: Array, m: Array, theta: float) -> Array:
+    """Bisection on log R for m A_R = p: 60 halvings, relative error 1e-15."""
+    p, m = np.broadcast_arrays(p, m)
+    low, high = np.zeros(p.shape), np.full(p.shape, np.log(_LARGEST))
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = m * _cap(np.exp(middle), theta) >= p
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    rank = np.exp(low)
+    return np.where(rank < _LARGEST * (1 - 1e-9), rank, np.inf)

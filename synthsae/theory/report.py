@@ -1,0 +1,141 @@
+"""What can come back, block by block, said before any training."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy.stats import binom
+
+from synthsae.geometry import Array
+from synthsae.theory._check import real
+from synthsae.theory.bounds import unique_sparsity, welch_bound
+from synthsae.theory.chance import chance_found
+from synthsae.theory.coverage import coverage_a_priori
+
+IDENTIFIABLE, SUBSPACE, LOST = "latents identifiable", "subspace only", "lost"
+
+
+class WorldLike(Protocol):
+    """The fields of a world's config that the report reads."""
+
+    d_model: int
+    n_isolated: int
+    isolated_p: float
+    leaning: bool
+    n_blocks: int
+    rank: int
+    law: str
+    block_p: float
+    n_atoms: int | None
+    beta: float
+
+
+class SAELike(Protocol):
+    """The fields of an SAE's config that the report reads."""
+
+    n_latents: int
+    k: int
+
+
+class BlockReport(NamedTuple):
+    """One block's prospects. `reappearance`: expected mean p_hat, NaN where no law gives it."""
+
+    block: int
+    verdict: str
+    why: str
+    latents_left: float
+    binding: float
+    reappearance: float
+    chance: float
+
+
+def identifiability_report(
+    world: WorldLike, sae: SAELike, *, n_samples: float = np.inf, theta: float = 0.7
+) -> tuple[BlockReport, ...]:
+    """For every block of `world`: latents identifiable, subspace only, or lost, and why. [G]
+
+    `world` and `sae` are configs, read by attribute (a planted world's `.config` too). The rules:
+
+    - *lost*: the block is active in fewer samples than it has dimensions, or fewer latents are left
+      than reach all of it: R + 1 non-negative atoms positively span R^R (Davis 1954), and R atoms
+      span the orthant of a sparse law with m = R;
+    - *subspace only*, with p_hat on the coverage law: O(R)-invariant laws of rank 2 or more
+      (isotropic, gaussian, generalised normal with beta = 2). Also any dense law where sparsity
+      does not bind, though an encoder, which does not re-solve the code, may still prefer the axes;
+    - beta < 2 where sparsity binds has its axes as the optimum and is identifiable with 2R latents;
+      beta > 2 prefers other directions, so its latents come back somewhat above the law and are not
+      the truth;
+    - a sparse law is identifiable with a latent for each atom, in principle only where m > R (atoms
+      then overlap, and some merge in training); with fewer latents, atoms must merge.
+
+    `latents_left` = (M - F) / G supposes one latent for each isolated feature. `binding` (NaN for a
+    sparse law) is the chance that, with the block active, one latent for each dimension of every
+    active block and for every active isolated feature are more than k: sparsity binds above .05.
+    The rules are of the optimum: training may still fall short of it.
+    """
+    w: WorldLike = getattr(world, "config", world)
+    left = max(0.0, (sae.n_latents - w.n_isolated) / max(w.n_blocks, 1))
+    if not n_samples > 0:
+        raise ValueError(f"n_samples: {n_samples}; allowed: above 0")
+    binding = np.nan if w.law == "sparse" else _binding(w, sae.k)
+    active = n_samples * w.block_p if w.block_p else 0.0
+    verdict, why, p = _verdict(w, left, binding, active, float(real("theta", theta, 0, 1)))
+    if w.leaning and verdict == SUBSPACE:
+        why += "; isolated features lean into the block, which lifts p_hat above the law"
+    chance = float(chance_found(w.d_model, sae.n_latents, theta))
+    return tuple(BlockReport(g, verdict, why, left, binding, p, chance) for g in range(w.n_blocks))
+
+
+def _verdict(
+    w: WorldLike, left: float, binding: float, active: float, theta: float
+) -> tuple[str, str, float]:
+    """(verdict, why, expected p_hat) of each block of `w`; `active` samples have it active."""
+    sparse = w.law == "sparse"
+    atoms = (w.n_atoms or w.rank) if sparse else 2 * w.rank
+    reach = w.rank + (atoms > w.rank)
+    law = float(coverage_a_priori(w.rank, left, theta))
+    if active < w.rank:
+        return LOST, f"active in {active:.3g} samples, of {w.rank} dimensions", np.nan
+    if left < reach:
+        return LOST, f"{left:.3g} latents left, {reach} reach all of rank {w.rank}", np.nan
+    if sparse and left < atoms:
+        return SUBSPACE, f"{left:.3g} latents left for {atoms} atoms: atoms merge", np.nan
+    if sparse:
+        mu = float(welch_bound(atoms, w.rank))
+        if mu >= theta:
+            return (
+                SUBSPACE,
+                f"coherence at least {mu:.2f}: atoms within theta of each other",
+                np.nan,
+            )
+        if mu == 0:
+            return IDENTIFIABLE, f"{atoms} atoms, which may be orthogonal", 1.0
+        limit, most = float(unique_sparsity(mu)), f"coherence {mu:.2f} or more"
+        return (
+            IDENTIFIABLE,
+            f"in principle: {atoms} atoms, {most}, codes of {limit:g} unique",
+            np.nan,
+        )
+    if w.rank == 1:
+        return IDENTIFIABLE, "rank 1: a direction and its opposite", 1.0
+    beta = w.beta if w.law == "generalised_normal" else 2.0
+    if beta == 2:
+        return SUBSPACE, f"the law is invariant under rotations of rank {w.rank}", law
+    if binding <= 0.05:
+        return (
+            SUBSPACE,
+            f"sparsity binds on {binding:.2g} of samples: rotations cost little",
+            np.nan,
+        )
+    if beta > 2:
+        return SUBSPACE, f"beta {beta:g} > 2: sparse coding leaves the true axes", np.nan
+    if left < atoms:
+        return SUBSPACE, f"{left:.3g} latents left for {atoms} half-axes", np.nan
+    return IDENTIFIABLE, f"beta {beta:g} < 2: the axes are the sparsest code", 1.0
+
+
+def _binding(w: WorldLike, k: int) -> float:
+    """P(R (1 + other active blocks) + active isolated features > k), gates independent."""
+    others = np.arange(w.n_blocks)
+    weight: Array = binom.pmf(others, max(w.n_blocks - 1, 0), w.block_p)
+    room = k - w.rank * (1 + others)
+    return float((weight * binom.sf(room, w.n_isolated, w.isolated_p)).sum())

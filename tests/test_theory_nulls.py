@@ -1,0 +1,179 @@
+"""Random subspaces, random rows and uniqueness bounds."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate
+
+from synthsae import theory
+from synthsae.geometry import haar, unit
+
+
+@pytest.mark.parametrize(
+    ("d", "r1", "r2"), [(2, 1, 1), (6, 2, 3), (6, 3, 2), (9, 1, 8), (20, 5, 5)]
+)
+def test_random_overlap_moments(d: int, r1: int, r2: int) -> None:
+    q = haar(d, np.random.default_rng(d), (20_000,))
+    overlap = (q[:, :r2, :r1] ** 2).sum(axis=(1, 2)) / r2
+    mean, sd = theory.random_overlap(d, r1, r2)
+    assert abs(overlap.mean() - mean) <= 4 * sd / np.sqrt(20_000)
+    kurtosis = ((overlap - mean) ** 4).mean() / sd**4
+    assert abs(overlap.std() / sd - 1) <= 4 * np.sqrt((kurtosis - 1) / 4 / 20_000)
+
+
+def test_random_overlap_limits() -> None:
+    mean, sd = theory.random_overlap(5, [5, 3], [[2], [5]])
+    np.testing.assert_allclose(mean, [[1, 0.6], [1, 0.6]])
+    np.testing.assert_allclose(sd, [[0, sd[0, 1]], [0, 0]], atol=1e-15)  # all of R^5 has no spread
+    assert sd[0, 1] > 0
+    # R1 = R2 = 1 is a squared cosine, Beta(1/2, (d-1)/2): variance 2 (d-1) / (d^2 (d+2))
+    assert float(theory.random_overlap(7, 1, 1)[1] ** 2) == pytest.approx(2 * 6 / (49 * 9))
+
+
+@given(st.integers(2, 300), st.data())
+def test_random_overlap_is_symmetric_up_to_its_denominator(d: int, data: st.DataObject) -> None:
+    r1, r2 = data.draw(st.integers(1, d)), data.draw(st.integers(1, d))
+    (mean, sd), (other_mean, other_sd) = (
+        theory.random_overlap(d, r1, r2),
+        theory.random_overlap(d, r2, r1),
+    )
+    np.testing.assert_allclose((mean * r2, sd * r2), (other_mean * r1, other_sd * r1), atol=1e-12)
+    assert 0 < mean <= 1
+    assert 0 <= sd <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "ratio"), [(500, 0.584), (1000, 0.872), (2000, 0.946), (4000, 0.975), (16384, 0.994)]
+)
+def test_effective_rank_reference(rows: int, ratio: float) -> None:
+    assert round(theory.effective_rank_iid(rows, 768) / 768, 3) == ratio
+    if rows <= 1000:
+        assert theory.effective_rank_null(rows, 768, draws=1)[0] / 768 == pytest.approx(
+            ratio, abs=2e-3
+        )
+
+
+@pytest.mark.parametrize(("n", "d"), [(10, 10), (20, 10), (10, 40), (60, 50), (200, 30)])
+def test_effective_rank_of_rows_that_are_drawn(n: int, d: int) -> None:
+    drawn = theory.effective_rank_null(n, d, draws=300, rng=n)
+    assert abs(drawn.mean() - theory.effective_rank_iid(n, d)) <= 0.06 + 4 * drawn.std() / 300**0.5
+    x = unit(np.random.default_rng(n).standard_normal((300, n, d)))  # the same draws, by the SVD
+    s = np.linalg.svd(x, compute_uv=False)
+    p = s / s.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(drawn, np.exp(-(p * np.log(p)).sum(axis=1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "d"), [(768, 768), (767, 768), (3000, 1000), (16, 1000)])
+def test_effective_rank_quadrature(n: int, d: int) -> None:
+    root = np.sqrt(min(n, d) / max(n, d))
+    low, width = (1 - root) ** 2, 4 * root
+
+    def moment(f: Callable[[float], float]) -> float:
+        def density(t: float) -> float:
+            x = low + width * np.cos(t / 2) ** 2
+            return np.sin(t) ** 2 / x * f(np.sqrt(x))
+
+        breaks = [np.pi - 1e-3, np.pi - 1e-2, np.pi - 0.1]
+        return integrate.quad(density, 0, np.pi, points=breaks, limit=400, epsabs=1e-12)[0]
+
+    one, mean = moment(lambda s: 1.0), moment(lambda s: s)
+    log = moment(lambda s: s * np.log(s))
+    expected = min(n, d) * np.exp(np.log(mean / one) - log / mean)
+    assert theory.effective_rank_iid(n, d) == pytest.approx(expected, rel=2e-6)
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_effective_rank_bounds(n: int, d: int) -> None:
+    rank = theory.effective_rank_iid(n, d)
+    assert 0.8 * min(n, d) <= rank <= min(n, d) * (1 + 1e-9)  # .8050 at n = d is the least
+    assert rank == theory.effective_rank_iid(d, n)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 5), (10, 10), (40, 10), (10, 40)])
+def test_participation_ratio_of_rows_that_are_drawn(n: int, d: int) -> None:
+    x = unit(np.random.default_rng(d).standard_normal((2000, n, d)))
+    s2 = np.linalg.svd(x, compute_uv=False) ** 2
+    ratio = s2.sum(axis=1) ** 2 / (s2**2).sum(axis=1)
+    error = ratio.std() / np.sqrt(2000)
+    assert abs(ratio.mean() - theory.participation_ratio_iid(n, d)) <= 4 * error + 4 / max(n, d)
+    assert 1 <= theory.participation_ratio_iid(n, d) <= min(n, d)
+
+
+def test_welch_bound_is_reached_by_equiangular_frames_and_by_no_other() -> None:
+    angles = 2 * np.pi * np.arange(3) / 3
+    frame = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # three lines in the plane
+    assert theory.welch_bound(3, 2) == pytest.approx(np.abs(frame @ frame.T)[0, 1])
+    for d in (2, 3, 7):
+        assert theory.welch_bound(d + 1, d) == pytest.approx(1 / d)  # the simplex
+    np.testing.assert_array_equal(theory.welch_bound([1, 2, 5], [5, 2, 5]), 0)
+    rng = np.random.default_rng(0)
+    for m, n in [(5, 3), (20, 6), (9, 8)]:
+        x = unit(rng.standard_normal((200, m, n)))
+        gram = np.abs(x @ x.mT) - np.eye(m)
+        assert gram.max(axis=(1, 2)).min() > theory.welch_bound(m, n)
+        # its square is the least mean square, which tight frames reach
+        u = np.linalg.qr(rng.standard_normal((m, n)))[0]
+        g = u @ u.T * m / n
+        mean_square = (np.sum(g**2) - m) / (m * (m - 1))
+        assert mean_square >= theory.welch_bound(m, n) ** 2 - (np.diag(g) ** 2 - 1).sum() / m
+
+
+@given(st.integers(1, 200), st.integers(1, 100))
+def test_welch_bound_grows_with_atoms(m: int, n: int) -> None:
+    assert 0 <= theory.welch_bound(m, n) <= theory.welch_bound(m + 1, n) <= 1
+
+
+def test_unique_sparsity() -> None:
+    # (1 + 1/mu) / 2 = 1, 1.5, 2, 2.17, 3, 5.5: strictly less
+    np.testing.assert_array_equal(
+        theory.unique_sparsity([1, 0.5, 1 / 3, 0.3, 0.2, 0.1, 0]), [0, 1, 1, 2, 2, 5, np.inf]
+    )
+
+
+@given(st.floats(1e-3, 1))
+def test_unique_sparsity_is_the_largest_below_its_bound(mu: float) -> None:
+    k, bound = theory.unique_sparsity(mu), (1 + 1 / mu) / 2
+    assert k < bound + 1e-9
+    assert k + 1 >= bound - 1e-9
+
+
+def test_sparse_codes_below_the_bound_are_unique() -> None:
+    frame = np.concatenate([np.eye(4), unit([[1.0, 1, 1, 1], [1, -1, 1, -1.0]])])  # mu = 1/2: k = 1
+    k = int(theory.unique_sparsity(np.abs(frame @ frame.T - np.eye(6)).max()))
+    assert k == 1
+    spans = [frame[list(s)] for s in combinations(range(6), 2 * k)]
+    assert all(np.linalg.matrix_rank(s) == 2 * k for s in spans)  # no null vector of 2k entries
+
+
+def test_sufficient_samples() -> None:
+    assert theory.sufficient_samples(4, 2) == 2 * 6**2
+    assert theory.sufficient_samples(5, 5) == 5
+    assert theory.sufficient_samples(16384, 32) > 10**180  # exact, beyond floats' precision
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: theory.random_overlap(1, 1, 1), "d: 1"),
+        (lambda: theory.random_overlap(5, 6, 1), "r1: 6"),
+        (lambda: theory.random_overlap(5, 1, [2, 7]), "r2: 7"),
+        (lambda: theory.random_overlap(5, 0, 1), "r1: 0"),
+        (lambda: theory.effective_rank_iid(0, 4), "n: 0"),
+        (lambda: theory.effective_rank_iid(4, 2.5), r"d: 2\.5"),
+        (lambda: theory.effective_rank_null(4, 4, draws=0), "draws: 0"),
+        (lambda: theory.participation_ratio_iid(4, 0), "d: 0"),
+        (lambda: theory.welch_bound(0, 4), "m: 0"),
+        (lambda: theory.welch_bound(4, 1.5), r"n: 1\.5"),
+        (lambda: theory.unique_sparsity(1.5), r"coherence: 1\.5"),
+        (lambda: theory.sufficient_samples(3, 4), "k: 4"),
+        (lambda: theory.sufficient_samples(3, 0), "k: 0"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}; allowed: ") as caught:
+        call()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,121 @@
+"""The report before training: every rule, its numbers, and configs read by attribute only."""
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from synthsae import theory
+
+
+@dataclass(frozen=True)
+class Plan:
+    d_model: int = 64
+    n_isolated: int = 20
+    isolated_p: float = 0.1
+    leaning: bool = False
+    n_blocks: int = 5
+    rank: int = 4
+    law: str = "isotropic"
+    block_p: float = 0.2
+    n_atoms: int | None = None
+    beta: float = 1.0
+
+
+SAE = SimpleNamespace(n_latents=120, k=6)  # (120 - 20) / 5 = 20 latents left per block
+
+
+def report(sae: SimpleNamespace = SAE, n_samples: float = np.inf, **changes) -> theory.BlockReport:
+    rows = theory.identifiability_report(replace(Plan(), **changes), sae, n_samples=n_samples)
+    assert [r.block for r in rows] == list(range(len(rows)))
+    return rows[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "latents", "verdict", "why"),
+    [
+        ({}, 120, "subspace only", "invariant"),
+        ({"law": "gaussian"}, 120, "subspace only", "invariant"),
+        ({"law": "generalised_normal", "beta": 2.0}, 120, "subspace only", "invariant"),
+        ({"rank": 1}, 120, "latents identifiable", "opposite"),
+        ({"rank": 1}, 29, "lost", "1.8 latents left, 2 reach"),
+        ({}, 44, "lost", "4.8 latents left, 5 reach all of rank 4"),
+        ({}, 45, "subspace only", "invariant"),
+        ({}, 10, "lost", "0 latents left"),
+        ({"block_p": 0.0}, 120, "lost", "active in 0 samples"),
+        ({"law": "sparse"}, 120, "latents identifiable", "4 atoms"),
+        ({"law": "sparse"}, 40, "latents identifiable", "4 atoms"),
+        ({"law": "sparse"}, 39, "lost", "3.8 latents left, 4 reach"),
+        ({"law": "sparse", "n_atoms": 8}, 59, "subspace only", "7.8 latents left for 8 atoms"),
+        ({"law": "sparse", "n_atoms": 8}, 44, "lost", "4.8 latents left, 5 reach"),
+        (
+            {"law": "sparse", "rank": 2, "n_atoms": 18},
+            120,
+            "latents identifiable",
+            "codes of 1 unique",
+        ),
+        ({"law": "sparse", "rank": 1, "n_atoms": 3}, 120, "subspace only", "coherence"),
+        ({"law": "generalised_normal"}, 120, "latents identifiable", "axes are the sparsest"),
+        ({"law": "generalised_normal"}, 55, "subspace only", "7 latents left for 8 half-axes"),
+        ({"law": "generalised_normal", "beta": 8.0}, 120, "subspace only", "leaves the true axes"),
+    ],
+)
+def test_rules(changes: dict, latents: int, verdict: str, why: str) -> None:
+    row = report(SimpleNamespace(n_latents=latents, k=6), **changes)
+    assert row.verdict == verdict
+    assert why in row.why
+
+
+def test_slack_sparsity_hides_the_axes() -> None:
+    law = {"law": "generalised_normal", "beta": 1.0}
+    slack = report(SimpleNamespace(n_latents=120, k=60), **law)
+    assert slack.binding == 0  # 5 blocks of 4 and 20 features are 40 latents at most
+    assert slack.verdict == "subspace only"
+    assert np.isnan(slack.reappearance)
+
+
+def test_binding_is_the_share_of_samples_that_need_more_than_k() -> None:
+    rng = np.random.default_rng(0)
+    need = 4 * (1 + rng.binomial(4, 0.2, 100_000)) + rng.binomial(20, 0.1, 100_000)
+    for k in (3, 6, 9, 14):
+        share = (need > k).mean()
+        mine = report(SimpleNamespace(n_latents=120, k=k)).binding
+        assert abs(mine - share) <= 4 * np.sqrt(share * (1 - share) / 100_000) + 1e-12
+    assert np.isnan(report(law="sparse").binding)
+
+
+def test_numbers() -> None:
+    row = report(rank=8)
+    assert row.latents_left == 20
+    assert row.reappearance == pytest.approx(float(theory.coverage_a_priori(8, 20)))
+    assert row.chance == pytest.approx(float(theory.chance_found(64, 120, 0.7)))
+    short = report(SimpleNamespace(n_latents=70, k=6), rank=8)  # 10 left: fewer than 2R
+    assert short.reappearance == pytest.approx(10 * float(theory.cap_measure(8, 0.7)))
+    assert report(law="sparse").reappearance == 1
+    assert np.isnan(report(law="sparse", n_atoms=8).reappearance)
+    assert np.isnan(report(law="generalised_normal", beta=8.0).reappearance)
+
+
+def test_samples() -> None:
+    assert report(n_samples=19).verdict == "lost"  # 3.8 active samples of a rank-4 block
+    assert report(n_samples=20).verdict == "subspace only"
+
+
+def test_leaning_is_said() -> None:
+    assert "lean" in report(leaning=True).why
+    assert "lean" not in report().why
+    assert "lean" not in report(leaning=True, law="sparse").why
+
+
+def test_a_planted_world_and_a_world_without_blocks() -> None:
+    wrapped = SimpleNamespace(config=Plan())
+    assert theory.identifiability_report(wrapped, SAE) == theory.identifiability_report(Plan(), SAE)
+    assert theory.identifiability_report(replace(Plan(), n_blocks=0), SAE) == ()
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match=r"^n_samples: 0; allowed: above 0"):
+        report(n_samples=0)
+    with pytest.raises(ValueError, match=r"^theta: 1\.5; allowed: "):
+        theory.identifiability_report(Plan(), SAE, theta=1.5)
