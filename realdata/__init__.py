@@ -1,0 +1,1 @@
+"""Activation sources other than planted worlds: language models and arrays on disk (to come)."""

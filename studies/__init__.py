@@ -1,0 +1,1 @@
+"""The project's studies: one question a file."""

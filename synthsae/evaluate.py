@@ -1,0 +1,59 @@
+"""What a trained stack does on held-out samples: the one crossing from torch to NumPy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from synthsae.geometry import Array
+from synthsae.metrics import function
+from synthsae.sae import SAEStack
+from synthsae.train import ActivationSource
+
+BATCH = 4096
+"""Samples evaluated at a time."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """S SAEs as arrays.
+
+    Attributes:
+        directions: unit decoder rows, [S, M, D].
+        rates: share of the held-out samples on which a latent fires, [S, M].
+        explained_variance: of the held-out samples, [S].
+    """
+
+    directions: Array
+    rates: Array
+    explained_variance: Array
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Latents that fire on at least `metrics.function.LIVE` of the samples, [S, M]."""
+        return function.live(self.rates)
+
+
+def evaluate(
+    stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
+) -> Evaluation:
+    """Run every SAE on the same `n_samples` of the `eval` stream of `seed`."""
+    device = stack.params["w_dec"].device
+    s, m = stack.params["b_enc"].shape
+    counts = torch.zeros(s * m, dtype=torch.long, device=device)
+    offset = torch.arange(0, s * m, m, device=device)[:, None, None]
+    residual: function.Residual | None = None
+    for t in range(-(-n_samples // BATCH)):
+        size = min(BATCH, n_samples - t * BATCH)
+        x = source.batch(t, BATCH, seed=seed, stream="eval", device=device)[:size]
+        code = stack.encode(x)
+        counts += torch.bincount((code.indices + offset)[code.values > 0], minlength=s * m)
+        error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
+        scatter = x.double().var(0, correction=0).sum() * size
+        sums = [v.cpu().numpy() for v in (x.double().mean(0), scatter, error.double() ** 2)]
+        part = function.Residual(size, *sums)
+        residual = part if residual is None else residual + part
+    assert residual is not None
+    rates = counts.view(s, m).cpu().numpy() / n_samples
+    return Evaluation(stack.directions(), rates, 1 - residual.fvu)

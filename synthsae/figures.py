@@ -1,0 +1,131 @@
+"""Figures, drawn from saved Datasets alone, in Okabe and Ito's colours; shapes repeat them."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from synthsae.results import INVARIANT_LAWS
+from synthsae.stats import Interval, row_interval
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "legend.fontsize": 8,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+}
+
+
+LAW_TITLES = {
+    "isotropic": "isotropic block: no direction is special",
+    "gaussian": "gaussian block: no direction is special",
+    "sparse": "sparse block: true features inside",
+    "generalised_normal": "generalised-normal block: true axes inside",
+}
+
+
+def stability_by_rank(ds: xr.Dataset) -> Figure:
+    """Rank against p_hat, the coverage law and the subspace overlap: one column a block law.
+
+    Dimensions that the user made, other than law and rank, get a row of panels for each value.
+    """
+    rows = list(_slices(ds, keep=("law", "rank", "seed", "seed_a", "seed_b", "block", "angle")))
+    laws = [str(law) for law in ds.law.values]
+    with rc_context(STYLE):
+        size = (3.55 * len(laws), 3.1 * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(rows), len(laws), sharex=True, sharey=True, squeeze=False)
+        for panels, (label, part) in zip(axes, rows, strict=True):
+            for ax, law in zip(panels, laws, strict=True):
+                _stability_panel(ax, part.sel(law=law), law)
+            panels[0].set_ylabel("\n".join(filter(None, [label, "share found in another seed"])))
+        for ax in axes[-1]:
+            ax.set_xlabel("rank of the planted block")
+        keys = {
+            label: h
+            for ax in axes.flat
+            for h, label in zip(*ax.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(keys.values(), keys, loc="outside lower center", ncols=min(3, 2 * len(laws)))
+    return figure
+
+
+def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
+    """One law: subspace overlap, p_hat with its interval, and what rotations of the codes give."""
+    x, lawful = np.arange(ds.sizes["rank"]), law in INVARIANT_LAWS
+    p = interval_over_seeds(ds.block_reappearance)
+    overlap = ds.subspace_overlap.mean(("seed", "block"))
+    rotated = ds.coverage_prediction.mean(("seed", "block"))
+    ax.plot(
+        x, overlap, "s-", color=GREEN, mfc="none", ms=8, label="subspace, overlap with the truth"
+    )
+    ax.errorbar(
+        x,
+        p.estimate,
+        _arms(p),
+        fmt="o",
+        color=ORANGE,
+        ms=4.5,
+        capsize=3,
+        zorder=5,
+        label="latents, 95% interval over seeds",
+    )
+    if lawful:
+        ax.plot(x, rotated, color="black", lw=1.3, label="coverage law (Monte Carlo)")
+        ax.plot(
+            x,
+            ds.coverage_a_priori,
+            color="black",
+            lw=1,
+            ls="--",
+            label="coverage law before training",
+        )
+    else:
+        ax.plot(x, rotated, color="black", lw=1.3, ls=":", label="null: codes rotated at random")
+    ax.plot(x, ds.block_reappearance_chance.mean("seed"), color=GREY, lw=1, ls="-.", label="chance")
+    ax.set_xticks(x, [str(r) for r in ds["rank"].values])
+    ax.set_ylim(-0.03, 1.06)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ends = " to ".join(dict.fromkeys(f"{v:.0%}" for v in p.estimate[[0, -1]]))
+    least = np.floor(100 * overlap.min().item())
+    ax.set_title(f"{LAW_TITLES[law]}\nlatents {ends}, subspace {least:.0f}% or more")
+
+
+def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
+    """Mean and interval with the seed as the unit, of an array [..., seed], averaged over blocks.
+
+    For measures of a seed against the other seeds: a jackknife over seeds (`stats.row_interval`).
+    Seeds that are NaN are left out.
+    """
+    over = [d for d in values.dims if d in ("block", "angle")]
+    rows = values.mean(over).transpose(..., "seed").values
+    kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
+    nothing = Interval(*np.full(3, np.nan))
+    each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
+    return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
+
+
+def _arms(interval: Interval) -> np.ndarray:
+    """Lengths of error bars below and above, kept inside [0, 1]; 0 where there is no interval."""
+    low, high = np.clip(interval.low, 0, 1), np.clip(interval.high, 0, 1)
+    return np.nan_to_num(np.maximum([interval.estimate - low, high - interval.estimate], 0))
+
+
+def _slices(ds: xr.Dataset, keep: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """The Dataset at every combination of the dimensions that are not in `keep`, with its name."""
+    extra = [str(d) for d in ds.dims if d not in keep]
+    for values in product(*(ds[d].values for d in extra)):
+        point = dict(zip(extra, values, strict=True))
+        yield ", ".join(f"{d} = {v}" for d, v in point.items()), ds.sel(point)

@@ -1,0 +1,67 @@
+"""Imports point down only, and the heavy ones are lazy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = [
+    {"checks", "geometry", "rng"},
+    {"world", "sae", "metrics", "theory", "stats"},
+    {"train"},
+    {"config", "evaluate"},
+    {"results"},
+    {"store", "figures"},
+    {"study"},
+    {"cli"},
+]
+APART = {("world", "sae"), ("sae", "world"), ("metrics", "theory"), ("theory", "metrics")}
+APART |= {("metrics", "stats"), ("stats", "metrics"), ("theory", "stats"), ("stats", "theory")}
+HEIGHT = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+RUN_AS_MAIN = {("study", "cli")}  # `python -m synthsae.study` hands over to the command line
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT / "synthsae").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "synthsae").rglob("*.py")), ids=str)
+def test_imports_point_down(path: Path) -> None:
+    if part(path) == "__init__":
+        return
+    for module in imported(path):
+        names = module.split(".")
+        assert names[0] != "realdata", f"{path} imports {module}"
+        if names[0] == "studies":
+            assert part(path) == "cli", f"{path} imports {module}"
+        if names[0] != "synthsae" or len(names) < 2 or names[1] == part(path):
+            continue
+        here, there = part(path), names[1]
+        if (here, there) in RUN_AS_MAIN or there not in HEIGHT:
+            continue
+        assert HEIGHT[there] <= HEIGHT[here], f"{path} imports {module}"
+        assert (here, there) not in APART, f"{path} imports {module}"
+
+
+def test_metrics_and_theory_never_import_torch() -> None:
+    for folder in ("metrics", "theory"):
+        for path in (ROOT / "synthsae" / folder).glob("*.py"):
+            modules = {m.split(".")[0] for m in imported(path)}
+            assert not modules & {"torch", "xarray"}, path
+    heavy = "transformer_lens", "dask", "matplotlib.pyplot"
+    code = f"import sys, synthsae, realdata; print([m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,389 @@
+"""Studies end to end: grid, files, resume after anything, and one line for every bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import synthsae
+from synthsae import cli, results, study
+from synthsae.config import Config, describe, override
+from synthsae.store import Store
+
+TINY = [
+    *("--seeds", "3"),
+    *("--set", "world.d_model=16"),
+    *("--set", "world.n_isolated=4"),
+    *("--set", "world.n_blocks=2"),
+    *("--set", "world.rank=1,2"),
+    *("--set", "train.n_steps=12"),
+    *("--set", "train.batch_size=64"),
+    *("--set", "sae.k=3"),
+    *("--set", "eval_samples=500"),
+]
+
+VARIABLES = """
+    block_reappearance isolated_reappearance coverage_prediction coverage_closed_form
+    coverage_a_priori subspace_overlap cross_seed_overlap block_feature_mcc principal_angle
+    latents_per_block feature_mcc pairwise_mcc explained_variance l0 dead_fraction
+    block_reappearance_chance subspace_overlap_chance pairwise_mcc_chance feature_mcc_chance
+"""
+
+
+def go(out: Path, *more: str) -> int:
+    return cli.main(["rank_sweep", "--out", str(out), *TINY, *more])
+
+
+def cells(out: Path) -> list[Path]:
+    return sorted((out / "rank_sweep" / "cells").glob("*.nc"))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("done")
+    assert go(out) == 0
+    return out
+
+
+def test_dataset_is_labelled(done: Path) -> None:
+    ds = synthsae.open_results("rank_sweep", done)
+    assert dict(ds.sizes) == dict(law=2, rank=2, seed=3, seed_a=3, seed_b=3, block=2, angle=2)
+    assert list(ds.law.values) == ["isotropic", "sparse"]
+    assert list(ds["rank"].values) == [1, 2]
+    for name in VARIABLES.split():
+        assert ds[name].attrs["long_name"], name
+        assert ds[name].attrs["units"], name
+    assert ds.principal_angle.attrs["units"] == "rad"
+    assert np.isnan(ds.principal_angle.sel(rank=1, angle=1)).all()
+    assert np.isnan(ds.block_feature_mcc.sel(law="isotropic")).all()
+    config = json.loads(ds.attrs["config"])
+    assert config["base"]["world"]["d_model"] == 16
+    assert config["axes"]["rank"] == [1, 2]
+    assert {"git_commit", "versions", "device", "wall_seconds", "hash"} <= set(ds.attrs)
+    for kind in ("png", "pdf"):
+        assert (done / "rank_sweep" / f"rank_sweep.{kind}").stat().st_size > 1000
+
+
+def test_rerun_trains_nothing_and_says_the_same(done: Path, capsys: pytest.CaptureFixture) -> None:
+    before = synthsae.open_results("rank_sweep", done)
+    stamps = [(p.name, p.stat().st_mtime_ns) for p in cells(done)]
+    assert go(done) == 0
+    assert "4 cells, 0 to train" in capsys.readouterr().out
+    assert [(p.name, p.stat().st_mtime_ns) for p in cells(done)] == stamps
+    assert synthsae.open_results("rank_sweep", done).equals(before)
+
+
+def test_same_bits_in_another_folder(done: Path, tmp_path: Path) -> None:
+    assert go(tmp_path) == 0
+    again = synthsae.open_results("rank_sweep", tmp_path)
+    assert again.equals(synthsae.open_results("rank_sweep", done))
+    other = tmp_path / "other"
+    assert go(other, "--world-seed", "1") == 0
+    assert not synthsae.open_results("rank_sweep", other).equals(again)
+
+
+def test_a_cell_is_its_own_run(done: Path) -> None:
+    """What a cell holds is what its config gives without any study."""
+    ds = synthsae.open_results("rank_sweep", done).sel(law="sparse", rank=2)
+    changes = dict(text.split("=") for text in TINY[3::2] if "world.rank" not in text)
+    changes |= {"world.law": "sparse", "world.rank": 2, "n_seeds": 3}
+    base = cli.load("rank_sweep").base
+    run = results.run_cell(override(base, changes))
+    assert np.array_equal(run.evaluation.explained_variance, ds.explained_variance)
+    found = results.block_stability(run).block_reappearance
+    assert np.array_equal(found, ds.block_reappearance, equal_nan=True)
+
+
+def test_figures_only_draws_without_training(done: Path, capsys: pytest.CaptureFixture) -> None:
+    figure = done / "rank_sweep" / "rank_sweep.png"
+    size = figure.stat().st_size
+    figure.unlink()
+    assert cli.main(["rank_sweep", "--out", str(done), "--figures-only"]) == 0
+    assert figure.stat().st_size == size
+    assert "to train" not in capsys.readouterr().out
+
+
+def test_comma_list_on_any_field_is_a_dimension(tmp_path: Path) -> None:
+    more = ["--set", "world.law=isotropic", "--set", "sae.k=2,3", "--set", "train.lr=none,0.01"]
+    assert go(tmp_path, *more) == 0
+    ds = synthsae.open_results("rank_sweep", tmp_path)
+    assert ds.sizes["k"] == 2
+    assert list(ds.lr.values) == ["None", "0.01"]
+    assert ds.block_reappearance.dims == ("law", "rank", "k", "lr", "seed", "block")
+    assert float(ds.l0.sel(k=2).max()) <= 2 < float(ds.l0.sel(k=3).max())
+
+
+def test_equal_axis_values_are_one_cell(tmp_path: Path) -> None:
+    grid = study.plan(cli.load("rank_sweep"), {"world.rank": ["2", "02", 2], "world.law": "sparse"})
+    assert grid.axes == {"law": ["sparse"], "rank": [2]}
+    assert len(grid.cells) == 1
+
+
+def test_damaged_cell_is_named_and_computed_again(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert go(tmp_path) == 0
+    flipped, short, *_ = cells(tmp_path)
+    data = bytearray(flipped.read_bytes())
+    data[len(data) // 2] ^= 1
+    flipped.write_bytes(data)
+    short.write_bytes(short.read_bytes()[:100])
+    capsys.readouterr()
+    assert go(tmp_path) == 0
+    out = capsys.readouterr().out
+    assert str(flipped) in out
+    assert str(short) in out
+    assert "4 cells, 2 to train" in out
+    assert synthsae.open_results("rank_sweep", tmp_path).equals(
+        synthsae.open_results("rank_sweep", done)
+    )
+
+
+def test_earlier_dataset_of_another_config_is_kept(tmp_path: Path) -> None:
+    assert go(tmp_path, "--set", "world.law=sparse") == 0
+    first = synthsae.open_results("rank_sweep", tmp_path)
+    assert go(tmp_path) == 0
+    kept = tmp_path / "rank_sweep" / f"rank_sweep-{first.attrs['hash']}.nc"
+    assert xr.load_dataset(kept).equals(first)
+    assert len(cells(tmp_path)) == 4  # the cells of the first call were used again
+
+
+def test_failing_cell_is_reported_and_others_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = study.run_cell
+
+    def broken(config: Config, progress: object) -> results.Run:
+        if config.world.law == "sparse" and config.world.rank == 2:
+            raise RuntimeError("no luck")
+        return whole(config, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(study, "run_cell", broken)
+    assert go(tmp_path) == 1
+    out = capsys.readouterr().out
+    assert "failed: RuntimeError: no luck" in out
+    assert '"law": "sparse"' in out
+    ds = synthsae.open_results("rank_sweep", tmp_path)
+    missing = np.isnan(ds.explained_variance).all("seed")
+    assert missing.values.tolist() == [[False, False], [False, True]]
+    monkeypatch.undo()
+    assert go(tmp_path) == 0
+    assert not np.isnan(synthsae.open_results("rank_sweep", tmp_path).explained_variance).any()
+
+
+def test_frozen_seed_is_nan_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = results.World.batch
+
+    def poisoned(self, t, size, *, seed, stream="data", device="cpu"):
+        x = whole(self, t, size, seed=seed, stream=stream, device=device)
+        return x * float("nan") if (seed, t, stream) == (1, 3, "data") else x
+
+    monkeypatch.setattr(results.World, "batch", poisoned)
+    assert go(tmp_path, "--set", "world.law=isotropic") == 0
+    assert "{'1': 3}" in capsys.readouterr().out
+    ds = synthsae.open_results("rank_sweep", tmp_path)
+    assert np.isnan(ds.explained_variance.sel(seed=1)).all()
+    assert not np.isnan(ds.explained_variance.sel(seed=[0, 2])).any()
+    assert list(json.loads(ds.attrs["frozen"]).values()) == [{"1": 3}] * 2
+
+
+def test_ctrl_c_keeps_cells_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = study.run_cell, []
+
+    def interrupted(config: Config, progress: object) -> results.Run:
+        calls.append(config)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(config, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(study, "run_cell", interrupted)
+    assert go(tmp_path) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert len(cells(tmp_path)) == 2
+
+
+def test_kill_9_at_several_moments_loses_nothing(done: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "synthsae.study", "rank_sweep", "--out", str(tmp_path), *TINY]
+    for moment in (0, 1, 2, 3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(cells(tmp_path)) < moment:
+            time.sleep(0.001)
+        if moment == 0:
+            time.sleep(1)  # wherever it is: still importing, or in the first cell
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert len(cells(tmp_path)) >= moment
+    assert go(tmp_path) == 0
+    assert len(cells(tmp_path)) == 4
+    assert synthsae.open_results("rank_sweep", tmp_path).equals(
+        synthsae.open_results("rank_sweep", done)
+    )
+
+
+BAD = {
+    "unknown study": (["nope"], "study: 'nope'; allowed: list, rank_sweep"),
+    "no study": ([], "study: None; allowed: list, rank_sweep"),
+    "rank above D": (
+        ["rank_sweep", "--set", "world.rank=200"],
+        "world.rank: 200; allowed: 1 or more, at most 128",
+    ),
+    "blocks that do not fit": (
+        ["rank_sweep", "--set", "world.n_blocks=9"],
+        "world.n_blocks: 9; allowed: 0 to 7, blocks of rank 16 that fit",
+    ),
+    "k above M": (
+        ["rank_sweep", "--set", "sae.k=300"],
+        "sae.k: 300; allowed: 1 or more, at most 256",
+    ),
+    "unknown law": (
+        ["rank_sweep", "--set", "world.law=cauchy"],
+        "world.law: 'cauchy'; allowed: iso",
+    ),
+    "unknown architecture": (["rank_sweep", "--set", "sae.arch=x"], "sae.arch: 'x'; allowed: topk"),
+    "negative probability": (
+        ["rank_sweep", "--set", "world.block_p=-0.1"],
+        "world.block_p: -0.1; allowed: 0 or more, at most 1",
+    ),
+    "not a number": (
+        ["rank_sweep", "--set", "world.block_p=often"],
+        "world.block_p: 'often'; allowed: a number",
+    ),
+    "not finite": (
+        ["rank_sweep", "--set", "world.noise=nan"],
+        "world.noise: nan; allowed: 0 or more",
+    ),
+    "not an integer": (["rank_sweep", "--set", "sae.k=2.5"], "sae.k: '2.5'; allowed: an integer"),
+    "empty value": (["rank_sweep", "--set", "sae.k="], "sae.k: ''; allowed: an integer"),
+    "unknown field": (
+        ["rank_sweep", "--set", "world.rang=2"],
+        "field: 'world.rang'; allowed: world.d",
+    ),
+    "a section": (["rank_sweep", "--set", "world=2"], "field: 'world'; allowed: world.d_model"),
+    "no value": (["rank_sweep", "--set", "sae.k"], "--set: 'sae.k'; allowed: FIELD=VALUE"),
+    "one seed": (["rank_sweep", "--seeds", "1"], "n_seeds: 1; allowed: 2 or more"),
+    "device": (["rank_sweep", "--device", "tpu"], "train.device: 'tpu'; allowed: auto, cpu, cuda"),
+    "option": (["rank_sweep", "--sedes", "3"], "unrecognized arguments: --sedes 3"),
+    "one bad value of an axis": (
+        ["rank_sweep", "--set", "world.rank=2,4,-1"],
+        "world.rank: -1; allowed: 1 or more, at most 128",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_touches_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments, message = BAD[name]
+    out = tmp_path / "results"
+    try:
+        status = cli.main([*arguments, "--out", str(out)])
+    except SystemExit as stop:  # argparse's own errors
+        status = int(str(stop.code))
+    captured = capsys.readouterr()
+    assert status == 2
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_no_cuda(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert go(tmp_path / "x", "--device", "cuda") == 2
+    assert "train.device: 'cuda'; allowed: cpu or auto" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_foreign_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert go(tmp_path) == 2
+    assert f"out: '{tmp_path}'; allowed: a new or empty folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    assert go(tmp_path / "thesis.tex") == 2
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+    assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
+    assert not (tmp_path / ".synthsae").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> None:
+        os.write(os.open("/dev/full", os.O_WRONLY), b"x")
+
+    monkeypatch.setattr("synthsae.store.os.fsync", full)
+    assert go(tmp_path) == 2
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    left = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert left == [tmp_path / ".synthsae"]
+
+
+def test_figures_only_without_results(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_study_file_of_ones_own(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from synthsae import results\n"
+        "from synthsae.config import Config\n"
+        "from synthsae.study import Study\n"
+        "from matplotlib.figure import Figure\n"
+        "study = Study('Mine?', Config(), {'world.noise': (0.0, 0.1)},\n"
+        "              (results.reconstruction,), lambda ds: Figure(), lambda ds: 'Found.')\n"
+    )
+    tiny = [*TINY, "--set", "world.rank=1"]
+    assert cli.main([str(mine), "--out", str(tmp_path / "r"), *tiny]) == 0
+    assert dict(synthsae.open_results("mine", tmp_path / "r").sizes) == dict(noise=2, seed=3)
+    mine.write_text("study = 3\n")
+    assert cli.main([str(mine), "--out", str(tmp_path / "r")]) == 2
+
+
+def test_list_and_help(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["list"]) == 0
+    assert "rank_sweep" in capsys.readouterr().out
+    assert cli.main(["rank_sweep", "--help"]) == 0
+    text = capsys.readouterr().out
+    for name, value, meaning in describe(cli.load("rank_sweep").base):
+        assert f"{name} " in text
+        assert str(value) in text
+        assert meaning, f"{name} has no help"
+        assert meaning in text
+
+
+def test_last_parts_of_field_names_differ() -> None:
+    """They are the names of dimensions."""
+    last = [name.rsplit(".", 1)[-1] for name, _, _ in describe(Config())]
+    assert len(set(last)) == len(last)
+
+
+def test_every_study_is_short_and_runs_quickly_planned() -> None:
+    for name in cli.names():
+        path = Path(cli.studies.__path__[0]) / f"{name}.py"
+        assert len(path.read_text().splitlines()) <= 90, name
+        assert study.plan(cli.load(name), {}, quick=True).cells
+
+
+def test_store_writes_all_or_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "r", "x")
+    cell = xr.Dataset({"a": ("n", [1.0, 2.0])})
+    store.write("abc", cell)
+    assert [p.name.split("-")[0] for p in store.cells.iterdir()] == ["abc"]
+    found = store.read("abc")
+    assert found is not None
+    assert found.equals(cell)
+    assert store.read("abd") is None
