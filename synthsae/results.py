@@ -87,12 +87,13 @@ def run_cell(config: Config, progress: Callable[[int], object] = lambda steps: N
     """
     world = World.plant(config.world, seed=config.world_seed)
     trained = train(world, config.sae, config.train, seeds=config.seeds, progress=progress)
-    kept = [i for i, seed in enumerate(config.seeds) if seed not in trained.frozen]
+    frozen = {config.seeds[i]: step for i, step in trained.frozen.items()}
+    kept = [i for i, seed in enumerate(config.seeds) if seed not in frozen]
     if len(kept) < 2:
-        raise FloatingPointError(f"loss not finite; by seed, the step: {trained.frozen}")
+        raise FloatingPointError(f"loss not finite; by seed, the step: {frozen}")
     stack = trained.stack.select(kept)
     evaluation = evaluate(stack, world, config.eval_samples)
-    return Run(config, world, stack.seeds, trained.frozen, evaluation)
+    return Run(config, world, stack.seeds, frozen, evaluation)
 
 
 def block_stability(run: Run) -> xr.Dataset:
@@ -232,7 +233,8 @@ def feature_recovery(run: Run) -> xr.Dataset:
 def seed_agreement(run: Run) -> xr.Dataset:
     """How alike whole dictionaries of two seeds are, after training and before it."""
     live_count = round(run.live.sum(axis=1).mean())
-    start = SAEStack.init(run.config.sae, run.world.d_model, run.seeds).directions()
+    init = run.config.train.init_seeds(run.seeds)
+    start = SAEStack.init(run.config.sae, run.world.d_model, init).directions()
     return _dataset(
         run,
         pairwise_mcc=(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
@@ -60,11 +60,13 @@ class TrainConfig:
             "help": "samples of silence that make a latent dead (none: 10M, or a tenth of all)"
         },
     )
+    init: str = field(
+        default="independent",
+        metadata={"help": "independent: each seed has a start of its own; shared: init seed 0"},
+    )
     data: str = field(
         default="independent",
-        metadata={
-            "help": "independent: each seed has data of its own; shared: all see data seed 0"
-        },
+        metadata={"help": "independent: each seed has data of its own; shared: data seed 0"},
     )
     group_size: int | None = field(
         default=None, metadata={"help": "seeds that share a matmul (none: what fits the cache)"}
@@ -83,10 +85,19 @@ class TrainConfig:
         within("train.clip", self.clip, 0, strict=True)
         within("train.aux_coefficient", self.aux_coefficient, 0)
         within("train.dead_after", self.dead_after, 1)
+        one_of("train.init", self.init, ("independent", "shared"))
         one_of("train.data", self.data, ("independent", "shared"))
         within("train.group_size", self.group_size, 1)
         within("train.threads", self.threads, 1)
         one_of("train.device", self.device, ("auto", "cpu", "cuda"))
+
+    def init_seeds(self, seeds: Sequence[int]) -> list[int]:
+        """The seed of each SAE in the stream `init`."""
+        return list(seeds) if self.init == "independent" else [0] * len(seeds)
+
+    def data_seeds(self, seeds: Sequence[int]) -> list[int]:
+        """The seed of each SAE in the stream `data`."""
+        return list(seeds) if self.data == "independent" else [0] * len(seeds)
 
     @property
     def n_samples(self) -> int:
@@ -113,8 +124,8 @@ class Trained:
         stack: the trained SAEs.
         loss: loss of the last step of each seed, [S].
         silent: samples since each latent last fired, [S, M].
-        frozen: the step at which a seed's loss or gradient stopped being finite, by seed. Such a
-            seed keeps the parameters it had before that step.
+        frozen: for each SAE whose loss or gradient stopped being finite, its position in the stack
+            and that step. It keeps the parameters it had before the step.
     """
 
     stack: SAEStack
@@ -149,63 +160,64 @@ def train(
     config: TrainConfig,
     *,
     seeds: Sequence[int],
+    init_seeds: Sequence[int] | None = None,
     data_seeds: Sequence[int] | None = None,
     progress: Callable[[int], object] = lambda steps: None,
 ) -> Trained:
     """Train one SAE for each of `seeds` on `source`.
 
-    A seed fixes an SAE's start (stream `init`) and, unless `data_seeds` says otherwise, its data:
-    its own under `data="independent"`, data seed 0 for all under `"shared"`. The same seed gives
-    the same bits alone or in a stack, at the same group size, device and number of threads; other
-    group sizes differ by rounding. `progress` is called with the number of seed-steps done since
-    the last call. Raises ConfigError where the device does not exist.
+    A seed names an SAE and fixes its start and its data, unless the config says that all share one
+    of them, or `init_seeds` and `data_seeds` give them one by one. The same seeds give the same
+    bits alone or in a stack, at the same group size, device and number of threads; other group
+    sizes differ by rounding. `progress` is called with the number of seed-steps done since the
+    last call. Raises ConfigError where the device does not exist.
     """
     sae, device = sae.for_width(source.d_model), resolve_device(config.device)
-    if data_seeds is None:
-        data_seeds = seeds if config.data == "independent" else [0] * len(seeds)
+    init = config.init_seeds(seeds) if init_seeds is None else init_seeds
+    data = config.data_seeds(seeds) if data_seeds is None else data_seeds
     workers = n_workers(config)
-    n = group_size(sae, config, len(seeds), workers)
-
-    stop = Event()
+    n, stop = group_size(sae, config, len(seeds), workers), Event()
 
     def group(i: int) -> Trained:
-        own, data = list(seeds[i : i + n]), list(data_seeds[i : i + n])
-        return _train_group(source, sae, config, own, data, device, progress, stop)
+        stack = SAEStack.init(sae, source.d_model, init[i : i + n], device)
+        return _train_group(source, stack, config, data[i : i + n], progress, stop)
 
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(group, i) for i in range(0, len(seeds), n)]
         try:
-            groups = list(pool.map(group, range(0, len(seeds), n)))
+            for future in as_completed(futures):
+                future.result()
         finally:  # after an error or Ctrl-C, groups still running end at their next step
             stop.set()
             torch.set_num_threads(before)
+    groups = [future.result() for future in futures]
     params = {k: torch.cat([g.stack.params[k] for g in groups]) for k in groups[0].stack.params}
+    frozen = {i * n + s: step for i, g in enumerate(groups) for s, step in g.frozen.items()}
     return Trained(
         SAEStack(sae, tuple(seeds), params),
         torch.cat([g.loss for g in groups]),
         torch.cat([g.silent for g in groups]),
-        {seed: step for g in groups for seed, step in g.frozen.items()},
+        frozen,
     )
 
 
 def _train_group(
     source: ActivationSource,
-    sae: SAEConfig,
+    stack: SAEStack,
     config: TrainConfig,
-    seeds: list[int],
-    data_seeds: list[int],
-    device: torch.device,
+    data_seeds: Sequence[int],
     progress: Callable[[int], object],
     stop: Event,
 ) -> Trained:
-    """Train the seeds of one group, which share every matmul."""
-    stack = SAEStack.init(sae, source.d_model, tuple(seeds), device)
-    params, arch = stack.params, stack.architecture
-    views = [{name: p[s] for name, p in params.items()} for s in range(len(seeds))]
-    adam = torch.optim.Adam([v for view in views for v in view.values()], fused=True)
+    """Train the SAEs of one group, which share every matmul, in place."""
+    params, arch, n = stack.params, stack.architecture, len(stack.seeds)
+    device = params["b_enc"].device
+    views = [{name: p[s] for name, p in params.items()} for s in range(n)]
+    adam = torch.optim.Adam([p for view in views for p in view.values()], fused=True)
     silent = torch.zeros(params["b_enc"].shape, dtype=torch.long, device=device)
-    loss = torch.full((len(seeds),), torch.nan, device=device)
+    loss = torch.full((n,), torch.nan, device=device)
     frozen: dict[int, int] = {}
     for step in range(config.n_steps):
         if stop.is_set():
@@ -213,25 +225,23 @@ def _train_group(
         x = batches(source, step, config.batch_size, data_seeds, device)
         if step == 0:
             params["b_dec"].copy_(x.mean(1))
-        dead = silent >= config.silence_limit()
-        if config.aux_coefficient == 0:
-            dead.zero_()
-        found = arch.gradients(params, x, dead, config.aux_coefficient)
-        grads = tangent(params, found.grads)
+        dead = (silent >= config.silence_limit()) & (config.aux_coefficient > 0)
+        loss, grads, fired = arch.gradients(params, x, dead, config.aux_coefficient)
+        grads = tangent(params, grads)
         norm = torch.stack([g.flatten(1).norm(dim=1) for g in grads.values()]).norm(dim=0)
-        scale = (config.clip / norm).clamp(max=1)
-        finite = (torch.isfinite(found.loss) & torch.isfinite(norm)).tolist()
+        clip = (config.clip / norm).clamp(max=1)
+        for s in (~(loss + norm).isfinite()).nonzero().ravel().tolist():
+            frozen.setdefault(s, step)
         for s, view in enumerate(views):
-            if not finite[s]:
-                frozen.setdefault(seeds[s], step)
             for name, p in view.items():
-                p.grad = None if seeds[s] in frozen else grads[name][s].mul_(scale[s])
-        adam.param_groups[0]["lr"] = config.rate(step, sae.size)
+                p.grad = None if s in frozen else grads[name][s].mul_(clip[s])
+        adam.param_groups[0]["lr"] = config.rate(step, stack.config.size)
         adam.step()
-        params["w_dec"] /= torch.linalg.vector_norm(params["w_dec"], dim=2, keepdim=True)
-        silent = (silent + config.batch_size) * ~found.fired
-        loss = found.loss
-        progress(len(seeds))
+        length = torch.linalg.vector_norm(params["w_dec"], dim=2, keepdim=True)
+        length[list(frozen)] = 1
+        params["w_dec"] /= length
+        silent = (silent + config.batch_size) * ~fired
+        progress(n)
     return Trained(stack, loss, silent, frozen)
 
 

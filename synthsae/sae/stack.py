@@ -21,7 +21,7 @@ class SAEStack:
 
     Attributes:
         config: the architecture and size, the same for all.
-        seeds: the init seed of each SAE, [S].
+        seeds: the seed that names each SAE, [S].
         params: `w_enc` [S, M, D], `b_enc` [S, M], `w_dec` [S, M, D], `b_dec` [S, D] in float32.
     """
 
@@ -34,15 +34,14 @@ class SAEStack:
         cls,
         config: SAEConfig,
         d_model: int,
-        seeds: tuple[int, ...],
+        seeds: Sequence[int],
         device: torch.device | str = "cpu",
     ) -> "SAEStack":
         """SAEs at step 0, one for each init seed; seed 7 is the same SAE alone or among others."""
         config = config.for_width(d_model)
         each = [initial_params(config, d_model, s) for s in seeds]
-        return cls(
-            config, seeds, {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
-        )
+        params = {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
+        return cls(config, tuple(seeds), params)
 
     @property
     def architecture(self) -> Architecture:
