@@ -6,9 +6,10 @@ true features in the block as it has dimensions (sparse). Everything else stays 
 
 import xarray as xr
 
-from synthsae import results
+from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import stability_by_rank
+from synthsae.results import INVARIANT_LAWS
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 
@@ -23,7 +24,7 @@ def finding(ds: xr.Dataset) -> str:
     for law in ds.law.values:
         first, last = (float(p.sel(law=law, rank=r)) for r in (low, high))
         gap, least = float(abs(p - rotated).sel(law=law).max()), float(overlap.sel(law=law).min())
-        agrees = law in results.INVARIANT_LAWS
+        agrees = law in INVARIANT_LAWS
         sentences.append(
             f"Under the {law} law {first:.0%} of block latents reappear in another seed at rank "
             f"{low} and {last:.0%} at rank {high}"
@@ -41,12 +42,12 @@ study = Study(
         "world.rank": (1, 2, 3, 4, 6, 8, 12, 16),
     },
     measures=(
-        results.block_stability,
-        results.coverage_law,
-        results.subspace_recovery,
-        results.feature_recovery,
-        results.seed_agreement,
-        results.reconstruction,
+        measures.block_stability,
+        measures.coverage_law,
+        measures.subspace_recovery,
+        measures.feature_recovery,
+        measures.seed_agreement,
+        measures.reconstruction,
     ),
     figure=stability_by_rank,
     finding=finding,

@@ -14,7 +14,7 @@ FLOORS = [
     {"train"},
     {"config", "evaluate"},
     {"results"},
-    {"store", "figures"},
+    {"measures", "store", "figures"},
     {"study"},
     {"cli"},
 ]

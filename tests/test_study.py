@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 import synthsae
-from synthsae import cli, results, study
+from synthsae import cli, measures, results, study
 from synthsae.config import Config, describe, override
 from synthsae.store import Store
 
@@ -98,7 +98,7 @@ def test_a_cell_is_its_own_run(done: Path) -> None:
     base = cli.load("rank_sweep").base
     run = results.run_cell(override(base, changes))
     assert np.array_equal(run.evaluation.explained_variance, ds.explained_variance)
-    found = results.block_stability(run).block_reappearance
+    found = measures.block_stability(run).block_reappearance
     assert np.array_equal(found, ds.block_reappearance, equal_nan=True)
 
 
@@ -339,12 +339,12 @@ def test_figures_only_without_results(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_study_file_of_ones_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from synthsae import results\n"
+        "from synthsae import measures\n"
         "from synthsae.config import Config\n"
         "from synthsae.study import Study\n"
         "from matplotlib.figure import Figure\n"
         "study = Study('Mine?', Config(), {'world.noise': (0.0, 0.1)},\n"
-        "              (results.reconstruction,), lambda ds: Figure(), lambda ds: 'Found.')\n"
+        "              (measures.reconstruction,), lambda ds: Figure(), lambda ds: 'Found.')\n"
     )
     tiny = [*TINY, "--set", "world.rank=1"]
     assert cli.main([str(mine), "--out", str(tmp_path / "r"), *tiny]) == 0

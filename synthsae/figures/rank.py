@@ -1,8 +1,4 @@
-"""Figures, drawn from saved Datasets alone, in Okabe and Ito's colours; shapes repeat them."""
-
-from collections.abc import Iterator, Sequence
-from itertools import product
-from typing import Any
+"""Stability and subspace recovery over the rank of a block."""
 
 import numpy as np
 import xarray as xr
@@ -11,22 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from synthsae.figures.common import (
+    GREEN,
+    GREY,
+    ORANGE,
+    STYLE,
+    error_bars,
+    interval_over_seeds,
+    slices,
+)
 from synthsae.results import INVARIANT_LAWS
-from synthsae.stats import Interval, row_interval
-
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "legend.fontsize": 8,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "pdf.fonttype": 42,
-}
-
 
 LAW_TITLES = {
     "isotropic": "isotropic block: no direction is special",
@@ -41,7 +31,7 @@ def stability_by_rank(ds: xr.Dataset) -> Figure:
 
     Dimensions that the user made, other than law and rank, get a row of panels for each value.
     """
-    rows = list(_slices(ds, keep=("law", "rank", "seed", "seed_a", "seed_b", "block", "angle")))
+    rows = list(slices(ds, keep=("law", "rank", "seed", "seed_a", "seed_b", "block", "angle")))
     laws = [str(law) for law in ds.law.values]
     with rc_context(STYLE):
         size = (3.55 * len(laws), 3.1 * len(rows))
@@ -74,7 +64,7 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     ax.errorbar(
         x,
         p.estimate,
-        _arms(p),
+        error_bars(p),
         fmt="o",
         color=ORANGE,
         ms=4.5,
@@ -101,31 +91,3 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     ends = " to ".join(dict.fromkeys(f"{v:.0%}" for v in p.estimate[[0, -1]]))
     least = np.floor(100 * overlap.min().item())
     ax.set_title(f"{LAW_TITLES[law]}\nlatents {ends}, subspace {least:.0f}% or more")
-
-
-def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean and interval with the seed as the unit, of an array [..., seed], averaged over blocks.
-
-    For measures of a seed against the other seeds: a jackknife over seeds (`stats.row_interval`).
-    Seeds that are NaN are left out.
-    """
-    over = [d for d in values.dims if d in ("block", "angle")]
-    rows = values.mean(over).transpose(..., "seed").values
-    kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
-    nothing = Interval(*np.full(3, np.nan))
-    each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
-    return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
-
-
-def _arms(interval: Interval) -> np.ndarray:
-    """Lengths of error bars below and above, kept inside [0, 1]; 0 where there is no interval."""
-    low, high = np.clip(interval.low, 0, 1), np.clip(interval.high, 0, 1)
-    return np.nan_to_num(np.maximum([interval.estimate - low, high - interval.estimate], 0))
-
-
-def _slices(ds: xr.Dataset, keep: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
-    """The Dataset at every combination of the dimensions that are not in `keep`, with its name."""
-    extra = [str(d) for d in ds.dims if d not in keep]
-    for values in product(*(ds[d].values for d in extra)):
-        point = dict(zip(extra, values, strict=True))
-        yield ", ".join(f"{d} = {v}" for d, v in point.items()), ds.sel(point)

@@ -1,0 +1,51 @@
+"""What all figures share: Okabe and Ito's colours, intervals over seeds, slices of a Dataset."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from synthsae.stats import Interval, row_interval
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "legend.fontsize": 8,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+}
+
+
+def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
+    """Mean and interval with the seed as the unit, of an array [..., seed], averaged over blocks.
+
+    For measures of a seed against the other seeds: a jackknife over seeds (`stats.row_interval`).
+    Seeds that are NaN are left out.
+    """
+    over = [d for d in values.dims if d in ("block", "angle")]
+    rows = values.mean(over).transpose(..., "seed").values
+    kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
+    nothing = Interval(*np.full(3, np.nan))
+    each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
+    return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
+
+
+def error_bars(interval: Interval) -> np.ndarray:
+    """Lengths of error bars below and above, kept inside [0, 1]; 0 where there is no interval."""
+    low, high = np.clip(interval.low, 0, 1), np.clip(interval.high, 0, 1)
+    return np.nan_to_num(np.maximum([interval.estimate - low, high - interval.estimate], 0))
+
+
+def slices(ds: xr.Dataset, keep: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """The Dataset at every combination of the dimensions that are not in `keep`, with its name."""
+    extra = [str(d) for d in ds.dims if d not in keep]
+    for values in product(*(ds[d].values for d in extra)):
+        point = dict(zip(extra, values, strict=True))
+        yield ", ".join(f"{d} = {v}" for d, v in point.items()), ds.sel(point)
