@@ -44,6 +44,7 @@ study = Study(
     measures=(
         measures.block_stability,
         measures.coverage_law,
+        measures.implied_rank,
         measures.subspace_recovery,
         measures.feature_recovery,
         measures.seed_agreement,

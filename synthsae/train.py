@@ -144,8 +144,20 @@ def resolve_device(name: str) -> torch.device:
 
 
 def n_workers(config: TrainConfig) -> int:
-    """Groups of seeds that are trained at the same time."""
-    return max(1, len(os.sched_getaffinity(0)) // config.threads)
+    """Groups of seeds that are trained at the same time on a CPU."""
+    mine = getattr(os, "sched_getaffinity", None)  # Linux: the cores this process may use
+    cores = len(mine(0)) if mine else os.cpu_count() or 1
+    return max(1, cores // config.threads)
+
+
+def gpu_group_size(sae: SAEConfig, config: TrainConfig, d_model: int, free: int) -> int:
+    """Seeds that fit half of `free` bytes of device memory in one group.
+
+    A seed holds weights, gradient and two moments of 2 M D numbers, and about two arrays [B, M] and
+    four [B, D] of a batch, all float32.
+    """
+    weights, batch = 4 * 2 * sae.size * d_model, config.batch_size * (2 * sae.size + 4 * d_model)
+    return config.group_size or max(1, free // 2 // (4 * (weights + batch)))
 
 
 def group_size(sae: SAEConfig, config: TrainConfig, n_seeds: int, workers: int) -> int:
@@ -175,8 +187,12 @@ def train(
     sae, device = sae.for_width(source.d_model), resolve_device(config.device)
     init = config.init_seeds(seeds) if init_seeds is None else init_seeds
     data = config.data_seeds(seeds) if data_seeds is None else data_seeds
-    workers = n_workers(config)
-    n, stop = group_size(sae, config, len(seeds), workers), Event()
+    stop, workers = Event(), n_workers(config)
+    if device.type == "cuda":
+        workers, free = 1, torch.cuda.mem_get_info(device)[0]
+        n = gpu_group_size(sae, config, source.d_model, free)
+    else:
+        n = group_size(sae, config, len(seeds), workers)
 
     def group(i: int) -> Trained:
         stack = SAEStack.init(sae, source.d_model, init[i : i + n], device)

@@ -52,6 +52,20 @@ def stability_by_rank(ds: xr.Dataset) -> Figure:
     return figure
 
 
+def _implied_rank_inset(ax: Axes, ds: xr.Dataset) -> None:
+    """The rank that p_hat implies by the law against the rank planted, on logarithmic scales."""
+    inset = ax.inset_axes((0.1, 0.14, 0.3, 0.36))
+    planted, implied = ds["rank"].values, ds.implied_rank.values
+    ends = np.array([implied - ds.implied_rank_low, ds.implied_rank_high - implied])
+    inset.plot(planted, planted, color=GREY, lw=0.8)
+    inset.errorbar(planted, implied, ends, fmt="o", color=ORANGE, ms=2.5, lw=0.8)
+    inset.set_xscale("log", base=2)
+    inset.set_yscale("log", base=2)
+    inset.set_xticks([1, 4, 16], ["1", "4", "16"], fontsize=6)
+    inset.set_yticks([1, 4, 16], ["1", "4", "16"], fontsize=6)
+    inset.set_title("rank implied by p_hat\nagainst rank planted", fontsize=6.5)
+
+
 def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     """One law: subspace overlap, p_hat with its interval, and what rotations of the codes give."""
     x, lawful = np.arange(ds.sizes["rank"]), law in INVARIANT_LAWS
@@ -88,6 +102,8 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     ax.set_xticks(x, [str(r) for r in ds["rank"].values])
     ax.set_ylim(-0.03, 1.06)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
+    if lawful and len(x) > 2:
+        _implied_rank_inset(ax, ds)
     ends = " to ".join(dict.fromkeys(f"{v:.0%}" for v in p.estimate[[0, -1]]))
     least = np.floor(100 * overlap.min().item())
     ax.set_title(f"{LAW_TITLES[law]}\nlatents {ends}, subspace {least:.0f}% or more")

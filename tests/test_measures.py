@@ -1,0 +1,139 @@
+"""Labelled measures against their own definitions, on a small trained run."""
+
+import numpy as np
+import pytest
+
+from synthsae import measures, theory
+from synthsae.config import Config, override
+from synthsae.results import Run, run_cell
+from synthsae.sae import SAEStack
+from synthsae.stats import row_interval
+from synthsae.world import World
+
+TINY = {
+    "world.d_model": 20,
+    "world.n_isolated": 5,
+    "world.n_blocks": 2,
+    "world.rank": 4,
+    "train.n_steps": 60,
+    "train.batch_size": 128,
+    "train.lr": 0.01,
+    "n_seeds": 4,
+    "eval_samples": 3000,
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return run_cell(override(Config(), TINY))
+
+
+def cosines(run: Run, s: int, t: int) -> np.ndarray:
+    """Live latents of seed s against live latents of seed t."""
+    return run.directions[s][run.live[s]] @ run.directions[t][run.live[t]].T
+
+
+def test_block_stability_by_hand(run: Run) -> None:
+    ds = measures.block_stability(run)
+    for g, basis in enumerate(run.world.bases):
+        for s in range(4):
+            d = run.directions[s][run.live[s]]
+            inside = np.linalg.norm(d @ basis, axis=1) ** 2 >= 0.5
+            found = [cosines(run, s, t).max(1)[inside] >= 0.7 for t in range(4) if t != s]
+            assert ds.latents_per_block[s, g] == inside.sum()
+            assert ds.block_reappearance[s, g] == pytest.approx(np.mean(found))
+    live = run.live.sum(1)
+    for s in range(4):
+        chance = [theory.chance_found(20, n) for n in np.delete(live, s)]
+        assert ds.block_reappearance_chance[s] == pytest.approx(np.mean(chance))
+
+
+def test_isolated_reappearance_by_hand(run: Run) -> None:
+    """Every feature's closest latent is its Hungarian one here, so no assignment is needed."""
+    ds = measures.feature_recovery(run)
+    for s in range(4):
+        score, cosine = [], []
+        for f in run.world.isolated:
+            c = run.directions[s][run.live[s]] @ f
+            i = c.argmax()
+            back = [cosines(run, s, t)[i].max() >= 0.7 for t in range(4) if t != s]
+            score.append(np.mean(back) if c[i] >= 0.7 else 0)
+            cosine.append(c[i])
+        assert ds.isolated_reappearance[s] == pytest.approx(np.mean(score))
+        assert ds.feature_mcc[s] == pytest.approx(np.mean(cosine))
+
+
+def test_implied_rank_by_hand(run: Run) -> None:
+    ds = measures.implied_rank(run)
+    stability = measures.block_stability(run)
+    p, m = stability.block_reappearance.mean("block"), float(stability.latents_per_block.mean())
+    mean, low, high = row_interval(p.values)
+    assert ds.block_reappearance_low == pytest.approx(max(low, 0))
+    assert ds.block_reappearance_high == pytest.approx(min(high, 1))
+    # the law is for whole ranks too: m A_R brackets the mean p_hat around the implied rank
+    rank = float(ds.implied_rank)
+    assert (
+        m * theory.cap_measure(int(rank), 0.7) >= mean >= m * theory.cap_measure(int(rank) + 1, 0.7)
+    )
+    assert ds.implied_rank_low <= rank <= ds.implied_rank_high
+
+
+def test_coverage_law_by_hand(run: Run) -> None:
+    ds = measures.coverage_law(run)
+    assert float(ds.coverage_prediction.mean()) == pytest.approx(
+        float(measures.block_stability(run).block_reappearance.mean()),
+        abs=4 * float(ds.coverage_prediction_sd),
+    )
+    left = (2 * 20 - 5) / 2
+    assert ds.coverage_a_priori == theory.coverage_a_priori(4, left)
+    m = run.per_block(lambda b: b.latents)
+    for s in range(4):
+        others = theory.coverage_closed(np.delete(m, s, axis=0), 4).mean(0)
+        assert ds.coverage_closed_form[s].values == pytest.approx(others)
+
+
+def test_no_prediction_where_the_law_has_axes() -> None:
+    run = run_cell(override(Config(), TINY | {"world.law": "sparse", "train.n_steps": 3}))
+    assert np.isnan(measures.coverage_law(run).coverage_a_priori)
+
+
+def test_pairwise_and_initial_agreement(run: Run) -> None:
+    ds = measures.seed_agreement(run)
+    assert np.isnan(np.diagonal(ds.pairwise_mcc)).all()
+    assert np.allclose(ds.pairwise_mcc, ds.pairwise_mcc.T, equal_nan=True)
+    start = SAEStack.init(run.config.sae, 20, run.seeds).directions()
+    share = (np.einsum("md,nd->mn", start[0], start[1]).max(1) >= 0.7).mean()
+    assert ds.initial_reappearance[0] == pytest.approx(share, abs=0.2)
+    shared = override(run.config, {"train.init": "shared"})
+    same = Run(shared, run.world, run.seeds, {}, run.evaluation)
+    assert (measures.seed_agreement(same).initial_reappearance == 1).all()
+
+
+def test_angles_and_overlap_agree(run: Run) -> None:
+    ds = measures.subspace_recovery(run)
+    from_angles = (np.cos(ds.principal_angle) ** 2).mean("angle")
+    assert np.allclose(from_angles, ds.subspace_overlap)
+    assert ds.subspace_overlap_chance == 4 / 20
+    assert float(ds.subspace_overlap.mean()) > 3 * float(ds.subspace_overlap_chance)
+
+
+@pytest.mark.parametrize("law", ["isotropic", "sparse"])
+@pytest.mark.parametrize("missing", ["world.n_blocks", "world.n_isolated"])
+def test_worlds_without_blocks_or_without_isolated_features(law: str, missing: str) -> None:
+    run = run_cell(override(Config(), TINY | {"world.law": law, missing: 0, "train.n_steps": 3}))
+    for name in measures.__all__:
+        ds = getattr(measures, name)(run)
+        assert set(ds.dims) <= {"seed", "seed_a", "seed_b", "block", "angle"}, name
+    if missing == "world.n_isolated":
+        assert np.isnan(measures.feature_recovery(run).isolated_reappearance).all()
+    else:
+        assert measures.block_stability(run).sizes["block"] == 0
+
+
+def test_untrained_saes_are_at_chance() -> None:
+    """At step 0 nothing reappears, and PW-MCC is the matched mean of random directions."""
+    run = run_cell(override(Config(), TINY | {"train.n_steps": 0, "sae.k": 40}))
+    ds = measures.seed_agreement(run)
+    assert float(ds.pairwise_mcc.mean()) == pytest.approx(float(ds.pairwise_mcc_chance), abs=0.02)
+    world = World.plant(run.config.world, seed=0)
+    assert np.array_equal(world.bases, run.world.bases)
