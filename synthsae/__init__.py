@@ -2,7 +2,7 @@
 
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.store import open_results
-from synthsae.train import TrainConfig, train
+from synthsae.train import TrainConfig
 from synthsae.world import World, WorldConfig
 
 __all__ = [
@@ -12,5 +12,4 @@ __all__ = [
     "World",
     "WorldConfig",
     "open_results",
-    "train",
 ]

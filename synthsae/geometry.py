@@ -28,8 +28,8 @@ def tight_frame(n: int, d: int, rng: np.random.Generator) -> Array:
     """`n` unit rows in R^d, as incoherent as one polar step makes random ones, [n, d].
 
     The polar factor of a Gaussian matrix: an orthonormal set (uniform among them) where n <= d,
-    else a tight frame, which has the least total squared coherence (Benedetto and Fickus 2003),
-    with its rows scaled to norm 1.
+    else a tight frame, which has the least total squared coherence (Benedetto and Fickus 2003), and
+    only nearly so once its rows are scaled to norm 1.
     """
     u, _, vt = np.linalg.svd(rng.standard_normal((n, d)), full_matrices=False)
     return unit(u @ vt)

@@ -122,7 +122,7 @@ class Trained:
 
     Attributes:
         stack: the trained SAEs.
-        loss: loss of the last step of each seed, [S].
+        loss: loss of the last step of each SAE, [S]; NaN where it is frozen.
         silent: samples since each latent last fired, [S, M].
         frozen: for each SAE whose loss or gradient stopped being finite, its position in the stack
             and that step. It keeps the parameters it had before the step.
@@ -180,13 +180,16 @@ def train(
 
     A seed names an SAE and fixes its start and its data, unless the config says that all share one
     of them, or `init_seeds` and `data_seeds` give them one by one. The same seeds give the same
-    bits alone or in a stack, at the same group size, device and number of threads; other group
-    sizes differ by rounding. `progress` is called with the number of seed-steps done since the
-    last call. Raises ConfigError where the device does not exist.
+    bits alone or in a stack, in groups of the same size, on the same device and number of threads;
+    groups of other sizes differ by rounding. `progress` is called with the number of seed-steps
+    done since the last call. Raises ConfigError where the device does not exist.
     """
     sae, device = sae.for_width(source.d_model), resolve_device(config.device)
     init = config.init_seeds(seeds) if init_seeds is None else init_seeds
     data = config.data_seeds(seeds) if data_seeds is None else data_seeds
+    if not 0 < len(seeds) == len(init) == len(data):
+        lengths = f"{len(seeds)}, {len(init)} and {len(data)}"
+        raise ConfigError("seeds, init_seeds, data_seeds", lengths, "one length, 1 or more")
     stop, workers = Event(), n_workers(config)
     if device.type == "cuda":
         workers, free = 1, torch.cuda.mem_get_info(device)[0]
@@ -256,6 +259,7 @@ def _train_group(
         length = torch.linalg.vector_norm(params["w_dec"], dim=2, keepdim=True)
         length[list(frozen)] = 1
         params["w_dec"] /= length
+        loss[list(frozen)] = torch.nan
         silent = (silent + config.batch_size) * ~fired
         progress(n)
     return Trained(stack, loss, silent, frozen)

@@ -84,7 +84,8 @@ class WorldConfig:
         one_of("world.law", self.law, LAWS)
         within("world.block_p", self.block_p, 0, 1)
         within("world.n_atoms", self.n_atoms, self.rank)
-        within("world.beta", self.beta, 0, strict=True)
+        if not self.beta > 0:
+            raise ConfigError("world.beta", self.beta, "above 0 (inf is the uniform law)")
         one_of("world.magnitude", self.magnitude, MAGNITUDES)
         within("world.noise", self.noise, 0)
         if self.n_isolated + self.n_blocks == 0:
@@ -112,7 +113,7 @@ class WorldConfig:
 
     def firing_probabilities(self) -> Array:
         """Firing probability of each isolated feature, most frequent first, [F]."""
-        weight = np.arange(1, self.n_isolated + 1) ** -self.zipf
+        weight = np.arange(1.0, self.n_isolated + 1) ** -self.zipf
         return self.isolated_p * self.n_isolated * weight / weight.sum()
 
 
@@ -206,7 +207,7 @@ class _Tables:
         with np.errstate(divide="ignore"):
             rate = np.minimum(-np.log1p(-p), 40.0)  # exp(-40) is below float64's resolution of 1
         self.edges = torch.tensor(np.cumsum(rate), device=device)
-        self.total = float(rate.sum())
+        self.total = float(self.edges[-1])
         self.singles = torch.tensor(world.features, dtype=torch.float32, device=device)
         axes = world.bases.transpose(0, 2, 1).reshape(-1, c.d_model)
         self.axes = torch.tensor(axes, dtype=torch.float32, device=device)
@@ -225,7 +226,6 @@ class _Tables:
         )
         row = where.long()
         gate = torch.searchsorted(self.edges, (where - row) * self.total, right=True)
-        gate.clamp_(max=len(self.edges) - 1)
         new = torch.ones(n, dtype=torch.bool, device=g.device)
         new[1:] = (row[1:] != row[:-1]) | (gate[1:] != gate[:-1])
         return row[new], gate[new]
@@ -265,10 +265,11 @@ def _sum_rows(table: Tensor, index: Tensor, weight: Tensor, row: Tensor, size: i
 def _generalised_normal(n: int, r: int, beta: float, g: torch.Generator) -> Tensor:
     """Independent draws of density ~ exp(-|c / alpha|^beta) with variance 1, [n, r].
 
-    |c / alpha|^beta is Gamma(1 / beta), and alpha = sqrt(Gamma(1 / beta) / Gamma(3 / beta)).
+    |c / alpha|^beta is Gamma(1 / beta), which is U^beta Gamma(1 + 1 / beta) for a uniform U, and
+    alpha = sqrt(Gamma(1 / beta) / Gamma(3 / beta)).
     """
-    alpha = math.exp((math.lgamma(1 / beta) - math.lgamma(3 / beta)) / 2)
-    shape = torch.full((n, r), 1 / beta, device=g.device)
+    alpha = 3**0.5 * math.exp((math.lgamma(1 + 1 / beta) - math.lgamma(1 + 3 / beta)) / 2)
+    shape = torch.full((n, r), 1 + 1 / beta, device=g.device)
     # torch.distributions.Gamma draws from the same kernel, but only from the global generator
     size = alpha * torch._standard_gamma(shape, generator=g) ** (1 / beta)
-    return torch.where(torch.rand(n, r, generator=g, device=g.device) < 0.5, size, -size)
+    return size * torch.empty(n, r, device=g.device).uniform_(-1, 1, generator=g)

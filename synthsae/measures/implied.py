@@ -17,8 +17,8 @@ def implied_rank(run: Run, level: float = 0.95) -> xr.Dataset:
     """
     p, m = (run.per_block(f) for f in (lambda b: b.reappearance, lambda b: b.latents))
     rows = np.array([row[np.isfinite(row)].mean() for row in p if np.isfinite(row).any()])
-    mean = low = high = np.nan
-    rank = (np.nan, np.nan, np.nan)
+    low = high = np.nan
+    rank = theory.RankEstimate(*np.full((3, 1), np.nan))
     if len(rows) > 2:
         mean, low, high = (float(np.clip(v, 0, 1)) for v in row_interval(rows, level))
         rank = theory.implied_rank(mean, m.mean(), interval=(low, high))
@@ -28,7 +28,7 @@ def implied_rank(run: Run, level: float = 0.95) -> xr.Dataset:
         run,
         block_reappearance_low=((), low, f"lower end of the {about}"),
         block_reappearance_high=((), high, f"upper end of the {about}"),
-        implied_rank=((), rank[0], implied),
-        implied_rank_low=((), rank[1], f"{implied}, at the upper end of its interval"),
-        implied_rank_high=((), rank[2], f"{implied}, at the lower end of its interval"),
+        implied_rank=((), rank.rank.item(), implied),
+        implied_rank_low=((), rank.low.item(), f"{implied}, at the upper end of its interval"),
+        implied_rank_high=((), rank.high.item(), f"{implied}, at the lower end of its interval"),
     )

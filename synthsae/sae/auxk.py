@@ -12,6 +12,8 @@ gradient reaches the dead latents' weights alone.
 import torch
 from torch import Tensor
 
+from synthsae.sae.kernels import reciprocal
+
 
 def auxk(
     params: dict[str, Tensor],
@@ -27,9 +29,9 @@ def auxk(
     Shapes: `pre` [S, B, M] pre-activations, `x` [S, B, D], `error` = x - x_hat [S, B, D],
     `dead` [S, M] bool. The gradient of a pre-activation in the encoder is x - b_dec.
     """
-    loss = torch.zeros(len(x), device=x.device)
+    loss = x.new_zeros(len(x))
     for s in dead.any(1).nonzero().ravel().tolist():
-        scale = _reciprocal((error[s] - error[s].mean(0)).square().sum())
+        scale = reciprocal((error[s] - error[s].mean(0)).square().sum())
         which = dead[s].nonzero().ravel()
         decoder = params["w_dec"][s, which]
         z = _keep_largest(pre[s][:, which].relu(), x.shape[2] // 2)
@@ -50,8 +52,3 @@ def _keep_largest(z: Tensor, k: int) -> Tensor:
         return z
     values, indices = z.topk(k, dim=1, sorted=False)
     return torch.zeros_like(z).scatter_(1, indices, values)
-
-
-def _reciprocal(x: Tensor) -> Tensor:
-    """1 / x, and 0 where x is 0."""
-    return torch.where(x > 0, 1 / x, torch.zeros_like(x))

@@ -77,7 +77,7 @@ def initial_params(config: SAEConfig, d_model: int, seed: int) -> dict[str, Tens
     w_dec = torch.randn(shape, generator=torch_generator("init", seed))
     w_dec /= torch.linalg.vector_norm(w_dec, dim=1, keepdim=True)
     return {
-        "w_enc": w_dec.clone(),
+        "w_enc": w_dec,
         "b_enc": torch.zeros(config.size),
         "w_dec": w_dec,
         "b_dec": torch.zeros(d_model),

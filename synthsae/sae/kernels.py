@@ -88,6 +88,11 @@ def latent_reduce(values: Tensor, order: ByLatent, how: str) -> Tensor:
     return out.view(values.shape[0], -1)
 
 
+def reciprocal(x: Tensor) -> Tensor:
+    """1 / x, and 0 where x is 0."""
+    return torch.where(x > 0, 1 / x, torch.zeros_like(x))
+
+
 def _flat_indices(code: Code, m: int) -> Tensor:
     """Indices into the S * M latents of the whole stack, [S * B, K]."""
     s, b, k = code.indices.shape

@@ -72,9 +72,11 @@ class SAEStack:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
-        """Read a stack that `save` wrote."""
+        """Read a stack that `save` wrote; raises ValueError for another safetensors file."""
         with safe_open(path, framework="pt", device=device) as f:
-            meta = f.metadata()
+            meta = f.metadata() or {}
+            if not {"config", "seeds"} <= set(meta):
+                raise ValueError(f"path: {str(path)!r}; allowed: a file that SAEStack.save wrote")
             params = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
         return cls(
             SAEConfig(**json.loads(meta["config"])), tuple(json.loads(meta["seeds"])), params

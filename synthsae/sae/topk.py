@@ -34,7 +34,8 @@ class TopK:
         code = self._top(pre)
         order = kernels.by_latent(code, w_dec.shape[1])
         miss = kernels.decode(code, w_dec).add_(b_dec[:, None]).sub_(x)  # x_hat - x
-        scale = torch.linalg.vector_norm(x - x.mean(1, keepdim=True), dim=(1, 2)) ** -2
+        spread = torch.linalg.vector_norm(x - x.mean(1, keepdim=True), dim=(1, 2))
+        scale = kernels.reciprocal(spread**2)
         loss = torch.linalg.vector_norm(miss, dim=(1, 2)) ** 2 * scale
 
         g_out = miss * (2 * scale)[:, None, None]

@@ -1,0 +1,82 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from strategies import generators
+
+from synthsae.geometry import haar, tight_frame, unit
+
+
+def near_mean(samples, mean):
+    """The mean of `samples` (first axis) is `mean` within five standard errors."""
+    error = samples.std(axis=0) / len(samples) ** 0.5
+    return np.all(np.abs(samples.mean(axis=0) - mean) <= 5 * error + 1e-12)
+
+
+@given(generators(), st.integers(1, 8), st.sampled_from([(), (1,), (3, 2)]))
+def test_haar_is_orthogonal(rng, n, size):
+    q = haar(n, rng, size)
+    assert q.shape == (*size, n, n)
+    np.testing.assert_allclose(q @ q.mT, np.broadcast_to(np.eye(n), q.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_haar_has_the_moments_of_haar_measure(n):
+    q = haar(n, np.random.default_rng(0), (20_000,))
+    trace = np.trace(q, axis1=1, axis2=2)
+    assert near_mean(q, 0)
+    assert near_mean(q**2, 1 / n)
+    assert near_mean(q**4, 3 / (n * (n + 2)))
+    assert near_mean(trace, 0)
+    assert near_mean(trace**2, 1)
+    assert near_mean(trace**4, 3 if n > 1 else 1)
+    rotations = int((np.linalg.det(q) > 0).sum())
+    assert binomtest(rotations, len(q), 0.5).pvalue > 1e-6
+
+
+@given(generators(), st.integers(1, 8), st.integers(1, 8))
+def test_a_frame_that_fits_is_orthonormal_and_one_that_does_not_spans(rng, n, d):
+    f = tight_frame(n, d, rng)
+    assert f.shape == (n, d)
+    np.testing.assert_allclose(np.linalg.norm(f, axis=1), 1)
+    if n <= d:
+        np.testing.assert_allclose(f @ f.T, np.eye(n), atol=1e-12)
+    else:
+        assert np.linalg.matrix_rank(f) == d
+
+
+def test_a_frame_that_fits_is_uniform():
+    rng = np.random.default_rng(1)
+    f = np.stack([tight_frame(3, 3, rng) for _ in range(4000)])
+    trace = np.trace(f, axis1=1, axis2=2)
+    assert near_mean(trace, 0)
+    assert near_mean(trace**2, 1)
+
+
+@pytest.mark.parametrize(("n", "d"), [(24, 16), (64, 16), (400, 20)])
+def test_a_frame_that_does_not_fit_is_nearly_tight(n, d):
+    """Frame bounds n / d and squared coherence n^2 / d (Welch), far closer than random rows."""
+    rng = np.random.default_rng(0)
+    frames = [tight_frame(n, d, rng), unit(rng.standard_normal((n, d)))]
+    bounds = [np.abs(np.linalg.eigvalsh(f.T @ f) * d / n - 1).max() for f in frames]
+    coherence = [np.sum((f @ f.T) ** 2) * d / n**2 - 1 for f in frames]
+    assert bounds[0] < bounds[1] / 2
+    assert 0 <= coherence[0] < coherence[1] / 5
+
+
+@given(generators(), st.sampled_from([(3,), (2, 4), (2, 3, 5)]))
+def test_unit_has_norm_one_and_forgets_lengths(rng, shape):
+    x = rng.standard_normal(shape)
+    scale = rng.uniform(1e-6, 1e6, (*shape[:-1], 1))
+    np.testing.assert_allclose(np.linalg.norm(unit(x), axis=-1), 1)
+    np.testing.assert_allclose(unit(x) * np.linalg.norm(x, axis=-1, keepdims=True), x)
+    np.testing.assert_allclose(unit(x * scale), unit(x))
+
+
+def test_a_zero_vector_stays_zero():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(unit([[0, 0], [3, 4]]), [[0, 0], [0.6, 0.8]])
