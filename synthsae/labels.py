@@ -120,7 +120,7 @@ nearest_features = Labelled(
     planted.nearest_features,
     (("latent", "dim"), _F),
     ("latent",),
-    "index of the nearest feature",
+    "nearest feature",
     "",
 )
 uniqueness = Labelled(

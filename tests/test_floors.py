@@ -12,7 +12,7 @@ FLOORS = [
     {"checks", "geometry", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"config", "evaluate"},
+    {"config", "evaluate", "labels"},
     {"results"},
     {"measures", "store", "figures"},
     {"study"},
