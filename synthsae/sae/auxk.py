@@ -9,6 +9,7 @@ which is 0 where nothing is dead and where it would be 0/0. There is no b_dec in
 gradient reaches the dead latents' weights alone.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,11 +35,11 @@ def auxk(
         scale = reciprocal((error[s] - error[s].mean(0)).square().sum())
         which = dead[s].nonzero().ravel()
         decoder = params["w_dec"][s, which]
-        z = _keep_largest(pre[s][:, which].relu(), x.shape[2] // 2)
+        z = _keep_largest(pre[s].index_select(1, which).relu_(), x.shape[2] // 2)
         miss = z @ decoder - error[s]
         loss[s] = coefficient * scale * miss.square().sum()
         g = (2 * coefficient * scale) * miss
-        g_z = (g @ decoder.T) * (z > 0)
+        g_z = (g @ decoder.T).mul_(z > 0)
         g_b = g_z.sum(0)
         grads["w_dec"][s, which] += z.T @ g
         grads["w_enc"][s, which] += g_z.T @ x[s] - torch.outer(g_b, params["b_dec"][s])
@@ -47,8 +48,19 @@ def auxk(
 
 
 def _keep_largest(z: Tensor, k: int) -> Tensor:
-    """`z` [B, n] with all but the k largest entries of each row set to 0."""
-    if z.shape[1] <= k:
+    """`z` [B, n] with all but the k largest entries of each row set to 0, in place.
+
+    Entries equal to the k-th largest are all kept.
+    """
+    n = z.shape[1]
+    if n <= k:
         return z
-    values, indices = z.topk(k, dim=1, sorted=False)
-    return torch.zeros_like(z).scatter_(1, indices, values)
+    if k == 0:
+        return z.zero_()
+    if (
+        z.device.type == "cpu"
+    ):  # measured: a sixth of the time of topk, which returns order and places
+        cut = torch.from_numpy(np.partition(z.numpy(), n - k, axis=1)[:, n - k, None])
+    else:
+        cut = z.topk(k, dim=1, sorted=False).values.amin(1, keepdim=True)
+    return z.masked_fill_(z < cut, 0)
