@@ -1,15 +1,20 @@
 """synthsae: train the same sparse autoencoder twice, and see what comes back."""
 
-from synthsae.sae import SAEConfig, SAEStack
-from synthsae.store import open_results
-from synthsae.train import TrainConfig
-from synthsae.world import World, WorldConfig
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "SAEConfig",
-    "SAEStack",
-    "TrainConfig",
-    "World",
-    "WorldConfig",
-    "open_results",
-]
+if TYPE_CHECKING:
+    from synthsae.sae import SAEConfig, SAEStack
+    from synthsae.store import open_results
+    from synthsae.train import TrainConfig
+    from synthsae.world import World, WorldConfig
+
+__all__ = ["SAEConfig", "SAEStack", "TrainConfig", "World", "WorldConfig", "open_results"]
+
+_HOME = {"open_results": "store", "World": "world", "WorldConfig": "world", "TrainConfig": "train"}
+
+
+def __getattr__(name: str) -> Any:  # lazy, so that metrics and theory come without torch
+    if name not in __all__:
+        raise AttributeError(f"module 'synthsae' has no attribute {name!r}")
+    return getattr(import_module(f"synthsae.{_HOME.get(name, 'sae')}"), name)
