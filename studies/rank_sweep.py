@@ -15,23 +15,24 @@ from synthsae.train import TrainConfig
 
 
 def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows, a sentence a law."""
+    """What the Dataset shows."""
     dims = [d for d in ds.block_reappearance.dims if d not in ("law", "rank")]
     p, rotated = ds.block_reappearance.mean(dims), ds.coverage_prediction.mean(dims)
     overlap = ds.subspace_overlap.mean(dims)
     low, high = ds["rank"].values[[0, -1]]
-    sentences = []
+    clauses = []
     for law in ds.law.values:
         first, last = (float(p.sel(law=law, rank=r)) for r in (low, high))
         gap, least = float(abs(p - rotated).sel(law=law).max()), float(overlap.sel(law=law).min())
         agrees = law in INVARIANT_LAWS
-        sentences.append(
-            f"Under the {law} law {first:.0%} of block latents reappear in another seed at rank "
+        clauses.append(
+            f"under the {law} law {first:.0%} of block latents reappear in another seed at rank "
             f"{low} and {last:.0%} at rank {high}"
             + (f", at most {gap:.3f} from the coverage law at any rank" if agrees else "")
-            + f", while the overlap of their subspace is {least:.3f} or more."
+            + f", while their span overlaps the planted subspace by {least:.3f} or more"
         )
-    return " ".join(sentences)
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 study = Study(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from synthsae import theory
+from synthsae.sae import SAEConfig
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Plan:
     beta: float = 1.0
 
 
-SAE = SimpleNamespace(n_latents=120, k=6)  # (120 - 20) / 5 = 20 latents left per block
+SAE = SAEConfig(n_latents=120, k=6)  # (120 - 20) / 5 = 20 latents left per block
 
 
 def report(sae: SimpleNamespace = SAE, n_samples: float = np.inf, **changes) -> theory.BlockReport:
@@ -62,14 +63,14 @@ def report(sae: SimpleNamespace = SAE, n_samples: float = np.inf, **changes) -> 
     ],
 )
 def test_rules(changes: dict, latents: int, verdict: str, why: str) -> None:
-    row = report(SimpleNamespace(n_latents=latents, k=6), **changes)
+    row = report(SAEConfig(n_latents=latents, k=6), **changes)
     assert row.verdict == verdict
     assert why in row.why
 
 
 def test_slack_sparsity_hides_the_axes() -> None:
     law = {"law": "generalised_normal", "beta": 1.0}
-    slack = report(SimpleNamespace(n_latents=120, k=60), **law)
+    slack = report(SAEConfig(n_latents=120, k=60), **law)
     assert slack.binding == 0  # 5 blocks of 4 and 20 features are 40 latents at most
     assert slack.verdict == "subspace only"
     assert np.isnan(slack.reappearance)
@@ -80,7 +81,7 @@ def test_binding_is_the_share_of_samples_that_need_more_than_k() -> None:
     need = 4 * (1 + rng.binomial(4, 0.2, 100_000)) + rng.binomial(20, 0.1, 100_000)
     for k in (3, 6, 9, 14):
         share = (need > k).mean()
-        mine = report(SimpleNamespace(n_latents=120, k=k)).binding
+        mine = report(SAEConfig(n_latents=120, k=k)).binding
         assert abs(mine - share) <= 4 * np.sqrt(share * (1 - share) / 100_000) + 1e-12
     assert np.isnan(report(law="sparse").binding)
 
@@ -90,7 +91,7 @@ def test_numbers() -> None:
     assert row.latents_left == 20
     assert row.reappearance == pytest.approx(float(theory.coverage_a_priori(8, 20)))
     assert row.chance == pytest.approx(float(theory.chance_found(64, 120, 0.7)))
-    short = report(SimpleNamespace(n_latents=70, k=6), rank=8)  # 10 left: fewer than 2R
+    short = report(SAEConfig(n_latents=70, k=6), rank=8)  # 10 left: fewer than 2R
     assert short.reappearance == pytest.approx(10 * float(theory.cap_measure(8, 0.7)))
     assert report(law="sparse").reappearance == 1
     assert np.isnan(report(law="sparse", n_atoms=8).reappearance)

@@ -22,8 +22,8 @@ def subspace_recovery(run: Run) -> xr.Dataset:
         ),
         subspace_overlap_chance=((), chance, "overlap of a random subspace of that rank"),
         cross_seed_overlap=(
-            ("seed_a", "block", "seed_b"),
-            run.per_block(lambda b: b.cross_seed_overlap, len(run.seeds)),
+            ("seed_a", "seed_b", "block"),
+            run.per_block(lambda b: b.cross_seed_overlap, len(run.seeds)).swapaxes(1, 2),
             "overlap of two seeds' learned spans",
         ),
         cross_seed_overlap_chance=((), chance, "overlap of two random subspaces of that rank"),

@@ -30,10 +30,18 @@ class WorldLike(Protocol):
 
 
 class SAELike(Protocol):
-    """The fields of an SAE's config that the report reads."""
+    """The fields of an SAE's config that the report reads; `n_latents` resolved for the world."""
 
-    n_latents: int
     k: int
+
+    @property
+    def size(self) -> int:
+        """Latents M."""
+        ...
+
+    def for_width(self, d_model: int) -> "SAELike":
+        """The config with its size decided for activations of dimension `d_model`."""
+        ...
 
 
 class BlockReport(NamedTuple):
@@ -73,7 +81,8 @@ def identifiability_report(
     The rules are of the optimum: training may still fall short of it.
     """
     w: WorldLike = getattr(world, "config", world)
-    left = max(0.0, (sae.n_latents - w.n_isolated) / max(w.n_blocks, 1))
+    size = sae.for_width(w.d_model).size
+    left = max(0.0, (size - w.n_isolated) / max(w.n_blocks, 1))
     if not n_samples > 0:
         raise ValueError(f"n_samples: {n_samples}; allowed: above 0")
     binding = np.nan if w.law == "sparse" else _binding(w, sae.k)
@@ -81,7 +90,7 @@ def identifiability_report(
     verdict, why, p = _verdict(w, left, binding, active, float(real("theta", theta, 0, 1)))
     if w.leaning and verdict == SUBSPACE:
         why += "; isolated features lean into the block, which lifts p_hat above the law"
-    chance = float(chance_found(w.d_model, sae.n_latents, theta))
+    chance = float(chance_found(w.d_model, size, theta))
     return tuple(BlockReport(g, verdict, why, left, binding, p, chance) for g in range(w.n_blocks))
 
 
