@@ -7,12 +7,13 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import studies
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe
-from synthsae.store import Store
+from synthsae.store import DamagedError, Store, open_results
 from synthsae.study import Study, plan, present, run
 
 ALIASES = {
@@ -53,10 +54,13 @@ def _main(args: argparse.Namespace) -> int:
         return 0
     study, name = load(args.study), Path(args.study or "").stem
     if args.figures_only:
+        if args.quick or changes(args):
+            raise ConfigError("--figures-only", name, "no --quick and no field beside it")
         try:
-            present(name, study, Store(args.out, name))
-        except FileNotFoundError as error:
+            open_results(name, args.out)
+        except (FileNotFoundError, DamagedError) as error:
             raise ConfigError("--figures-only", name, str(error)) from error
+        present(name, study, Store(args.out, name))
         return 0
     grid = plan(study, changes(args), quick=args.quick)
     return 1 if run(name, study, grid, args.out) else 0
@@ -72,16 +76,27 @@ def load(name: str | None) -> Study:
     if name in names():
         module = importlib.import_module(f"studies.{name}")
     elif name and name.endswith(".py") and Path(name).is_file():
-        spec = importlib.util.spec_from_file_location(Path(name).stem, name)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = _import_file(Path(name))
     else:
         raise ConfigError("study", name, f"list, {', '.join(names())}, or a .py file")
     if not isinstance(getattr(module, "study", None), Study):
         raise ConfigError("study", name, "a file that defines `study`, a synthsae.study.Study")
     return module.study
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Run a study file of the user's own."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the file raises
+        why = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise ConfigError("study", str(path), f"a file that can be imported ({why})") from error
+    return module
 
 
 def changes(args: argparse.Namespace) -> dict[str, Any]:
@@ -106,7 +121,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="synthsae.study", add_help=False, description="Run a study.")
+    parser = _Parser(prog="synthsae.study", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("study", nargs="?", help=f"list, {', '.join(names())}, or the path of a study file")
     add("-h", "--help", action="store_true", help="show this, and every field of the config")

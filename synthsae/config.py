@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import reduce
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -19,9 +21,16 @@ FORMAT = 1
 """Version of what a cell's file holds; a new one makes old cells be computed again."""
 
 
+KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
+KINDS |= {"bool": "true or false", "str": "a name"}
+"""Types in words, for error messages."""
+
+
 @dataclass(frozen=True)
 class Config:
-    """Everything that determines a cell's numbers."""
+    """What determines a cell's numbers, up to rounding: bits also depend on the device and, unless
+    `train.group_size` is set, on the number of seeds and cores.
+    """
 
     world: WorldConfig = field(default_factory=WorldConfig)
     sae: SAEConfig = field(default_factory=SAEConfig)
@@ -30,7 +39,9 @@ class Config:
     first_seed: int = field(
         default=0, metadata={"help": "seed of the first SAE (start and data); the others follow"}
     )
-    world_seed: int = field(default=0, metadata={"help": "seed of what is planted"})
+    world_seed: int = field(
+        default=0, metadata={"help": "seed of what is planted (the seeds of the data stay)"}
+    )
     eval_samples: int = field(
         default=32768, metadata={"help": "held-out samples for firing rates and explained variance"}
     )
@@ -83,11 +94,11 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     for name, value in changes.items():
         if name not in known:
             raise ConfigError("field", name, ", ".join(known))
-        change = OmegaConf.create()
-        OmegaConf.update(change, name, _parse(value))
         try:
+            change = OmegaConf.create()
+            OmegaConf.update(change, name, _parse(value))
             node = OmegaConf.merge(node, change)
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, yaml.YAMLError) as error:
             raise ConfigError(name, value, _kind(config, name)) from error
     result = OmegaConf.to_object(node)
     assert isinstance(result, Config)
@@ -95,18 +106,22 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def _parse(value: Any) -> Any:
-    """Text as YAML reads it, with `none` in any case as None."""
+    """Text as YAML reads it, with `none` in any case as None; no interpolation."""
     if not isinstance(value, str):
         return value
     if value.lower() == "none":
         return None
-    return OmegaConf.from_dotlist([f"value={value}"]).value
+    if "${" in value or value == "???":
+        raise yaml.YAMLError(value)
+    return yaml.safe_load(re.sub(r"^([+-]?)0+(?=\d)", r"\1", value))  # 010 is ten, not eight
 
 
-def _kind(config: Any, name: str) -> str:
-    """The type of a field, in words."""
-    *path, last = name.split(".")
-    for part in path:
-        config = getattr(config, part)
-    kind = next(str(getattr(f.type, "__name__", f.type)) for f in fields(config) if f.name == last)
-    return {"int": "an integer", "float": "a number", "bool": "true or false"}.get(kind, kind)
+def _kind(config: Config, name: str) -> str:
+    """What a field may hold, in words."""
+    section, _, last = name.rpartition(".")
+    owner = config.get(section) if section else config
+    kind = next(f.type for f in fields(owner) if f.name == last)
+    words = str(getattr(kind, "__name__", kind))
+    for code, word in KINDS.items():
+        words = words.replace(code, word)
+    return words

@@ -19,8 +19,18 @@ from synthsae.metrics import reappearance, recovery
 from synthsae.train import train
 from synthsae.world import World
 
-INVARIANT_LAWS = ("isotropic", "gaussian")
-"""Block laws that no rotation inside the block changes: the coverage law predicts their p_hat."""
+
+def lawful(config: Config) -> bool:
+    """Whether the coverage law predicts p_hat: what it supposes holds (science.md, section 5).
+
+    No rotation inside a block changes the law of an activation, and seeds share neither their start
+    nor their data.
+    """
+    world, train = config.world, config.train
+    normal = world.law == "generalised_normal" and world.beta == 2
+    invariant = world.law in ("isotropic", "gaussian") or normal
+    independent = train.init == train.data == "independent"
+    return world.n_blocks > 0 and invariant and not world.leaning and independent
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,19 @@ def claim(out: Path) -> None:
 def open_results(study: str, out: str | Path = "results") -> xr.Dataset:
     """The Dataset that the study `study` left in the results folder `out`, in memory.
 
-    Raises FileNotFoundError where there is none.
+    Raises FileNotFoundError where there is none and DamagedError where it cannot be read.
     """
     path = Path(out) / study / f"{study}.nc"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; python -m synthsae.study {study} makes it")
-    return xr.load_dataset(path, engine="h5netcdf")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DamagedError(f"{path}: damaged; python -m synthsae.study {study} mends it") from error
+
+
+class DamagedError(ValueError):
+    """A results file cannot be read."""
 
 
 class Store:
@@ -56,11 +63,14 @@ class Store:
     def read(self, digest: str) -> xr.Dataset | None:
         """The cell of that hash, or None; a damaged file is put on `damaged` and removed."""
         for path in sorted(self.cells.glob(f"{digest}-*.nc")):
-            data = path.read_bytes()
-            if path.stem == f"{digest}-{_checksum(data)}":
-                return xr.load_dataset(io.BytesIO(data), engine="h5netcdf")
-            self.damaged.append(path)
-            path.unlink()
+            try:
+                data = path.read_bytes()
+                if path.stem == f"{digest}-{_checksum(data)}":
+                    return xr.load_dataset(io.BytesIO(data), engine="h5netcdf")
+                self.damaged.append(path)
+                path.unlink()
+            except OSError as error:
+                raise _unusable(path, error) from error
         return None
 
     def write(self, digest: str, cell: xr.Dataset) -> None:
@@ -74,16 +84,23 @@ class Store:
 
     def assemble(self, dataset: xr.Dataset) -> None:
         """Save the study's Dataset; one of another config that is in the way is kept beside it."""
-        path = self.folder / f"{self.study}.nc"
-        if path.exists():
-            try:
-                old = xr.load_dataset(path, engine="h5netcdf").attrs.get("hash", "unknown")
-            except OSError:
-                old = "damaged"
+        data, name = bytes(dataset.to_netcdf(engine="h5netcdf")), f"{self.study}.nc"
+        self.save(f"{name}.new", data)  # a full disk is noticed before anything is moved
+        try:
+            old = self.open().attrs.get("hash", "unknown")
+        except FileNotFoundError:
+            old = dataset.attrs["hash"]
+        except DamagedError:
+            old = "damaged"
+        try:
             if old != dataset.attrs["hash"]:
-                for part in self.folder.glob(f"{self.study}.*"):
-                    part.rename(part.with_name(f"{self.study}-{old}{part.suffix}"))
-        self.save(path.name, bytes(dataset.to_netcdf(engine="h5netcdf")))
+                for kind in ("nc", "png", "pdf"):
+                    part = self.folder / f"{self.study}.{kind}"
+                    if part.exists():
+                        part.replace(self.folder / f"{self.study}-{old}.{kind}")
+            (self.folder / f"{name}.new").replace(self.folder / name)
+        except OSError as error:
+            raise _unusable(self.folder / name, error) from error
 
     def save(self, name: str, data: bytes) -> None:
         """Write all of `data` to a file of the study's folder, or nothing."""

@@ -3,6 +3,7 @@
 python -m synthsae.study rank_sweep
 """
 
+import inspect
 import io
 import json
 import platform
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -23,7 +25,7 @@ from tqdm import tqdm
 from synthsae.config import Config, digest, override
 from synthsae.results import Measure, run_cell
 from synthsae.store import Store
-from synthsae.train import resolve_device
+from synthsae.train import group_size, n_workers, resolve_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +90,7 @@ def plan(study: Study, changes: Mapping[str, Any], *, quick: bool = False) -> Gr
         if _is_axis(study, f, v)
     }
     fixed = {f: v for f, v in settings.items() if f not in axes}
-    measures = [f"{m.__module__}.{m.__qualname__}" for m in study.measures]
+    measures = [_source(measure) for measure in study.measures]
     values: dict[str, list[Any]] = {f.rsplit(".", 1)[-1]: [] for f in axes}
     cells = {}
     for choice in product(*axes.values()):
@@ -135,7 +137,7 @@ def run(name: str, study: Study, grid: Grid, out: Path) -> int:
     done = {key: cell for key, cell in found.items() if cell is not None}
     if done:
         dataset = assemble(grid, done)
-        dataset.attrs |= {"study": name, "question": study.question} | provenance(grid)
+        dataset.attrs |= {"study": name, "question": study.question}
         store.assemble(dataset)
         present(name, study, store)
     return len(failed)
@@ -152,7 +154,7 @@ def compute(
     )
     seeds = {dim: list(cell.config.seeds) for dim in dataset.dims if str(dim).startswith("seed")}
     dataset = dataset.reindex(seeds)
-    dataset.attrs = {
+    dataset.attrs = provenance(cell.config) | {
         "config": cell.config.to_json(),
         "frozen": json.dumps(trained.frozen),
         "wall_seconds": time.perf_counter() - began,
@@ -179,9 +181,15 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
             )
             for i in range(0, len(parts), len(values))
         ]
-    (dataset,) = parts
+    dataset = parts[0].copy()
     frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
     dataset.attrs = {
+        key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
+        for key in ("git_commit", "versions", "device", "group_size", "precision")
+    }
+    dataset.attrs |= {
+        "hash": grid.digest,
+        "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
         "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
         "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
     }
@@ -211,22 +219,41 @@ def summary(grid: Grid, n_todo: int) -> str:
     )
 
 
-def provenance(grid: Grid) -> dict[str, str]:
-    """Where a Dataset came from: config, code, versions, device."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+def provenance(config: Config) -> dict[str, str]:
+    """Where a cell's numbers come from: code, versions, device, and the seeds in a matmul."""
     packages = ("synthsae", "numpy", "scipy", "torch", "xarray")
+    versions = {"python": platform.python_version()} | {p: version(p) for p in packages}
+    device, sae = resolve_device(config.train.device), config.sae.for_width(config.world.d_model)
+    group = group_size(sae, config.train, config.n_seeds, n_workers(config.train))
     return {
-        "hash": grid.digest,
-        "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
-        "git_commit": commit or "unknown",
-        "versions": json.dumps(
-            {"python": platform.python_version()} | {p: version(p) for p in packages}
-        ),
-        "device": str(resolve_device(grid.cells[0].config.train.device)),
+        "git_commit": git_commit(),
+        "versions": json.dumps(versions),
+        "device": str(device),
+        "group_size": str(group) if device.type == "cpu" else "what fits the memory",
         "precision": "float32",
     }
+
+
+@cache
+def git_commit() -> str:
+    """The commit of this package's checkout, or `unknown` where it is not run from one."""
+    tracked = ("ls-files", "--error-unmatch", Path(__file__).name)
+    describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        for arguments in (tracked, describe):
+            git = ["git", "-C", str(Path(__file__).parent), *arguments]
+            told = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return told.strip()
+
+
+def _source(measure: Measure) -> str:
+    """What a measure does, for a cell's hash: its name and its text."""
+    try:
+        return f"{measure.__module__}.{measure.__qualname__}\n{inspect.getsource(measure)}"
+    except (AttributeError, OSError, TypeError):
+        return repr(measure)
 
 
 def _is_axis(study: Study, name: str, value: Any) -> bool:

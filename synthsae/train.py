@@ -69,7 +69,10 @@ class TrainConfig:
         metadata={"help": "independent: each seed has data of its own; shared: data seed 0"},
     )
     group_size: int | None = field(
-        default=None, metadata={"help": "seeds that share a matmul (none: what fits the cache)"}
+        default=None,
+        metadata={
+            "help": "seeds in one matmul (none: what fits the cache and keeps all cores busy)"
+        },
     )
     threads: int = field(
         default=1, metadata={"help": "cores that work on one group; groups use the others"}

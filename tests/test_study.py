@@ -1,7 +1,9 @@
 """Studies end to end: grid, files, resume after anything, and one line for every bad input."""
 
 import json
+import linecache
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import xarray as xr
 
 import synthsae
 from synthsae import cli, measures, results, study
+from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.store import Store
 
@@ -216,7 +219,7 @@ def test_ctrl_c_keeps_cells_and_says_how_to_go_on(
 
 def test_kill_9_at_several_moments_loses_nothing(done: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "synthsae.study", "rank_sweep", "--out", str(tmp_path), *TINY]
-    for moment in (0, 1, 2, 3):
+    for moment in (0, 1, 2, 3, 4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and len(cells(tmp_path)) < moment:
             time.sleep(0.001)
@@ -233,8 +236,8 @@ def test_kill_9_at_several_moments_loses_nothing(done: Path, tmp_path: Path) -> 
 
 
 BAD = {
-    "unknown study": (["nope"], "study: 'nope'; allowed: list, rank_sweep"),
-    "no study": ([], "study: None; allowed: list, rank_sweep"),
+    "unknown study": (["nope"], "study: 'nope'; allowed: list, "),
+    "no study": ([], "study: None; allowed: list, "),
     "rank above D": (
         ["rank_sweep", "--set", "world.rank=200"],
         "world.rank: 200; allowed: 1 or more, at most 128",
@@ -272,6 +275,24 @@ BAD = {
     ),
     "a section": (["rank_sweep", "--set", "world=2"], "field: 'world'; allowed: world.d_model"),
     "no value": (["rank_sweep", "--set", "sae.k"], "--set: 'sae.k'; allowed: FIELD=VALUE"),
+    "a list": (["rank_sweep", "--set", "sae.k=[2]"], "sae.k: '[2]'; allowed: an integer"),
+    "not YAML": (["rank_sweep", "--set", "sae.k='"], 'sae.k: "\'"; allowed: an integer'),
+    "interpolation": (
+        ["rank_sweep", "--set", "sae.k=${n_seeds}"],
+        "sae.k: '${n_seeds}'; allowed: ",
+    ),
+    "none, not optional": (["rank_sweep", "--set", "sae.k=none"], "sae.k: 'none'; allowed: an int"),
+    "optional": (
+        ["rank_sweep", "--set", "sae.n_latents=x"],
+        "sae.n_latents: 'x'; allowed: an integer or none",
+    ),
+    "infinite": (["rank_sweep", "--set", "world.noise=inf"], "world.noise: inf; allowed: a finite"),
+    "abbreviated option": (["rank_sweep", "--see", "3"], "unrecognized arguments: --see 3"),
+    "fields with figures only": (
+        ["rank_sweep", "--figures-only", "--set", "sae.k=3"],
+        "--figures-only: 'rank_sweep'; allowed: no --quick and no field",
+    ),
+    "figures of nothing": (["rank_sweep", "--figures-only"], "no such file"),
     "one seed": (["rank_sweep", "--seeds", "1"], "n_seeds: 1; allowed: 2 or more"),
     "device": (["rank_sweep", "--device", "tpu"], "train.device: 'tpu'; allowed: auto, cpu, cuda"),
     "option": (["rank_sweep", "--sedes", "3"], "unrecognized arguments: --sedes 3"),
@@ -331,9 +352,83 @@ def test_full_disk_is_one_line(
     assert left == [tmp_path / ".synthsae"]
 
 
-def test_figures_only_without_results(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
-    assert "no such file" in capsys.readouterr().err
+def test_disk_full_at_the_end_keeps_the_earlier_dataset(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert go(tmp_path, "--set", "world.law=sparse") == 0
+    before = synthsae.open_results("rank_sweep", tmp_path)
+    save = Store.save
+
+    def full(self: Store, name: str, data: bytes) -> None:
+        if name.startswith("rank_sweep"):
+            raise ConfigError("out", name, "a folder with room")
+        save(self, name, data)
+
+    monkeypatch.setattr(Store, "save", full)
+    assert go(tmp_path) == 2
+    assert synthsae.open_results("rank_sweep", tmp_path).equals(before)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "junk"])
+def test_damaged_dataset(
+    harm: str, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "rank_sweep" / "rank_sweep.nc"
+    data = path.read_bytes()
+    middle = data.index(b"block_reappearance")
+    flip = data[:middle] + b"?" + data[middle + 1 :]
+    path.write_bytes({"flip": flip, "cut": data[:1000], "junk": b"junk"}[harm])
+    if harm != "flip":  # a name is still a name: the Dataset opens, without that variable
+        assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
+        assert "damaged; python -m synthsae.study rank_sweep mends it" in capsys.readouterr().err
+    assert go(tmp_path) == 0
+    assert synthsae.open_results("rank_sweep", tmp_path).equals(
+        synthsae.open_results("rank_sweep", done)
+    )
+
+
+def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    study.git_commit.cache_clear()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert study.git_commit() == "unknown"
+    study.git_commit.cache_clear()
+
+
+def test_a_changed_measure_is_computed_again(tmp_path: Path) -> None:
+    mine, out = tmp_path / "mine.py", tmp_path / "r"
+    text = (
+        "import xarray as xr\n"
+        "from matplotlib.figure import Figure\n"
+        "from synthsae.config import Config\n"
+        "from synthsae.study import Study\n"
+        "def measure(run):\n    return xr.Dataset({'a': VALUE})\n"
+        "study = Study('?', Config(), {}, (measure,), lambda ds: Figure(), lambda ds: '!')\n"
+    )
+    for value in ("1.0", "2.0"):
+        mine.write_text(text.replace("VALUE", value))
+        linecache.clearcache()
+        assert cli.main([str(mine), "--out", str(out), *TINY, "--set", "world.rank=1"]) == 0
+        assert float(synthsae.open_results("mine", out).a) == float(value)
+
+
+@pytest.mark.parametrize("text", ["study = (", "1 / 0", "import nosuchmodule"])
+def test_study_file_that_does_not_import(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    mine = tmp_path / "broken.py"
+    mine.write_text(text)
+    assert cli.main([str(mine), "--out", str(tmp_path / "r")]) == 2
+    err = capsys.readouterr().err
+    assert "allowed: a file that can be imported (" in err
+    assert err.count("\n") == 1
+
+
+def test_the_number_of_seeds_may_be_an_axis(tmp_path: Path) -> None:
+    assert go(tmp_path, "--seeds", "2,3", "--set", "world.law=isotropic") == 0
+    ds = synthsae.open_results("rank_sweep", tmp_path)
+    assert np.isnan(ds.l0.sel(n_seeds=2, seed=2)).all()
+    assert not np.isnan(ds.l0.sel(n_seeds=3)).any()
 
 
 def test_study_file_of_ones_own(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.results import INVARIANT_LAWS
 
 LAW_TITLES = {
     "isotropic": "isotropic block: no direction is special",
@@ -34,7 +33,7 @@ def stability_by_rank(ds: xr.Dataset) -> Figure:
     rows = list(slices(ds, keep=("law", "rank", "seed", "seed_a", "seed_b", "block", "angle")))
     laws = [str(law) for law in ds.law.values]
     with rc_context(STYLE):
-        size = (3.55 * len(laws), 3.1 * len(rows))
+        size = (3.55 * max(len(laws), 1.3), 3.1 * len(rows))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(rows), len(laws), sharex=True, sharey=True, squeeze=False)
         for panels, (label, part) in zip(axes, rows, strict=True):
@@ -48,27 +47,29 @@ def stability_by_rank(ds: xr.Dataset) -> Figure:
             for ax in axes.flat
             for h, label in zip(*ax.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(keys.values(), keys, loc="outside lower center", ncols=min(3, 2 * len(laws)))
+        figure.legend(keys.values(), keys, loc="outside lower center", ncols=min(3, 1 + len(laws)))
     return figure
 
 
 def _implied_rank_inset(ax: Axes, ds: xr.Dataset) -> None:
     """The rank that p_hat implies by the law against the rank planted, on logarithmic scales."""
     inset = ax.inset_axes((0.1, 0.14, 0.3, 0.36))
-    planted, implied = ds["rank"].values, ds.implied_rank.values
-    ends = np.array([implied - ds.implied_rank_low, ds.implied_rank_high - implied])
+    shown = ds.isel(rank=np.isfinite(ds.implied_rank_high.values))
+    planted, implied = shown["rank"].values, shown.implied_rank.values
+    ends = np.array([implied - shown.implied_rank_low, shown.implied_rank_high - implied])
     inset.plot(planted, planted, color=GREY, lw=0.8)
     inset.errorbar(planted, implied, ends, fmt="o", color=ORANGE, ms=2.5, lw=0.8)
     inset.set_xscale("log", base=2)
     inset.set_yscale("log", base=2)
-    inset.set_xticks([1, 4, 16], ["1", "4", "16"], fontsize=6)
-    inset.set_yticks([1, 4, 16], ["1", "4", "16"], fontsize=6)
+    ticks = 4 ** np.arange(1 + np.ceil(np.log(max(planted, default=1)) / np.log(4)))
+    inset.set_xticks(ticks, [f"{t:.0f}" for t in ticks], fontsize=6)
+    inset.set_yticks(ticks, [f"{t:.0f}" for t in ticks], fontsize=6)
     inset.set_title("rank implied by p_hat\nagainst rank planted", fontsize=6.5)
 
 
 def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     """One law: subspace overlap, p_hat with its interval, and what rotations of the codes give."""
-    x, lawful = np.arange(ds.sizes["rank"]), law in INVARIANT_LAWS
+    x, lawful = np.arange(ds.sizes["rank"]), bool(ds.coverage_a_priori.notnull().any())
     p = interval_over_seeds(ds.block_reappearance)
     overlap = ds.subspace_overlap.mean(("seed", "block"))
     rotated = ds.coverage_prediction.mean(("seed", "block"))
@@ -104,6 +105,9 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     if lawful and len(x) > 2:
         _implied_rank_inset(ax, ds)
-    ends = " to ".join(dict.fromkeys(f"{v:.0%}" for v in p.estimate[[0, -1]]))
-    least = np.floor(100 * overlap.min().item())
-    ax.set_title(f"{LAW_TITLES[law]}\nlatents {ends}, subspace {least:.0f}% or more")
+    title = LAW_TITLES[law]
+    if np.isfinite(p.estimate).all():
+        ends = " to ".join(dict.fromkeys(f"{v:.0%}" for v in p.estimate[[0, -1]]))
+        least = np.floor(100 * overlap.min().item())
+        title += f"\nlatents {ends}, subspace {least:.0f}% or more"
+    ax.set_title(title)

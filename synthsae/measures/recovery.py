@@ -46,6 +46,8 @@ def feature_recovery(run: Run) -> xr.Dataset:
     found = planted.feature_reappearance(run.directions, features, run.p_hat, run.live)
     in_blocks = matched[:, n:].reshape(len(run.seeds), *run.world.atoms.shape[:2])
     live_count = round(run.live.sum(axis=1).mean())
+    chance = chance_mcc(run.world.d_model, live_count, len(features))
+    chance *= min(live_count, len(features)) / max(1, len(features))  # unmatched ones count 0
     return labelled(
         run,
         isolated_reappearance=(
@@ -65,13 +67,18 @@ def feature_recovery(run: Run) -> xr.Dataset:
         ),
         feature_mcc_chance=(
             (),
-            chance_mcc(run.world.d_model, live_count, len(features)),
+            chance,
             "the same with random latents at the mean live count",
         ),
         block_feature_mcc=(
             ("seed", "block"),
             _mean(in_blocks),
             "feature_mcc of the features inside each block (sparse law)",
+        ),
+        block_feature_mcc_chance=(
+            (),
+            chance if in_blocks.size else np.nan,
+            "feature_mcc_chance, where blocks have features",
         ),
     )
 

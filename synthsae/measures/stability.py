@@ -6,7 +6,7 @@ import xarray as xr
 from synthsae import theory
 from synthsae.measures._chance import chance_mcc
 from synthsae.metrics import latent, reappearance
-from synthsae.results import INVARIANT_LAWS, Run, labelled
+from synthsae.results import Run, labelled, lawful
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack
 
@@ -50,7 +50,6 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
         for g, (block, basis) in enumerate(zip(run.blocks, run.world.bases, strict=True))
     ]
     each = np.array(rotated).reshape(len(rotated), draws, len(run.seeds))  # [G, draws, S]
-    lawful = rotated and world.law in INVARIANT_LAWS
     left = run.config.sae.for_width(world.d_model).size - world.n_isolated
     return labelled(
         run,
@@ -72,7 +71,7 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
         coverage_a_priori=(
             (),
             theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)
-            if lawful
+            if lawful(run.config)
             else np.nan,
             "min(1, m A_R), before training, assuming m = min(2R, latents left)",
         ),
