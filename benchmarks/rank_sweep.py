@@ -22,11 +22,13 @@ import synthsae
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What was measured
 
-`python benchmarks/rank_sweep.py`: the default `rank_sweep` in a fresh folder, imports included. *Gap* is
-the largest distance of mean p_hat from the coverage law over the ranks of the isotropic law, and beside
-it in standard deviations of random rotations. *Accepted*: that gap is at most .05 or 3 of them; p_hat
-is at least .95 at ranks 1 and 2 and at most .10 at 16; overlap is at least .98 and isolated features
-reappear at .99 or more at every rank; under the sparse law p_hat and MCC are at least .9 at every rank.
+`python benchmarks/rank_sweep.py`: the default `rank_sweep` in a fresh folder, imports included.
+
+*Gap* is the largest distance of mean p_hat from the coverage law over the ranks of the isotropic
+law, and beside it the same in standard deviations of random rotations. *Accepted*: the gap is at
+most .05 or 3 of them at every rank; p_hat is at least .95 at ranks 1 and 2 and at most .10 at 16;
+overlap is at least .98 and isolated features reappear at .99 or more at every rank; under the
+sparse law p_hat and MCC are at least .9 at every rank.
 
 | date | commit | machine | wall s | in cells | peak MiB | gap | accepted |
 |---|---|---|---|---|---|---|---|

@@ -1,9 +1,21 @@
 """Figures, drawn from saved Datasets alone, so that a plot never retrains."""
 
+from synthsae.figures.atoms import atoms_by_latents
+from synthsae.figures.budget import stability_by_budget
+from synthsae.figures.excess import excess_by_suspect
 from synthsae.figures.law import stability_by_beta
 from synthsae.figures.rank import stability_by_rank
+from synthsae.figures.song import agreement_by_samples
+from synthsae.figures.sources import stability_by_source
+from synthsae.figures.width import stability_by_width
 
 __all__ = [
+    "agreement_by_samples",
+    "atoms_by_latents",
+    "excess_by_suspect",
     "stability_by_beta",
+    "stability_by_budget",
     "stability_by_rank",
+    "stability_by_source",
+    "stability_by_width",
 ]

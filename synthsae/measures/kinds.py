@@ -1,0 +1,62 @@
+"""What live latents stand for: an isolated feature, a block, or nothing planted."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from synthsae.geometry import Array
+from synthsae.metrics.reappearance import THETA
+from synthsae.metrics.subspace import block_energy
+from synthsae.results import Run, labelled
+
+
+def latent_kinds(run: Run) -> xr.Dataset:
+    """How many live latents are a block's, an isolated feature's or neither, and do they come back.
+
+    A block's: at least half of its energy in one block. A feature's: none of these, and a cosine of
+    .7 or more to an isolated feature; more than one for each feature is splitting. The others are
+    *surplus*: nothing planted is along them.
+    """
+    block = (
+        np.any([b.members for b in run.blocks], axis=0) if run.blocks else np.zeros_like(run.live)
+    )
+    cosine = np.max(run.directions @ run.world.isolated.T, axis=2, initial=-1.0)
+    feature = run.live & ~block & (cosine >= THETA)
+    surplus = run.live & ~block & ~feature
+    kinds = {"block": block, "feature": feature, "surplus": surplus}
+    counts = {
+        f"{name}_latents": (("seed",), kind.sum(axis=1), f"live latents: {name}", "latents")
+        for name, kind in kinds.items()
+    }
+    energy = [
+        _mean(block_energy(run.directions, basis), b.members)
+        for b, basis in zip(run.blocks, run.world.bases, strict=True)
+    ]
+    return labelled(
+        run,
+        **counts,
+        dead_latents=(("seed",), (~run.live).sum(axis=1), "latents that are not live", "latents"),
+        feature_splitting=(
+            ("seed",),
+            feature.sum(axis=1) / max(1, run.config.world.n_isolated),
+            "latents with a cosine of .7 or more to it, per isolated feature",
+            "latents",
+        ),
+        member_energy=(
+            ("seed", "block"),
+            np.array(energy).reshape(len(run.blocks), len(run.seeds)).T,
+            "mean share of the energy of a block's latents that is inside it",
+        ),
+        surplus_reappearance=(
+            ("seed",),
+            _mean(run.p_hat, surplus),
+            "mean p_hat of live latents that are neither a block's nor a feature's",
+        ),
+    )
+
+
+def _mean(values: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Mean of the chosen values of each seed, NaN where there are none: [S, M] -> [S]."""
+    n = chosen.sum(axis=1)
+    total = np.where(chosen, values, 0.0).sum(axis=1)
+    return np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)

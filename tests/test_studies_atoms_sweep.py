@@ -1,0 +1,85 @@
+"""atoms_sweep: its measure against an independent computation, and the whole of it in small."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import synthsae
+from synthsae import cli, measures
+from synthsae.config import Config
+from synthsae.evaluate import Evaluation
+from synthsae.results import Run
+from synthsae.sae import SAEConfig
+from synthsae.theory import cap_measure, welch_bound
+from synthsae.world import World, WorldConfig
+
+TINY = {
+    "world.rank": "2,3",
+    "world.n_atoms": "4",
+    "sae.n_latents": "8,24",
+    "train.n_steps": "10,40",
+    "world_seed": "0",
+    "train.batch_size": "64",
+    "eval_samples": "500",
+}
+
+
+def run_with(latents: np.ndarray, world: WorldConfig) -> Run:
+    """Two seeds with the same live `latents` [M, D]."""
+    d = np.stack([latents] * 2)
+    config = Config(world=world, sae=SAEConfig(n_latents=d.shape[1], k=2), n_seeds=2)
+    evaluation = Evaluation(d, np.full(d.shape[:2], 0.1), np.ones(2))
+    return Run(config, World.plant(world, seed=0), (0, 1), {}, evaluation)
+
+
+def test_atoms_found_counts_latents_of_their_own() -> None:
+    c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=4, law="sparse")
+    atoms = World.plant(c, seed=0).atoms
+    got = measures.atom_recovery(run_with(np.r_[atoms[0], atoms[1, :2], -atoms[1, 2:]], c))
+    assert np.allclose(got.atoms_found, [1, 0.5])  # an opposite is no match
+    got = measures.atom_recovery(run_with(np.r_[atoms[0, [0, 0, 0]], atoms[1]], c))
+    assert np.allclose(got.atoms_found, [0.25, 1])  # nor is a copy
+    blunt = 0.88 * atoms[0] + (1 - 0.88**2) ** 0.5 * atoms[1]
+    assert np.allclose(measures.atom_recovery(run_with(blunt, c)).atoms_found, 0)
+
+
+def test_coherence_and_its_bound() -> None:
+    c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=3, law="sparse", n_atoms=6)
+    atoms = World.plant(c, seed=0).atoms
+    got = measures.atom_recovery(run_with(np.eye(12), c))
+    for g in range(2):
+        pairs = [atoms[g, i] @ atoms[g, j] for i in range(6) for j in range(i)]
+        assert got.coherence[g] == pytest.approx(max(pairs))
+        assert np.abs(pairs).max() >= got.coherence_bound
+    assert got.coherence_bound == pytest.approx(welch_bound(6, 3))
+
+
+def test_chance_bounds_what_random_latents_find() -> None:
+    c = WorldConfig(d_model=4, n_isolated=0, n_blocks=1, rank=4, law="sparse", n_atoms=4)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(300):
+        d = rng.standard_normal((8, 4))
+        d /= np.linalg.norm(d, axis=1, keepdims=True)
+        got = measures.atom_recovery(run_with(d, c))
+        found.append(float(got.atoms_found.mean()))
+        assert np.allclose(got.atoms_found_chance, 8 * cap_measure(4, 0.9))
+    error = np.std(found) / 300**0.5
+    assert np.mean(found) <= 8 * cap_measure(4, 0.9) + 3 * error
+    assert np.mean(found) >= 0.7 * 8 * cap_measure(4, 0.9)  # few latents are shared
+
+
+def test_other_laws_have_no_atoms() -> None:
+    c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=3)
+    assert np.isnan(measures.atom_recovery(run_with(np.eye(12), c)).atoms_found).all()
+
+
+def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["atoms_sweep", "--out", str(tmp_path), *sets]) == 0
+    ds = synthsae.open_results("atoms_sweep", tmp_path)
+    dims = ("rank", "n_atoms", "n_latents", "n_steps", "world_seed", "seed", "block")
+    assert ds.atoms_found.dims == dims
+    assert np.isfinite(ds.atoms_found).all()
+    assert "Of 4 atoms a block" in capsys.readouterr().out
+    assert (tmp_path / "atoms_sweep" / "atoms_sweep.png").stat().st_size > 1000

@@ -1,0 +1,86 @@
+"""The budget sweep in small, and its measures against independent computations."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import synthsae
+from synthsae import cli, measures, results
+from synthsae.config import override
+from synthsae.figures.budget import first_stable
+
+TINY = {
+    "world.d_model": "16",
+    "world.n_isolated": "6",
+    "world.n_blocks": "2",
+    "world.rank": "3",
+    "train.n_steps": "0,80",
+    "train.batch_size": "64",
+    "n_seeds": "3",
+    "eval_samples": "500",
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> results.Run:
+    changes = TINY | {"train.n_steps": "80"}
+    return results.run_cell(override(cli.load("budget_sweep").base, changes))
+
+
+def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
+    assert cli.main(["budget_sweep", "--out", str(tmp_path), *sets]) == 0
+    out = capsys.readouterr().out
+    assert "At rank = 3 isolated features come back" in out
+    ds = synthsae.open_results("budget_sweep", tmp_path)
+    assert ds.training_samples.values.tolist() == [[0.0, 80 * 64]]
+    assert float(ds.live_reappearance.sel(n_steps=0).max()) < 0.05
+    assert float(ds.initial_reappearance.max()) < 0.05  # chance
+    assert float(ds.loose_share.sel(n_steps=0).min()) == 1
+    # all latents are loose, so the loose ones are the null's whole pool
+    null = ds.loose_transfer_null.sel(n_steps=0)
+    assert np.allclose(ds.loose_transfer.sel(n_steps=0), null, atol=1e-12)
+    assert (tmp_path / "budget_sweep" / "budget_sweep.png").stat().st_size > 1000
+
+
+def test_live_stability(run: results.Run) -> None:
+    ds = measures.live_stability(run)
+    for s, d in enumerate(run.directions):
+        live = np.flatnonzero(run.evaluation.rates[s] >= 1e-4)
+        found = [
+            (d[live] @ run.directions[t][run.live[t]].T).max(axis=1) >= 0.7
+            for t in range(3)
+            if t != s
+        ]
+        p = np.mean(found, axis=0)
+        assert ds.live_latents[s] == len(live)
+        assert np.isclose(ds.live_reappearance[s], p.mean())
+        assert np.isclose(ds.stable_share[s], (p == 1).mean())
+        assert np.isclose(ds.unstable_share[s], (p == 0).mean())
+
+
+def test_loose_subspace(run: results.Run) -> None:
+    ds = measures.loose_subspace(run)
+    loose = [d[on & (p < 0.95)] for d, on, p in zip(run.directions, run.live, run.p_hat)]  # noqa: B905
+    for s, rows in enumerate(loose):
+        values, vectors = np.linalg.eigh(rows.T @ rows)
+        r = int(np.searchsorted(np.cumsum(values[::-1]) / values.sum(), 0.9)) + 1
+        others = np.concatenate([x for t, x in enumerate(loose) if t != s])
+        energy = (others @ vectors[:, ::-1][:, :r]) ** 2
+        assert ds.loose_dimension[s] == r
+        assert np.isclose(ds.loose_transfer[s], energy.sum(axis=1).mean())
+        assert np.isclose(ds.loose_share[s], len(rows) / run.live[s].sum())
+
+
+def test_first_stable_is_for_good() -> None:
+    def at(*p: float) -> float:
+        samples = ("n_steps", [0.0, 10.0, 20.0, 30.0])
+        rows = (("n_steps", "seed"), np.transpose([p, p]))
+        return first_stable(xr.Dataset(dict(training_samples=samples, isolated_reappearance=rows)))
+
+    assert at(0, 0.5, 0.96, 1) == 20
+    assert at(0, 0.96, 0.5, 1) == 30
+    assert at(1, 1, 1, 1) == 0
+    assert np.isnan(at(0, 1, 1, 0.9))

@@ -1,0 +1,61 @@
+"""excess: the arithmetic of its figure, that the law holds and breaks, the whole in small."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import synthsae
+from synthsae import cli
+from synthsae.figures.excess import SUSPECTS, conditions, excess, haar_sd
+
+TINY = {
+    "world.d_model": "16",
+    "world.n_isolated": "4",
+    "world.n_blocks": "2",
+    "world.rank": "4",
+    "sae.n_latents": "28",
+    "train.n_steps": "10,150",
+    "train.batch_size": "128",
+    "eval_samples": "2000",
+    "world_seed": "0,1",
+    "world.leaning": "false",
+    "train.data": "independent",
+}
+
+
+def test_excess_and_its_sd() -> None:
+    p = xr.DataArray([[[0.5, 0.7]], [[0.3, 0.5]]], dims=("world_seed", "seed", "block"))
+    ds = xr.Dataset({"block_reappearance": p, "coverage_prediction": p * 0 + 0.4})
+    ds["coverage_prediction_sd"] = ("world_seed", [0.03, 0.04])
+    assert np.allclose(excess(ds), [0.2, 0.0])
+    assert haar_sd(ds) == pytest.approx(0.025)  # of the mean of two independent worlds
+
+
+def test_conditions_change_one_thing_each() -> None:
+    sizes = {"n_steps": 2, "leaning": 2, "data": 2, "init": 2}
+    where = np.arange(16).reshape(*sizes.values())
+    ds = xr.Dataset({"cell": (tuple(sizes), where)})
+    got = {label: int(part.cell) for label, part in conditions(ds)}
+    assert list(got) == list(SUSPECTS)
+    assert got["clean baseline"] == where[-1, 0, 0, 0]
+    assert got["few samples"] == where[0, 0, 0, 0]
+    assert got["shared batches, few samples"] == where[0, 0, 1, 0]
+    assert len(set(got.values())) == len(SUSPECTS)
+    labels = [label for label, _ in conditions(ds.isel(data=0))]
+    assert labels == [name for name in SUSPECTS if "batches" not in name]
+
+
+def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["excess", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0
+    ds = synthsae.open_results("excess", tmp_path)
+    found = dict(conditions(ds))
+    assert list(found) == ["clean baseline", "shared start", "few samples"]
+    clean, shared = found["clean baseline"], found["shared start"]
+    assert abs(excess(clean).mean()) <= 4 * haar_sd(clean)  # the law holds where nothing is broken
+    assert excess(shared).mean() >= 4 * haar_sd(shared)  # and a shared start breaks it
+    assert float(shared.initial_reappearance.mean()) == 1
+    assert "shared start" in capsys.readouterr().out
+    assert (tmp_path / "excess" / "excess.png").stat().st_size > 1000

@@ -1,0 +1,63 @@
+"""The seed sources in small, and their measure against an independent computation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import synthsae
+from synthsae import cli, measures, results
+from synthsae.config import override
+from synthsae.sae.base import initial_params
+
+TINY = {
+    "world_seed": "0,1",
+    "world.d_model": "16",
+    "world.n_isolated": "6",
+    "world.n_blocks": "2",
+    "world.rank": "3",
+    "train.n_steps": "60",
+    "train.batch_size": "64",
+    "n_seeds": "3",
+    "eval_samples": "500",
+}
+
+
+def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
+    assert cli.main(["seed_sources", "--out", str(tmp_path), *sets]) == 0
+    assert "1.000 (1.000 to 1.000) where neither does" in capsys.readouterr().out
+    ds = synthsae.open_results("seed_sources", tmp_path)
+    same = ds.sel(init="shared", data="shared")
+    assert (same.block_reappearance == 1).all()
+    assert (same.isolated_reappearance == same.isolated_reappearance.isel(seed=0)).all()
+    spread = np.ptp(same.explained_variance.values, axis=-1)
+    assert spread.max() < 1e-5  # groups of 2 and 1 differ by rounding
+    assert float(ds.sel(init="independent").block_reappearance.mean()) < 0.95
+    assert (ds.initial_reappearance.sel(init="shared") == 1).all()
+    assert float(ds.initial_reappearance.sel(init="independent").max()) < 0.1
+    assert (tmp_path / "seed_sources" / "seed_sources.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("init", ["independent", "shared"])
+def test_start_memory(init: str) -> None:
+    changes = TINY | {"world_seed": "0", "train.init": init}
+    run = results.run_cell(override(cli.load("seed_sources").base, changes))
+    memory = measures.start_memory(run).start_memory
+    sae = run.config.sae.for_width(16)
+    for s, seed in enumerate(run.seeds):
+        start = initial_params(sae, 16, seed if init == "independent" else 0)["w_dec"]
+        for g, (block, basis) in enumerate(zip(run.blocks, run.world.bases, strict=True)):
+            into = basis @ basis.T  # whole vectors, not coordinates
+            cosines = []
+            for i in np.flatnonzero(block.members[s]):
+                a, b = into @ run.directions[s, i], into @ start[i].numpy().astype(float)
+                cosines.append(a @ b / np.sqrt((a @ a) * (b @ b)))
+            assert np.isclose(memory[s, g], np.mean(cosines), atol=1e-6)
+
+
+def test_memory_of_no_training_is_whole() -> None:
+    changes = TINY | {"world_seed": "0", "train.n_steps": "0", "sae.n_latents": "400"}
+    run = results.run_cell(override(cli.load("seed_sources").base, changes))
+    memory = measures.start_memory(run).start_memory
+    assert np.allclose(memory, 1)
