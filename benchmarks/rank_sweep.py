@@ -70,7 +70,7 @@ def main() -> int:
         ds = synthsae.open_results("rank_sweep", out)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     gap, sd = gaps(ds)
-    worst = int(gap.argmax())
+    worst = int(gap.values.argmax())
     cores = len(os.sched_getaffinity(0))
     row = (
         datetime.date.today().isoformat(),

@@ -69,6 +69,6 @@ study = Study(
         "sae.n_latents": (18, 72),
         "train.n_steps": (50, 200),
         "eval_samples": 4096,
-        "world_seed": (0, 1),
+        "world_seed": 0,
     },
 )

@@ -78,7 +78,7 @@ study = Study(
     quick={
         "world.beta": (1.0, 2.0, 8.0),
         "world.rank": (2, 4),
-        "world_seed": (0, 1),
+        "world_seed": 0,
         "train.n_steps": 200,
         "eval_samples": 4096,
     },

@@ -58,9 +58,9 @@ study = Study(
     figure=stability_by_rank,
     finding=finding,
     quick={
-        "world.rank": (1, 4, 8, 16),
+        "world.rank": (1, 4, 16),
         "n_seeds": 4,
-        "train.n_steps": 150,
+        "train.n_steps": 100,
         "eval_samples": 8192,
     },
 )
