@@ -13,9 +13,9 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
-    interval_over_seeds,
     slices,
 )
+from synthsae.stats import Interval
 
 LAW_TITLES = {
     "isotropic": "isotropic block: no direction is special",
@@ -70,7 +70,8 @@ def _implied_rank_inset(ax: Axes, ds: xr.Dataset) -> None:
 def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     """One law: subspace overlap, p_hat with its interval, and what rotations of the codes give."""
     x, lawful = np.arange(ds.sizes["rank"]), bool(ds.coverage_a_priori.notnull().any())
-    p = interval_over_seeds(ds.block_reappearance)
+    mean = ds.block_reappearance.mean(("seed", "block"))
+    p = Interval(mean.values, ds.block_reappearance_low.values, ds.block_reappearance_high.values)
     overlap = ds.subspace_overlap.mean(("seed", "block"))
     rotated = ds.coverage_prediction.mean(("seed", "block"))
     ax.plot(
