@@ -1,5 +1,6 @@
 """Studies end to end: grid, files, resume after anything, and one line for every bad input."""
 
+import errno
 import json
 import linecache
 import os
@@ -320,8 +321,10 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert not out.exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_no_cuda(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_no_cuda(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert go(tmp_path / "x", "--device", "cuda") == 2
     assert "train.device: 'cuda'; allowed: cpu or auto" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
@@ -338,12 +341,11 @@ def test_foreign_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / ".synthsae").exists()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(fd: int) -> None:
-        os.write(os.open("/dev/full", os.O_WRONLY), b"x")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("synthsae.store.os.fsync", full)
     assert go(tmp_path) == 2
