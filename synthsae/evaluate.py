@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from synthsae.geometry import Array
 from synthsae.metrics import function
-from synthsae.sae import SAEStack
+from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource
 
 BATCH = 4096
@@ -41,19 +41,18 @@ def evaluate(
     """Run every SAE on the same `n_samples` of the `eval` stream of `seed`."""
     device = stack.params["w_dec"].device
     s, m = stack.params["b_enc"].shape
-    counts = torch.zeros(s * m, dtype=torch.long, device=device)
-    offset = torch.arange(0, s * m, m, device=device)[:, None, None]
+    counts = torch.zeros(s, m, dtype=torch.long, device=device)
     residual: function.Residual | None = None
     for t in range(-(-n_samples // BATCH)):
         size = min(BATCH, n_samples - t * BATCH)
         x = source.batch(t, BATCH, seed=seed, stream="eval", device=device)[:size]
         code = stack.encode(x)
-        counts += torch.bincount((code.indices + offset)[code.values > 0], minlength=s * m)
+        counts += kernels.firing_counts(code, m)
         error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
         scatter = x.double().var(0, correction=0).sum() * size
         sums = [v.cpu().numpy() for v in (x.double().mean(0), scatter, error.double() ** 2)]
         part = function.Residual(size, *sums)
         residual = part if residual is None else residual + part
     assert residual is not None
-    rates = counts.view(s, m).cpu().numpy() / n_samples
+    rates = counts.cpu().numpy() / n_samples
     return Evaluation(stack.directions(), rates, 1 - residual.fvu)

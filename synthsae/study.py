@@ -25,7 +25,7 @@ from tqdm import tqdm
 from synthsae.config import Config, digest, override
 from synthsae.results import Measure, run_cell
 from synthsae.store import Store
-from synthsae.train import group_size, n_workers, resolve_device
+from synthsae.train import group_size, resolve_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -224,7 +224,7 @@ def provenance(config: Config) -> dict[str, str]:
     packages = ("synthsae", "numpy", "scipy", "torch", "xarray")
     versions = {"python": platform.python_version()} | {p: version(p) for p in packages}
     device, sae = resolve_device(config.train.device), config.sae.for_width(config.world.d_model)
-    group = group_size(sae, config.train, config.n_seeds, n_workers(config.train))
+    group = group_size(sae, config.train, config.n_seeds, config.world.d_model)
     return {
         "git_commit": git_commit(),
         "versions": json.dumps(versions),

@@ -4,7 +4,7 @@ import dense
 import pytest
 import torch
 
-from synthsae.sae import SAEConfig
+from synthsae.sae import SAEConfig, Step
 from synthsae.sae.topk import TopK
 
 S, B, M, D = 3, 20, 16, 7
@@ -40,7 +40,7 @@ def test_gradients_equal_autograd(k, counts):
     """With no, fewer and more dead latents than D / 2 = 3, and others in each seed."""
     params, x, dead = dense.random_params(S, M, D), data(), dead_latents(*counts)
     assert dead.sum(1).tolist() == list(counts)
-    got = TopK(SAEConfig(n_latents=M, k=k)).gradients(params, x, dead, COEFFICIENT)
+    got = TopK(SAEConfig(n_latents=M, k=k)).gradients(params, x, Step(dead, COEFFICIENT))
     assert_equal(got, dense.gradients(params, x, k, dead, COEFFICIENT))
 
 
@@ -48,14 +48,14 @@ def test_a_batch_of_one_latent_and_data_shared_by_expansion():
     params = dense.random_params(S, 1, D)
     x = data()[0].expand(S, B, D)
     nobody = torch.zeros(S, 1, dtype=torch.bool)
-    got = TopK(SAEConfig(n_latents=1, k=1)).gradients(params, x, nobody, COEFFICIENT)
+    got = TopK(SAEConfig(n_latents=1, k=1)).gradients(params, x, Step(nobody, COEFFICIENT))
     assert_equal(got, dense.gradients(params, x, 1))
 
 
 def test_inputs_are_left_alone():
     params, x, dead = dense.random_params(S, M, D), data(), dead_latents(4, 0, 2)
     before = {name: p.clone() for name, p in params.items()}, x.clone(), dead.clone()
-    TopK(SAEConfig(n_latents=M, k=2)).gradients(params, x, dead, COEFFICIENT)
+    TopK(SAEConfig(n_latents=M, k=2)).gradients(params, x, Step(dead, COEFFICIENT))
     assert all(torch.equal(params[name], p) for name, p in before[0].items())
     assert torch.equal(x, before[1])
     assert torch.equal(dead, before[2])
@@ -64,7 +64,9 @@ def test_inputs_are_left_alone():
 def test_latents_with_a_positive_value_have_fired():
     params, x = dense.random_params(S, M, D), data(b=3)
     for k in (1, 2, M):
-        got = TopK(SAEConfig(n_latents=M, k=k)).gradients(params, x, dead_latents(0, 0, 0), 0.0)
+        got = TopK(SAEConfig(n_latents=M, k=k)).gradients(
+            params, x, Step(dead_latents(0, 0, 0), 0.0)
+        )
         for s in range(S):
             pre = (x[s] - params["b_dec"][s]) @ params["w_enc"][s].T + params["b_enc"][s]
             assert torch.equal(got.fired[s], (dense.topk(pre, k) > 0).any(0))
@@ -73,8 +75,8 @@ def test_latents_with_a_positive_value_have_fired():
 def test_auxk_touches_dead_rows_alone():
     params, x, dead = dense.random_params(S, M, D), data(), dead_latents(3, 0, 2)
     sae = TopK(SAEConfig(n_latents=M, k=2))
-    off = sae.gradients(params, x, torch.zeros_like(dead), COEFFICIENT)
-    on = sae.gradients(params, x, dead, COEFFICIENT)
+    off = sae.gradients(params, x, Step(torch.zeros_like(dead), COEFFICIENT))
+    on = sae.gradients(params, x, Step(dead, COEFFICIENT))
     for name in ("w_enc", "b_enc", "w_dec"):
         moved = (on.grads[name] != off.grads[name]).reshape(S, M, -1).any(2)
         assert torch.equal(moved, dead), name
@@ -95,7 +97,7 @@ def test_auxk_is_zero_where_the_reconstruction_is_perfect():
     }
     dead = torch.zeros(1, D + 2, dtype=torch.bool)
     dead[0, D:] = True
-    got = TopK(SAEConfig(n_latents=D + 2, k=1)).gradients(params, 2 * eye[None], dead, 1.0)
+    got = TopK(SAEConfig(n_latents=D + 2, k=1)).gradients(params, 2 * eye[None], Step(dead, 1.0))
     assert got.loss.tolist() == [0]
     assert not any(g.any() for g in got.grads.values())
 
@@ -105,11 +107,11 @@ def test_one_seed_cannot_notice_another():
     params = dense.random_params(S, M, D, dtype=torch.float32)
     x, dead = data().float(), dead_latents(4, 10, 1)
     sae = TopK(SAEConfig(n_latents=M, k=3))
-    want = sae.gradients(params, x, dead, COEFFICIENT)
+    want = sae.gradients(params, x, Step(dead, COEFFICIENT))
     for bad in (torch.nan, torch.inf, 1e30):
         broken = x.clone()
         broken[1, 3] = bad
-        got = sae.gradients(params, broken, dead, COEFFICIENT)
+        got = sae.gradients(params, broken, Step(dead, COEFFICIENT))
         for s in (0, 2):
             assert torch.equal(got.loss[s], want.loss[s])
             assert torch.equal(got.fired[s], want.fired[s])

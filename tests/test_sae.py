@@ -45,8 +45,22 @@ def test_kernels_equal_dense_sums(problem):
     inner = torch.einsum("sbd,smd->sbm", x, weight)
     close(kernels.inner_products(x, weight, code), inner.gather(2, code.indices))
     close(kernels.transpose_decode(code.values, order, x), torch.einsum("sbm,sbd->smd", dense, x))
-    close(kernels.latent_reduce(code.values, order, "sum"), dense.sum(1))
-    close(kernels.latent_reduce(code.values, order, "max"), dense.amax(1))
+    close(kernels.latent_sum(code.values, order), dense.sum(1))
+    close(kernels.latent_max(code.values, order), dense.amax(1))
+
+
+@given(problems())
+def test_a_dense_code_is_the_same_code(problem):
+    code, weight, x, dense = problem
+    full = Code(code.dense(weight.shape[1]), None)
+    assert torch.equal(full.values, dense)
+    order = kernels.by_latent(full, weight.shape[1])
+    close(kernels.decode(full, weight), kernels.decode(code, weight))
+    inner = kernels.inner_products(x, weight, full)
+    close(inner.gather(2, code.indices), kernels.inner_products(x, weight, code))
+    close(kernels.transpose_decode(full.values, order, x), torch.einsum("sbm,sbd->smd", dense, x))
+    close(kernels.latent_sum(full.values, order), dense.sum(1))
+    close(kernels.latent_max(full.values, order), dense.amax(1))
 
 
 @given(problems())

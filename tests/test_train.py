@@ -264,9 +264,9 @@ def test_a_latent_is_dead_after_so_many_silent_samples(monkeypatch, dead_after, 
     """And at an auxiliary weight of 0 none is, so that nothing is spent on them."""
     seen, plain = [], TopK.gradients
 
-    def spy(self, params, x, dead, weight):
-        found = plain(self, params, x, dead, weight)
-        seen.append((dead.clone(), found.fired, weight))
+    def spy(self, params, x, step):
+        found = plain(self, params, x, step)
+        seen.append((step.dead.clone(), found.fired, step.aux_coefficient))
         return found
 
     monkeypatch.setattr(TopK, "gradients", spy)
@@ -342,16 +342,6 @@ def test_progress_counts_every_step_of_every_seed(size):
     assert sum(done) == 4 * 5
 
 
-def test_seeds_are_grouped_to_fit_the_cache_and_to_give_every_worker_some():
-    config = TrainConfig(batch_size=1024)
-    small, large = SAEConfig(n_latents=512), SAEConfig(n_latents=16384)
-    assert training.group_size(small, config, 16, 2) == 8  # 16 MiB / (4 * 1024 * 512)
-    assert training.group_size(small, config, 8, 2) == 4
-    assert training.group_size(small, config, 5, 2) == 3
-    assert training.group_size(large, config, 8, 2) == 1
-    assert training.group_size(large, replace(config, group_size=5), 8, 2) == 5
-
-
 @pytest.mark.parametrize("culprit", [0, 1])
 def test_an_error_in_the_source_is_raised_and_ends_the_other_groups(monkeypatch, culprit):
     """Also where the group at fault is not the first; the others would take 4 s to end."""
@@ -367,7 +357,7 @@ def test_an_error_in_the_source_is_raised_and_ends_the_other_groups(monkeypatch,
             time.sleep(0.01)
         return x
 
-    monkeypatch.setattr(training, "n_workers", lambda config: 2)
+    monkeypatch.setattr(training.run, "n_workers", lambda config, size: 2)
     config = replace(STEADY, n_steps=400, group_size=1)
     with pytest.raises(OSError, match="the disk is gone"):
         train(Source(fail), SAE, config, seeds=[0, 1])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthsae.sae.base import Step
 from synthsae.sae.kernels import reciprocal
 
 
@@ -22,28 +23,26 @@ def auxk(
     pre: Tensor,
     x: Tensor,
     error: Tensor,
-    dead: Tensor,
-    coefficient: float,
+    step: Step,
 ) -> Tensor:
     """The AuxK loss of each SAE, [S]; its gradient is added to `grads` in place.
 
-    Shapes: `pre` [S, B, M] pre-activations, `x` [S, B, D], `error` = x - x_hat [S, B, D],
-    `dead` [S, M] bool. The gradient of a pre-activation in the encoder is x - b_dec.
+    Shapes: `pre` [S, B, M] pre-activations, `x` [S, B, D] what the encoder saw (x - b_dec),
+    `error` = x - x_hat [S, B, D].
     """
     loss = x.new_zeros(len(x))
-    for s in dead.any(1).nonzero().ravel().tolist():
+    for s in step.dead.any(1).nonzero().ravel().tolist():
         scale = reciprocal((error[s] - error[s].mean(0)).square().sum())
-        which = dead[s].nonzero().ravel()
+        which = step.dead[s].nonzero().ravel()
         decoder = params["w_dec"][s, which]
         z = _keep_largest(pre[s].index_select(1, which).relu_(), x.shape[2] // 2)
         miss = z @ decoder - error[s]
-        loss[s] = coefficient * scale * miss.square().sum()
-        g = (2 * coefficient * scale) * miss
+        loss[s] = step.aux_coefficient * scale * miss.square().sum()
+        g = (2 * step.aux_coefficient * scale) * miss
         g_z = (g @ decoder.T).mul_(z > 0)
-        g_b = g_z.sum(0)
         grads["w_dec"][s, which] += z.T @ g
-        grads["w_enc"][s, which] += g_z.T @ x[s] - torch.outer(g_b, params["b_dec"][s])
-        grads["b_enc"][s, which] += g_b
+        grads["w_enc"][s, which] += g_z.T @ x[s]
+        grads["b_enc"][s, which] += g_z.sum(0)
     return loss
 
 

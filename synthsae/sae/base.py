@@ -1,7 +1,9 @@
 """What all SAE architectures share: config, parameters, and the interface to the trainer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import torch
@@ -39,27 +41,55 @@ class SAEConfig:
         return replace(self, n_latents=self.n_latents or 2 * d_model)
 
 
+class Step(NamedTuple):
+    """What the trainer tells an architecture beside the batch.
+
+    Attributes:
+        dead: latents that AuxK revives, [S, M].
+        aux_coefficient: weight of the auxiliary loss.
+        done: share of the training that is over.
+        half: whether the encoder's matmul is in bfloat16.
+    """
+
+    dead: Tensor
+    aux_coefficient: float
+    done: float = 0.0
+    half: bool = False
+
+
 class Gradients(NamedTuple):
-    """One batch's loss [S], gradient (by parameter name) and which latents fired [S, M]."""
+    """What one batch says.
+
+    Attributes:
+        loss: loss of each SAE, [S].
+        grads: gradient of each parameter that is learned, by name.
+        fired: latents that fired, [S, M].
+        buffers: new value of each parameter that is not learned by gradient, by name.
+    """
 
     loss: Tensor
     grads: dict[str, Tensor]
     fired: Tensor
+    buffers: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Architecture(Protocol):
-    """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name."""
+    """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name.
+
+    Attributes:
+        buffers: names of the parameters that no gradient moves.
+    """
+
+    buffers: tuple[str, ...]
 
     def __init__(self, config: SAEConfig) -> None: ...
 
-    def encode(self, params: dict[str, Tensor], x: Tensor) -> Code:
-        """The code of `x` [S, B, D]."""
+    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+        """The code of `x` [S, B, D]; `half`: by a bfloat16 matmul."""
         ...
 
-    def gradients(
-        self, params: dict[str, Tensor], x: Tensor, dead: Tensor, aux_coefficient: float
-    ) -> Gradients:
-        """Loss and gradient on `x` [S, B, D]; the auxiliary loss revives the `dead` [S, M]."""
+    def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
+        """Loss and gradient on `x` [S, B, D], which is left alone as `params` are."""
         ...
 
 

@@ -1,13 +1,15 @@
-"""Sparse linear algebra on stacks: what a sparse code costs, and no more.
+"""Linear algebra of sparse codes on stacks: what the entries cost, and no more.
 
-A sparse code of S SAEs on B samples is `values` [S, B, K] with `indices` [S, B, K] into the M
-latents of its own SAE. Weights are stacked rows [S, M, D]. Seeds never mix: every output row is
+A code of S SAEs on B samples is `values` [S, B, K] with `indices` [S, B, K] into the M latents of
+its own SAE. Weights are stacked rows [S, M, D]. A small code costs less as a dense one, with all M
+latents in order and no indices; every function takes both. Seeds never mix: every output row is
 computed from one seed's inputs alone, in an order that does not depend on the other seeds.
 """
 
 import warnings
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
@@ -15,11 +17,22 @@ from torch.nn.functional import embedding_bag
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
+DENSE_BELOW = 500
+"""A matrix product with M x D weights costs less than an entry's gather, for M D / K up to this."""
+
+
 class Code(NamedTuple):
     """A sparse code: K latents a sample; a value of 0 is a latent that does not fire."""
 
     values: Tensor  # [S, B, K], not negative
-    indices: Tensor  # [S, B, K], distinct within a sample
+    indices: Tensor | None  # [S, B, K], distinct within a sample; None: all M latents in order
+
+    def dense(self, m: int) -> Tensor:
+        """The values of all `m` latents, [S, B, M]."""
+        if self.indices is None:
+            return self.values
+        zeros = self.values.new_zeros(*self.values.shape[:2], m)
+        return zeros.scatter_(2, self.indices, self.values)
 
 
 class ByLatent(NamedTuple):
@@ -30,11 +43,19 @@ class ByLatent(NamedTuple):
     entry: Tensor  # [S * B * K], its place in the code
 
 
+def cheapest(code: Code, weight: Tensor) -> Code:
+    """The code, dense where that costs less with `weight` [S, M, D]."""
+    _, m, d = weight.shape
+    return Code(code.dense(m), None) if m * d <= DENSE_BELOW * code.values.shape[2] else code
+
+
 def decode(code: Code, weight: Tensor) -> Tensor:
     """sum_k values_k weight[indices_k], [S, B, D]."""
+    if code.indices is None:
+        return code.values @ weight
     s, b, k = code.indices.shape
     out = embedding_bag(
-        _flat_indices(code, weight.shape[1]),
+        _flat(code.indices, weight.shape[1]),
         weight.view(-1, weight.shape[2]),
         mode="sum",
         per_sample_weights=code.values.reshape(s * b, k),
@@ -44,9 +65,11 @@ def decode(code: Code, weight: Tensor) -> Tensor:
 
 def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
     """<x_b, weight[indices_k]> for the code's entries alone, [S, B, K]: decode's adjoint."""
+    if code.indices is None:
+        return x @ weight.mT
     s, b, k = code.indices.shape
     m, d = weight.shape[1:]
-    column = _flat_indices(code, m).ravel()
+    column = _flat(code.indices, m).ravel()
     row = torch.arange(0, s * b * k + 1, k, device=x.device)
     pattern = torch.sparse_csr_tensor(
         row, column, torch.zeros_like(code.values).ravel(), (s * b, s * m), check_invariants=False
@@ -57,19 +80,31 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
     return found.values().view(s, b, k)
 
 
-def by_latent(code: Code, m: int) -> ByLatent:
-    """Sort a code's entries by latent, samples in order within a latent."""
+def by_latent(code: Code, m: int) -> ByLatent | None:
+    """Sort a code's entries by latent, in order of samples; None for a dense code."""
+    if code.indices is None:
+        return None
     s, _, k = code.indices.shape
-    key, entry = _flat_indices(code, m).ravel().sort(stable=True)
-    start = torch.searchsorted(key, torch.arange(s * m + 1, device=key.device))
+    key, n = _flat(code.indices, m).ravel(), s * m
+    if key.device.type == "cpu":
+        # NumPy sorts 16-bit keys by radix, in a third of torch's time
+        small = key.numpy().astype(np.uint16 if n <= 2**16 else np.int64)
+        entry = torch.from_numpy(np.argsort(small, kind="stable"))
+        start = torch.zeros(n + 1, dtype=torch.long)
+        torch.cumsum(torch.bincount(key, minlength=n), 0, out=start[1:])
+    else:
+        ordered, entry = key.sort(stable=True)
+        start = torch.searchsorted(ordered, torch.arange(n + 1, device=key.device))
     return ByLatent(start, entry // k, entry)
 
 
-def transpose_decode(values: Tensor, order: ByLatent, x: Tensor) -> Tensor:
+def transpose_decode(values: Tensor, order: ByLatent | None, x: Tensor) -> Tensor:
     """out[s, j] = sum of values_e x[s, b_e] over the entries e of latent j, [S, M, D].
 
     The gradient of `decode` in its weight, where `x` is the gradient of its output.
     """
+    if order is None:
+        return values.mT @ x
     s = x.shape[0]
     out = embedding_bag(
         order.sample,
@@ -81,11 +116,14 @@ def transpose_decode(values: Tensor, order: ByLatent, x: Tensor) -> Tensor:
     return out.view(s, -1, x.shape[2])
 
 
-def latent_reduce(values: Tensor, order: ByLatent, how: str) -> Tensor:
-    """Sum or maximum of the entries of each latent, [S, M]; a latent with no entry gets 0."""
-    sorted_values = values.ravel()[order.entry]
-    out = torch.segment_reduce(sorted_values, how, offsets=order.start, initial=0.0)
-    return out.view(values.shape[0], -1)
+def latent_sum(values: Tensor, order: ByLatent | None) -> Tensor:
+    """Sum of the entries of each latent, [S, M]."""
+    return values.sum(1) if order is None else _segments(values, order, "sum")
+
+
+def latent_max(values: Tensor, order: ByLatent | None) -> Tensor:
+    """Maximum of the entries of each latent, which are not negative, [S, M]; 0 for no entry."""
+    return values.amax(1) if order is None else _segments(values, order, "max")
 
 
 def reciprocal(x: Tensor) -> Tensor:
@@ -93,8 +131,23 @@ def reciprocal(x: Tensor) -> Tensor:
     return torch.where(x > 0, 1 / x, torch.zeros_like(x))
 
 
-def _flat_indices(code: Code, m: int) -> Tensor:
+def firing_counts(code: Code, m: int) -> Tensor:
+    """Samples on which each latent fires, [S, M]."""
+    on, s = code.values > 0, len(code.values)
+    if code.indices is None:
+        return on.sum(1)
+    latent = _flat(code.indices, m).view_as(on)[on]
+    return torch.bincount(latent, minlength=s * m).view(s, m)
+
+
+def _segments(values: Tensor, order: ByLatent, how: str) -> Tensor:
+    sorted_values = values.ravel()[order.entry]
+    out = torch.segment_reduce(sorted_values, how, offsets=order.start, initial=0.0)
+    return out.view(values.shape[0], -1)
+
+
+def _flat(indices: Tensor, m: int) -> Tensor:
     """Indices into the S * M latents of the whole stack, [S * B, K]."""
-    s, b, k = code.indices.shape
-    offset = torch.arange(0, s * m, m, device=code.indices.device)
-    return (code.indices + offset[:, None, None]).view(s * b, k)
+    s, b, k = indices.shape
+    offset = torch.arange(0, s * m, m, device=indices.device)
+    return (indices + offset[:, None, None]).view(s * b, k)

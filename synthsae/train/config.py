@@ -1,0 +1,110 @@
+"""How a stack is trained, and on which device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from synthsae.checks import ConfigError, one_of, within
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a stack is trained."""
+
+    n_steps: int = field(default=1500, metadata={"help": "optimiser steps"})
+    batch_size: int = field(default=512, metadata={"help": "samples B a step, for each seed"})
+    lr: float | None = field(
+        default=None,
+        metadata={"help": "Adam's learning rate (none: 2e-4 / sqrt(n_latents / 2^14))"},
+    )
+    warmup: float = field(default=0.05, metadata={"help": "share of the steps with rising rate"})
+    decay: float = field(default=0.2, metadata={"help": "share of the steps with falling rate"})
+    clip: float = field(default=1.0, metadata={"help": "largest gradient norm of one seed"})
+    aux_coefficient: float = field(
+        default=1 / 32, metadata={"help": "weight of the auxiliary loss for dead latents; 0 is off"}
+    )
+    dead_after: int | None = field(
+        default=None,
+        metadata={
+            "help": "samples of silence that make a latent dead (none: 10M, or a tenth of all)"
+        },
+    )
+    init: str = field(
+        default="independent",
+        metadata={"help": "independent: each seed has a start of its own; shared: init seed 0"},
+    )
+    data: str = field(
+        default="independent",
+        metadata={"help": "independent: each seed has data of its own; shared: data seed 0"},
+    )
+    group_size: int | None = field(
+        default=None,
+        metadata={"help": "seeds in one matmul (none: a quarter of them, or what fits the cache)"},
+    )
+    threads: int = field(
+        default=1, metadata={"help": "cores that work on one group; groups use the others"}
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu or cuda"})
+    precision: str = field(
+        default="auto",
+        metadata={
+            "help": "of the matmul that chooses latents: float32, bfloat16, or auto (bfloat16 on "
+            "a GPU alone); weights, moments and all else are float32"
+        },
+    )
+
+    def __post_init__(self) -> None:
+        within("train.n_steps", self.n_steps, 0)
+        within("train.batch_size", self.batch_size, 2)
+        within("train.lr", self.lr, 0, strict=True)
+        within("train.warmup", self.warmup, 0, 1)
+        within("train.decay", self.decay, 0, 1)
+        within("train.clip", self.clip, 0, strict=True)
+        within("train.aux_coefficient", self.aux_coefficient, 0)
+        within("train.dead_after", self.dead_after, 1)
+        one_of("train.init", self.init, ("independent", "shared"))
+        one_of("train.data", self.data, ("independent", "shared"))
+        within("train.group_size", self.group_size, 1)
+        within("train.threads", self.threads, 1)
+        one_of("train.device", self.device, ("auto", "cpu", "cuda"))
+        one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
+
+    def init_seeds(self, seeds: Sequence[int]) -> list[int]:
+        """The seed of each SAE in the stream `init`."""
+        return list(seeds) if self.init == "independent" else [0] * len(seeds)
+
+    def data_seeds(self, seeds: Sequence[int]) -> list[int]:
+        """The seed of each SAE in the stream `data`."""
+        return list(seeds) if self.data == "independent" else [0] * len(seeds)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that one seed sees."""
+        return self.n_steps * self.batch_size
+
+    @property
+    def half(self) -> bool:
+        """Whether the encoder's matmul is in bfloat16."""
+        on_gpu = self.precision == "auto" and resolve_device(self.device).type == "cuda"
+        return on_gpu or self.precision == "bfloat16"
+
+    def silence_limit(self) -> int:
+        """Samples of silence after which a latent counts as dead in training."""
+        return self.dead_after or max(1, min(10_000_000, self.n_samples // 10))
+
+    def rate(self, step: int, n_latents: int) -> float:
+        """Learning rate at `step`: linear warm-up, constant, linear decay to 0."""
+        peak = self.lr or 2e-4 / (n_latents / 2**14) ** 0.5
+        rise = (step + 1) / (self.warmup * self.n_steps + 1)
+        fall = (self.n_steps - step) / (self.decay * self.n_steps + 1)
+        return peak * min(1.0, rise, fall)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of `auto`, `cpu` or `cuda`; raises ConfigError where there is no CUDA device."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("train.device", name, "cpu or auto; torch finds no CUDA device here")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,0 +1,68 @@
+"""What training takes: a bound on its memory, and the groups that fit."""
+
+import os
+
+import psutil
+import torch
+
+from synthsae.sae import SAEConfig
+from synthsae.train.config import TrainConfig, resolve_device
+
+CACHE_BYTES = 16 * 2**20
+"""Seeds share a matmul while their pre-activations fit here (measured: beyond it they lose)."""
+
+
+def seed_bytes(sae: SAEConfig, config: TrainConfig, d_model: int) -> int:
+    """Bound on the memory of one seed in training, without the source's own tables.
+
+    Parameters, gradient and two moments; seven arrays [B, D] of the batch and its residuals; three
+    [B, M] of pre-activations and their selection, and five more where all latents are dead and AuxK
+    is on; 120 bytes for each of the B k entries of the code and of its transpose.
+    """
+    b, d, m = config.batch_size, d_model, sae.size
+    n_parameters = 2 * m * d + m + d
+    dense = 3 + 5 * (config.aux_coefficient > 0)
+    return 4 * (4 * n_parameters + b * (7 * d + dense * m)) + 120 * b * min(sae.k, m)
+
+
+def group_size(sae: SAEConfig, config: TrainConfig, n_seeds: int, d_model: int) -> int:
+    """Seeds that are trained in one matmul.
+
+    On a CPU a function of the config alone, so that every machine computes the same: a quarter of
+    the seeds, or what fits the cache. On a GPU what fits half of its free memory.
+    """
+    if config.group_size:
+        return config.group_size
+    device = resolve_device(config.device)
+    if device.type == "cuda":
+        return max(1, available(device) // 2 // seed_bytes(sae, config, d_model))
+    fits = CACHE_BYTES // (4 * config.batch_size * sae.size)
+    return max(1, min(fits, -(-n_seeds // 4)))
+
+
+def n_workers(config: TrainConfig, group_bytes: int = 0) -> int:
+    """Groups that are trained at the same time: on a CPU, those that cores and memory allow."""
+    device = resolve_device(config.device)
+    if device.type == "cuda":
+        return 1
+    mine = getattr(os, "sched_getaffinity", None)  # Linux: the cores this process may use
+    cores = len(mine(0)) if mine else os.cpu_count() or 1
+    room = available(device) // group_bytes if group_bytes else cores
+    return max(1, min(cores // config.threads, room))
+
+
+def memory_bound(sae: SAEConfig, config: TrainConfig, n_seeds: int, d_model: int) -> int:
+    """Bound in bytes on what `train` takes: groups in training, and the parameters of all seeds."""
+    group = min(n_seeds, group_size(sae, config, n_seeds, d_model)) * seed_bytes(
+        sae, config, d_model
+    )
+    parameters = 4 * (2 * sae.size * d_model + sae.size + d_model)
+    groups = -(-n_seeds // group_size(sae, config, n_seeds, d_model))
+    return min(groups, n_workers(config, group)) * group + 2 * n_seeds * parameters
+
+
+def available(device: torch.device) -> int:
+    """Bytes of memory that are free on `device`."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available

@@ -1,0 +1,132 @@
+"""The bound on memory holds, groups follow from it, and running out halves them."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+import synthsae.train.memory as memory
+from synthsae.sae import SAEConfig
+from synthsae.train import TrainConfig, group_size, memory_bound, n_workers
+
+CPU = TrainConfig(batch_size=1024, device="cpu")
+PROLOGUE = """
+import resource, sys, threading, time, warnings
+import psutil, torch
+from synthsae.sae import SAEConfig
+from synthsae.train import TrainConfig, memory_bound, train
+
+class Normal:
+    def __init__(self, d): self.d_model = d
+    def batch(self, t, size, *, seed, stream="data", device="cpu"):
+        g = torch.Generator().manual_seed(1000 * seed + t)
+        return torch.randn(size, self.d_model, generator=g)
+
+def config(**fields):
+    return TrainConfig(device="cpu", warmup=0, decay=0, **fields)
+
+tiny = config(n_steps=2, batch_size=64, dead_after=1)
+train(Normal(8), SAEConfig(n_latents=64, k=2), tiny, seeds=[0])  # libraries take their share first
+"""
+
+
+def run(code, *arguments):
+    command = [sys.executable, "-c", PROLOGUE + code, *map(str, arguments)]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("d", "m", "k", "b", "s", "group", "dead_after"),
+    [
+        (64, 2048, 8, 2048, 2, 1, 10**9),
+        (64, 2048, 8, 2048, 2, 1, 1),
+        (512, 4096, 32, 256, 2, 2, 10**9),
+        (512, 4096, 32, 256, 2, 2, 1),
+        (32, 256, 64, 8192, 3, 3, 1),
+    ],
+)
+def test_the_peak_stays_below_the_bound_and_not_far_below(d, m, k, b, s, group, dead_after):
+    """With no dead latent (10^9) and with nearly all of them dead (1), over three steps."""
+    out = run(
+        """
+d, m, k, b, s, group, dead_after = map(int, sys.argv[1:])
+sae = SAEConfig(n_latents=m, k=k)
+c = config(n_steps=3, batch_size=b, group_size=group, dead_after=dead_after)
+process, base, peak, stop = psutil.Process(), psutil.Process().memory_info().rss, [0], []
+def watch():
+    while not stop:
+        peak[0] = max(peak[0], process.memory_info().rss)
+        time.sleep(0.0005)
+thread = threading.Thread(target=watch)
+thread.start()
+train(Normal(d), sae, c, seeds=range(s))
+stop.append(1)
+thread.join()
+print(peak[0] - base, memory_bound(sae, c, s, d))
+""",
+        *(d, m, k, b, s, group, dead_after),
+    )
+    peak, bound = map(int, out.split())
+    print(f"{peak / 2**20:.0f} of {bound / 2**20:.0f} MiB")
+    assert peak <= bound
+    assert peak >= bound / 8
+
+
+def test_running_out_of_memory_halves_the_groups_and_says_so():
+    out = run(
+        """
+sae = SAEConfig(n_latents=2048, k=4)
+c = config(n_steps=2, batch_size=4096, group_size=8, threads=1, aux_coefficient=0.0)
+size = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (size + 450 * 2**20, resource.RLIM_INFINITY))
+done = []
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    got = train(Normal(16), sae, c, seeds=range(8), progress=done.append)
+print(got.group_size, sum(done), bool(got.loss.isfinite().all()))
+print(*[w.message for w in seen if "memory" in str(w.message)], sep="\\n")
+"""
+    )
+    first, *said = out.splitlines()
+    n, done, finite = first.split()
+    assert (done, finite) == ("16", "True")
+    assert n in ("1", "2", "4")
+    sizes = [4, 2, 1][: len(said)]
+    assert said == [f"out of memory: from here {size} seeds share a matmul" for size in sizes]
+    assert int(n) == sizes[-1]
+
+
+def test_groups_are_a_function_of_the_config_alone():
+    small, large = SAEConfig(n_latents=512), SAEConfig(n_latents=16384)
+    assert group_size(small, CPU, 40, 64) == 8  # 16 MiB / (4 * 1024 * 512)
+    assert group_size(small, CPU, 8, 64) == 2
+    assert group_size(small, CPU, 5, 64) == 2
+    assert group_size(large, CPU, 8, 64) == 1
+    assert group_size(large, replace(CPU, group_size=5), 8, 64) == 5
+
+
+def test_fewer_groups_at_once_where_memory_is_short(monkeypatch):
+    monkeypatch.setattr(memory.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(memory, "available", lambda device: 1000)
+    assert n_workers(CPU) == 8
+    assert n_workers(replace(CPU, threads=3)) == 2
+    assert n_workers(CPU, group_bytes=300) == 3
+    assert n_workers(CPU, group_bytes=5000) == 1
+
+
+def test_a_gpu_takes_the_seeds_that_fit_half_of_its_memory(monkeypatch):
+    """At D 768, M 16384, k 64 and 8192 samples a seed takes 8.2 GiB in the worst case."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (140 * 2**30, 141 * 2**30))
+    sae, config = SAEConfig(n_latents=16384, k=64), TrainConfig(batch_size=8192, device="cuda")
+    n = group_size(sae, config, 96, 768)
+    assert n == 70 * 2**30 // memory.seed_bytes(sae, config, 768)
+    assert 4 < n < 20
+    assert n_workers(config) == 1
+    assert memory_bound(sae, config, 96, 768) < 140 * 2**30
