@@ -82,22 +82,22 @@ def test_running_out_of_memory_halves_the_groups_and_says_so():
     out = run(
         """
 sae = SAEConfig(n_latents=2048, k=4)
-c = config(n_steps=2, batch_size=4096, group_size=8, threads=1, aux_coefficient=0.0)
+c = config(n_steps=2, batch_size=4096, group_size=16, threads=1, aux_coefficient=0.0)
 size = psutil.Process().memory_info().vms
-resource.setrlimit(resource.RLIMIT_AS, (size + 450 * 2**20, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (size + 380 * 2**20, resource.RLIM_INFINITY))
 done = []
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
-    got = train(Normal(16), sae, c, seeds=range(8), progress=done.append)
+    got = train(Normal(16), sae, c, seeds=range(16), progress=done.append)
 print(got.group_size, sum(done), bool(got.loss.isfinite().all()))
 print(*[w.message for w in seen if "memory" in str(w.message)], sep="\\n")
 """
     )
     first, *said = out.splitlines()
     n, done, finite = first.split()
-    assert (done, finite) == ("16", "True")
-    assert n in ("1", "2", "4")
-    sizes = [4, 2, 1][: len(said)]
+    assert (done, finite) == ("32", "True")
+    assert n in ("1", "2", "4", "8")  # 16 take 512 MiB for their pre-activations alone
+    sizes = [8, 4, 2, 1][: len(said)]
     assert said == [f"out of memory: from here {size} seeds share a matmul" for size in sizes]
     assert int(n) == sizes[-1]
 
