@@ -1,6 +1,16 @@
-"""One Hypothesis profile for everyone: derandomised, so that a red run is red again."""
+"""One Hypothesis profile for everyone: derandomised, so that a red run is red again.
 
+Triton decides when it is imported whether it compiles or interprets. Without a GPU it has to
+interpret, and this file is imported before every test module.
+"""
+
+import os
+
+import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("synthsae", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("synthsae")

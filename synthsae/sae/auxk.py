@@ -35,7 +35,7 @@ def auxk(
         scale = reciprocal((error[s] - error[s].mean(0)).square().sum())
         which = step.dead[s].nonzero().ravel()
         decoder = params["w_dec"][s, which]
-        z = _keep_largest(pre[s].index_select(1, which).relu_(), x.shape[2] // 2)
+        z = _keep_largest(pre[s].index_select(1, which).to(x.dtype).relu_(), x.shape[2] // 2)
         miss = z @ decoder - error[s]
         loss[s] = step.aux_coefficient * scale * miss.square().sum()
         g = (2 * step.aux_coefficient * scale) * miss

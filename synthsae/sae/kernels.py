@@ -7,12 +7,16 @@ computed from one seed's inputs alone, in an order that does not depend on the o
 """
 
 import warnings
+from importlib.util import find_spec
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+from synthsae.sae.select import largest
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
@@ -43,6 +47,14 @@ class ByLatent(NamedTuple):
     entry: Tensor  # [S * B * K], its place in the code
 
 
+def top(pre: Tensor, k: int) -> Code:
+    """relu of the k largest of each row of `pre` [S, B, M], float32 or bfloat16."""
+    if (cuda := _cuda(pre)) and pre.shape[2] <= cuda.LONGEST:
+        return cuda.top(pre.contiguous(), k)
+    values, indices = largest(pre, k)
+    return Code(values.relu_(), indices)
+
+
 def cheapest(code: Code, weight: Tensor) -> Code:
     """The code, dense where that costs less with `weight` [S, M, D]."""
     _, m, d = weight.shape
@@ -67,6 +79,8 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
     """<x_b, weight[indices_k]> for the code's entries alone, [S, B, K]: decode's adjoint."""
     if code.indices is None:
         return x @ weight.mT
+    if cuda := _cuda(x):
+        return cuda.inner_products(x.contiguous(), weight, code.indices)
     s, b, k = code.indices.shape
     m, d = weight.shape[1:]
     column = _flat(code.indices, m).ravel()
@@ -78,6 +92,14 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
         pattern, x.reshape(s * b, d), weight.view(s * m, d).T, beta=0.0
     )
     return found.values().view(s, b, k)
+
+
+def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What decoding misses, decode - x [S, B, D], and its inner products with the rows used."""
+    if code.indices is not None and (cuda := _cuda(x)):
+        return cuda.residual(code, weight, x.contiguous())
+    miss = decode(code, weight).sub_(x)
+    return miss, inner_products(miss, weight, code)
 
 
 def by_latent(code: Code, m: int) -> ByLatent | None:
@@ -116,6 +138,18 @@ def transpose_decode(values: Tensor, order: ByLatent | None, x: Tensor) -> Tenso
     return out.view(s, -1, x.shape[2])
 
 
+def weight_gradients(
+    order: ByLatent | None, values: Tensor, g_values: Tensor, miss: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sums over the entries e of each latent, values_e miss[b_e] and g_values_e x[b_e]: [S, M, D].
+
+    The gradients of the decoder and of the encoder.
+    """
+    if order is not None and (cuda := _cuda(x)):
+        return cuda.weight_gradients(order, values, g_values, miss, x.contiguous())
+    return transpose_decode(values, order, miss), transpose_decode(g_values, order, x)
+
+
 def latent_sum(values: Tensor, order: ByLatent | None) -> Tensor:
     """Sum of the entries of each latent, [S, M]."""
     return values.sum(1) if order is None else _segments(values, order, "sum")
@@ -138,6 +172,15 @@ def firing_counts(code: Code, m: int) -> Tensor:
         return on.sum(1)
     latent = _flat(code.indices, m).view_as(on)[on]
     return torch.bincount(latent, minlength=s * m).view(s, m)
+
+
+def _cuda(x: Tensor) -> ModuleType | None:
+    """The Triton kernels where `x` is on a GPU that has them."""
+    if x.is_cuda and find_spec("triton"):
+        from synthsae.sae import cuda
+
+        return cuda
+    return None
 
 
 def _segments(values: Tensor, order: ByLatent, how: str) -> Tensor:

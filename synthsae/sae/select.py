@@ -19,6 +19,8 @@ def largest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Equal values are told apart by their place, so rows always give k distinct places; which of them
     is kept is a function of the row alone. Raises RuntimeError where k is more than there are.
     """
+    if x.dtype == torch.bfloat16:
+        x = x.float()
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return x.topk(k, dim=-1, sorted=False)
     rows = x.reshape(-1, x.shape[-1])

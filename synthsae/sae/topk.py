@@ -7,7 +7,6 @@ from synthsae.sae import kernels
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import ARCHITECTURES, Gradients, SAEConfig, Step
 from synthsae.sae.kernels import Code
-from synthsae.sae.select import largest
 
 
 class TopK:
@@ -36,19 +35,20 @@ class TopK:
         pre = pre_activations(params, x, step.half)
         code = kernels.cheapest(self._code(params, x, pre, step.half), w_dec)
         order = kernels.by_latent(code, w_dec.shape[1])
-        miss = kernels.decode(code, w_dec).sub_(x)  # x_hat - x
+        miss, dots = kernels.residual(code, w_dec, x)
         spread = torch.linalg.vector_norm(x - x.mean(1, keepdim=True), dim=(1, 2))
         scale = kernels.reciprocal(spread**2)
         loss = torch.linalg.vector_norm(miss, dim=(1, 2)) ** 2 * scale
 
-        g_out = miss * (2 * scale)[:, None, None]
-        g_values = kernels.inner_products(g_out, w_dec, code).mul_(code.values > 0)
+        slope = (2 * scale)[:, None, None]  # of the loss in x_hat, over miss
+        g_values = dots.mul_(slope).mul_(code.values > 0)
         g_b_enc = kernels.latent_sum(g_values, order)
+        g_dec, g_enc = kernels.weight_gradients(order, code.values * slope, g_values, miss, x)
         grads = {
-            "w_enc": kernels.transpose_decode(g_values, order, x),
+            "w_enc": g_enc,
             "b_enc": g_b_enc,
-            "w_dec": kernels.transpose_decode(code.values, order, g_out),
-            "b_dec": g_out.sum(1) - (g_b_enc[:, None] @ w_enc)[:, 0],
+            "w_dec": g_dec,
+            "b_dec": miss.sum(1) * slope[:, 0] - (g_b_enc[:, None] @ w_enc)[:, 0],
         }
         if step.dead.any():
             loss = loss + auxk(params, grads, pre, x, -miss, step)
@@ -57,19 +57,19 @@ class TopK:
 
     def _code(self, params: dict[str, Tensor], x: Tensor, pre: Tensor, half: bool) -> Code:
         """The k largest of `pre`; where they come from a bfloat16 matmul, computed once more."""
-        values, indices = largest(pre, self.k)
-        if half:
-            exact = kernels.inner_products(x, params["w_enc"], Code(values, indices))
-            bias = params["b_enc"][:, None].expand(-1, x.shape[1], -1)
-            values = exact + bias.gather(2, indices)
-        return Code(values.relu_(), indices)
+        code = kernels.top(pre, self.k)
+        if code.indices is None or not half:
+            return code
+        exact = kernels.inner_products(x, params["w_enc"], code)
+        bias = params["b_enc"][:, None].expand(-1, x.shape[1], -1)
+        return Code((exact + bias.gather(2, code.indices)).relu_(), code.indices)
 
 
 def pre_activations(params: dict[str, Tensor], x: Tensor, half: bool = False) -> Tensor:
-    """W_enc x + b_enc of x with b_dec taken off, [S, B, M] float32; `half`: a bfloat16 matmul."""
+    """W_enc x + b_enc of x with b_dec taken off, [S, B, M]; `half`: in bfloat16."""
     w_enc, b_enc = params["w_enc"], params["b_enc"][:, None]
     if half:
-        return (x.bfloat16() @ w_enc.bfloat16().mT).float().add_(b_enc)
+        return torch.baddbmm(b_enc.bfloat16(), x.bfloat16(), w_enc.bfloat16().mT)
     return (x @ w_enc.mT).add_(b_enc)
 
 

@@ -1,5 +1,6 @@
 """Training of a stack: groups of seeds side by side, none of which can notice the others."""
 
+import gc
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -140,6 +141,7 @@ def _train_in_groups(job: _Job, n: int, progress: Callable[[int], object]) -> li
     except (MemoryError, RuntimeError) as error:
         if n == 1 or not _out_of_memory(error):
             raise
+    gc.collect()  # what failed holds its arrays, in a cycle through the traceback
     progress(-sum(done))
     n = -(-n // 2)
     warnings.warn(f"out of memory: from here {n} seeds share a matmul", stacklevel=3)
