@@ -10,18 +10,21 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from synthsae.checks import ConfigError
-from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig, _Tables
+from synthsae.world import LAWS, World, WorldConfig
+from synthsae.world.magnitudes import FAMILIES
+from synthsae.world.sampler import Sampler
 
 
 @st.composite
 def configs(draw):
-    """Any world that fits, with as many dimensions as it needs or more."""
+    """Any world that fits, with as many dimensions as it needs or more, and every idea in it."""
     law, leaning = draw(st.sampled_from(LAWS)), draw(st.booleans())
     blocks, rank = draw(st.integers(0, 3)), draw(st.integers(1, 3))
     isolated = draw(st.integers(blocks == 0, 8))
-    beside = isolated > 0 and not leaning
+    circles, bias = draw(st.integers(0, 2)), draw(st.sampled_from([0.0, 0.5]))
+    beside = (isolated > 0 or bias > 0) and not leaning
     return WorldConfig(
-        d_model=max(rank, blocks * rank + beside) + draw(st.integers(0, 4)),
+        d_model=max(rank, blocks * rank + 2 * circles + beside) + draw(st.integers(0, 4)),
         n_isolated=isolated,
         leaning=leaning,
         n_blocks=blocks,
@@ -30,7 +33,19 @@ def configs(draw):
         n_atoms=draw(st.sampled_from([None, rank, rank + 2])),
         isolated_p=0.3,
         block_p=0.4,
-        magnitude=draw(st.sampled_from(list(MAGNITUDES))),
+        magnitude=draw(st.sampled_from(FAMILIES)),
+        magnitude_sd=0.2,
+        scale_last=2.0,
+        n_circles=circles,
+        bias=bias,
+        n_trees=draw(st.integers(0, isolated // 3)),
+        tree_branching=2,
+        tree_depth=1,
+        exclusive=draw(st.booleans()),
+        tree_scaling=draw(st.booleans()),
+        correlation=draw(st.sampled_from([0.0, 0.3])),
+        correlation_rank=draw(st.integers(0, 2)),
+        incoherence_steps=draw(st.sampled_from([None, 0, 3])),
     )
 
 
@@ -43,12 +58,17 @@ def test_blocks_are_orthogonal_and_features_lie_where_they_should(config, seed):
     assert world.bases.shape == (g, d, r)
     assert world.atoms.shape == (g, m, d)
 
-    axes = world.bases.transpose(0, 2, 1).reshape(-1, d)
-    np.testing.assert_allclose(axes @ axes.T, np.eye(g * r), atol=1e-12)
+    assert world.planes.shape == (config.n_circles, d, 2)
+    spanned = [*world.bases.transpose(0, 2, 1), *world.planes.transpose(0, 2, 1)]
+    axes = np.concatenate([np.zeros((0, d)), *spanned])
+    np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
+    assert np.linalg.norm(world.bias) == pytest.approx(config.bias)
     np.testing.assert_allclose(np.linalg.norm(world.isolated, axis=1), np.ones(f))
     if not config.leaning:
-        np.testing.assert_allclose(world.isolated @ axes.T, np.zeros((f, g * r)), atol=1e-12)
-    if f <= (d if config.leaning else d - g * r):
+        beside = np.vstack([world.isolated, world.bias])
+        np.testing.assert_allclose(beside @ axes.T, np.zeros((f + 1, len(axes))), atol=1e-12)
+    room = d if config.leaning else d - g * r - 2 * config.n_circles
+    if f <= room and config.incoherence_steps is None:
         np.testing.assert_allclose(world.isolated @ world.isolated.T, np.eye(f), atol=1e-12)
     for atoms, basis in zip(world.atoms, world.bases, strict=True):
         np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), np.ones(m))
@@ -66,7 +86,8 @@ def test_a_batch_lies_in_the_span_of_what_is_planted(config, seed):
         warnings.simplefilter("error")
         x = world.batch(0, 50, seed=seed)
     assert (x.shape, x.dtype) == ((50, config.d_model), torch.float32)
-    planted = np.concatenate([world.isolated, *world.bases.transpose(0, 2, 1)])
+    planes = *world.bases.transpose(0, 2, 1), *world.planes.transpose(0, 2, 1)
+    planted = np.concatenate([world.isolated, world.bias[None], *planes])
     inside = np.linalg.pinv(planted) @ planted
     np.testing.assert_allclose(x.numpy() @ inside, x.numpy(), atol=1e-4 * (1 + x.abs().max()))
 
@@ -117,7 +138,8 @@ def test_sampling_costs_what_fires():
     config = WorldConfig(d_model=8, n_isolated=n, isolated_p=p, n_blocks=1, rank=2, leaning=True)
     world = World.plant(config, seed=0)
     assert world.batch(0, size, seed=0).shape == (size, 8)
-    row, gate = _Tables(world, torch.device("cpu")).fired(size, torch.Generator().manual_seed(0))
+    gates = Sampler(world, torch.device("cpu")).gates
+    row, gate = gates.fired(size, torch.Generator().manual_seed(0))
     isolated = gate < n
     assert binomtest(int(isolated.sum()), n * size, p).pvalue > 1e-6
     assert binomtest(int((~isolated).sum()), size, config.block_p).pvalue > 1e-6
@@ -150,8 +172,9 @@ def test_sampling_costs_what_fires():
         ({"n_atoms": 3}, "world.n_atoms: 3; allowed: 4 or more"),
         ({"beta": 0.0}, "world.beta: 0.0; allowed: above 0 (inf is the uniform law)"),
         (
-            {"magnitude": "normal"},
-            "world.magnitude: 'normal'; allowed: constant, uniform, half_normal, exponential",
+            {"magnitude": "lognormal"},
+            "world.magnitude: 'lognormal'; allowed: constant, uniform, half_normal, exponential,"
+            " normal",
         ),
         ({"noise": -1e-9}, "world.noise: -1e-09; allowed: 0 or more"),
         (

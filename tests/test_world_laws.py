@@ -1,25 +1,17 @@
 """The law of a batch: what fires, how strongly, and what the code of a block looks like.
 
-Seeds are fixed. A count is tested against its exact binomial law and a sample against its
-distribution function, at the level ALPHA; a moment may be five standard errors off.
+How, and how strictly, is in `laws`.
 """
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from laws import N, count_is, draw, follows, mean_is
 from scipy.special import gamma
 
-from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig, _Tables
-
-ALPHA = 1e-6
-N = 20_000
-
-
-def draw(size=N, **fields):
-    """A world and one of its batches [size, D]."""
-    world = World.plant(WorldConfig(**fields), seed=0)
-    return world, world.batch(0, size, seed=0).numpy().astype(float)
+from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig
+from synthsae.world.sampler import Sampler
 
 
 def code_of(law, rank, size=N, **fields):
@@ -27,19 +19,6 @@ def code_of(law, rank, size=N, **fields):
     fields = {"d_model": rank + 2, "n_isolated": 0, "n_blocks": 1, "block_p": 1} | fields
     world, x = draw(size, law=law, rank=rank, **fields)
     return x @ world.bases[0]
-
-
-def count_is(count, n, p):
-    return scipy.stats.binomtest(int(count), n, p).pvalue > ALPHA
-
-
-def follows(x, law):
-    return scipy.stats.kstest(x, law.cdf).pvalue > ALPHA
-
-
-def mean_is(x, value):
-    error = x.std(axis=0) / len(x) ** 0.5
-    return np.all(np.abs(x.mean(axis=0) - value) <= 5 * error + 1e-6)
 
 
 def gates(law):
@@ -96,8 +75,8 @@ def test_what_has_probability_zero_does_not_fire_at_the_edges_of_the_unit_interv
         config = WorldConfig(
             n_isolated=n, isolated_p=isolated_p, n_blocks=1, block_p=block_p, leaning=True
         )
-        table = _Tables(World.plant(config, seed=0), torch.device("cpu"))
-        row, gate = table.fired(3, torch.Generator())
+        gates = Sampler(World.plant(config, seed=0), torch.device("cpu")).gates
+        row, gate = gates.fired(3, torch.Generator())
         assert len(row) == 1
         assert row[0] == int(3 * u)
         assert (gate[0] == n) == (block_p > 0)

@@ -1,0 +1,44 @@
+"""What a block or a circle fires: codes in coordinates of its basis."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from synthsae.world.config import WorldConfig
+from synthsae.world.magnitudes import draw
+
+
+def block_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
+    """`n` codes of the block law, [n, R]."""
+    if c.law == "generalised_normal":
+        return _generalised_normal(n, c.rank, c.beta, g) * c.block_scale
+    z = torch.randn(n, c.rank, generator=g, device=g.device)
+    if c.law == "gaussian":
+        return z * c.block_scale
+    radius = draw(c.magnitude, n, c.block_scale, c.magnitude_sd, g)
+    return normalize(z, dim=1) * radius[:, None]
+
+
+def circle_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
+    """`n` points on circles: a uniform phase over `circle_arc` turns and a magnitude, [n, 2].
+
+    A whole circle is an isotropic block of rank 2; an arc has ends, and a mean that is not 0.
+    """
+    phase = torch.rand(n, generator=g, device=g.device) * (2 * math.pi * c.circle_arc)
+    radius = draw(c.magnitude, n, c.block_scale, c.magnitude_sd, g)
+    return torch.stack([phase.cos(), phase.sin()], dim=1) * radius[:, None]
+
+
+def _generalised_normal(n: int, r: int, beta: float, g: torch.Generator) -> Tensor:
+    """Independent draws of density ~ exp(-|c / alpha|^beta) with variance 1, [n, r].
+
+    |c / alpha|^beta is Gamma(1 / beta), which is U^beta Gamma(1 + 1 / beta) for a uniform U, and
+    alpha = sqrt(Gamma(1 / beta) / Gamma(3 / beta)).
+    """
+    alpha = 3**0.5 * math.exp((math.lgamma(1 + 1 / beta) - math.lgamma(1 + 3 / beta)) / 2)
+    shape = torch.full((n, r), 1 + 1 / beta, device=g.device)
+    # torch.distributions.Gamma draws from the same kernel, but only from the global generator
+    size = alpha * torch._standard_gamma(shape, generator=g) ** (1 / beta)
+    return size * torch.empty(n, r, device=g.device).uniform_(-1, 1, generator=g)

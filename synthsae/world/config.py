@@ -1,0 +1,201 @@
+"""What is planted in a world: the fields, their checks and the firing probabilities."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from synthsae.checks import ConfigError, one_of, within
+from synthsae.geometry import Array
+from synthsae.world.magnitudes import FAMILIES
+
+LAWS = ("isotropic", "gaussian", "sparse", "generalised_normal")
+FULL = 4096
+"""Features that may have a full correlation matrix: its factor takes F^2 numbers and F^3 work."""
+
+
+def _field(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """What is planted. `science.md` section 2 defines the laws; symbols are D, F, G, R."""
+
+    d_model: int = _field(128, "dimension D of an activation")
+    n_isolated: int = _field(32, "isolated features F")
+    isolated_p: float = _field(
+        0.05, "firing probability of an isolated feature (mean of them), unless there is a range"
+    )
+    zipf: float = _field(0.0, "isolated feature i fires in proportion to i^-zipf; 0 is constant")
+    isolated_p_max: float | None = _field(
+        None, "range: probability of the first isolated feature; i^-zipf is mapped onto the range"
+    )
+    isolated_p_min: float | None = _field(
+        None, "range: probability of the last isolated feature (none: no range)"
+    )
+    correlation: float = _field(
+        0.0,
+        "Gaussian copula of isolated features: standard deviation of the correlations between "
+        "their normals (costs time in proportion to samples x features)",
+    )
+    correlation_rank: int = _field(0, "shared factors of the copula (0: a full matrix)")
+    n_trees: int = _field(
+        0, "trees over the first isolated features, roots first: a child fires below its parent"
+    )
+    tree_branching: int = _field(4, "children of a node that is no leaf")
+    tree_depth: int = _field(3, "levels below the root")
+    exclusive: bool = _field(True, "of the children of a node one fires at most")
+    tree_scaling: bool = _field(
+        False, "a child's magnitude is multiplied by its parent's over the parent's mean"
+    )
+    leaning: bool = _field(
+        False, "isolated features may lean into blocks (else: in their complement)"
+    )
+    incoherence_steps: int | None = _field(
+        None,
+        "steps that spread independent random isolated features (none: a tight frame at once)",
+    )
+    n_blocks: int = _field(4, "blocks G, mutually orthogonal")
+    rank: int = _field(4, "rank R of a block")
+    law: str = _field("isotropic", f"law of a block's code: {', '.join(LAWS)}")
+    block_p: float = _field(0.15, "probability that a block is active, under every law")
+    block_scale: float = _field(1.0, "factor on the codes of blocks, their atoms and circles")
+    n_atoms: int | None = _field(None, "sparse law: atoms per block, rank or more (none: rank)")
+    beta: float = _field(1.0, "generalised_normal law: exponent (1 Laplace, 2 Gaussian)")
+    n_circles: int = _field(
+        0, "circles: a plane each, orthogonal to blocks and each other, and a uniform phase"
+    )
+    circle_p: float = _field(0.05, "probability that a circle is active")
+    circle_arc: float = _field(1.0, "share of the circle that its phases cover")
+    magnitude: str = _field(
+        "half_normal",
+        "law of isolated features, sparse atoms and the radius of circles and isotropic codes, "
+        f"mean square 1 at scale 1: {', '.join(FAMILIES)} (normal: the mean is the scale)",
+    )
+    scale_first: float = _field(1.0, "scale of the first isolated feature's magnitude")
+    scale_last: float = _field(1.0, "scale of the last one's; linear between them")
+    magnitude_sd: float = _field(0.0, "normal magnitudes: standard deviation")
+    magnitude_sd_spread: float = _field(
+        0.0, "normal magnitudes: isolated feature i has |N(magnitude_sd, spread^2)| of its own"
+    )
+    bias: float = _field(0.0, "norm of a constant vector, orthogonal to blocks unless leaning")
+    noise: float = _field(0.0, "standard deviation of the noise on each coordinate")
+
+    def __post_init__(self) -> None:
+        within("world.d_model", self.d_model, 1)
+        within("world.n_isolated", self.n_isolated, 0)
+        within("world.isolated_p", self.isolated_p, 0, 1)
+        within("world.zipf", self.zipf, 0)
+        within("world.n_blocks", self.n_blocks, 0)
+        within("world.rank", self.rank, 1, self.d_model)
+        one_of("world.law", self.law, LAWS)
+        within("world.block_p", self.block_p, 0, 1)
+        within("world.block_scale", self.block_scale, 0, strict=True)
+        within("world.n_atoms", self.n_atoms, self.rank)
+        if not self.beta > 0:
+            raise ConfigError("world.beta", self.beta, "above 0 (inf is the uniform law)")
+        within("world.n_circles", self.n_circles, 0)
+        within("world.circle_p", self.circle_p, 0, 1)
+        within("world.circle_arc", self.circle_arc, 0, 1, strict=True)
+        one_of("world.magnitude", self.magnitude, FAMILIES)
+        within("world.scale_first", self.scale_first, 0, strict=True)
+        within("world.scale_last", self.scale_last, 0, strict=True)
+        within("world.magnitude_sd", self.magnitude_sd, 0)
+        within("world.magnitude_sd_spread", self.magnitude_sd_spread, 0)
+        within("world.incoherence_steps", self.incoherence_steps, 0)
+        within("world.bias", self.bias, 0)
+        within("world.noise", self.noise, 0)
+        if self.n_isolated + self.n_blocks + self.n_circles == 0:
+            raise ConfigError("world.n_isolated", 0, "1 or more where world.n_blocks is 0")
+        self._check_room()
+        self._check_correlation()
+        self._check_trees()
+        self._check_firing()
+
+    def _check_room(self) -> None:
+        """Blocks are mutually orthogonal, and what is beside them needs a dimension."""
+        beside = "the isolated features" if self.n_isolated else "world.bias" if self.bias else ""
+        beside = f" beside {beside}" if beside and not self.leaning else ""
+        room = self.d_model - bool(beside)
+        if self.n_blocks * self.rank > room:
+            raise ConfigError(
+                "world.n_blocks",
+                self.n_blocks,
+                f"0 to {room // self.rank}, blocks of rank {self.rank} that fit "
+                f"world.d_model {self.d_model}{beside}",
+            )
+        room -= self.n_blocks * self.rank
+        if 2 * self.n_circles > room:
+            raise ConfigError(
+                "world.n_circles",
+                self.n_circles,
+                f"0 to {room // 2}, planes that fit world.d_model {self.d_model} beside the blocks"
+                + beside.replace(" beside", " and"),
+            )
+
+    def _check_correlation(self) -> None:
+        rank, n = self.correlation_rank, self.n_isolated
+        within("world.correlation", self.correlation, 0, 1)
+        within("world.correlation_rank", rank, 0)
+        if rank and self.correlation**2 * rank > 1:
+            raise ConfigError(
+                "world.correlation",
+                self.correlation,
+                f"0 or more, at most {rank**-0.5:.3g} with world.correlation_rank {rank}",
+            )
+        if self.correlation and not rank and n > FULL:
+            raise ConfigError(
+                "world.correlation_rank", 0, f"1 or more where world.n_isolated is above {FULL}"
+            )
+
+    def _check_trees(self) -> None:
+        within("world.n_trees", self.n_trees, 0)
+        within("world.tree_branching", self.tree_branching, 1)
+        within("world.tree_depth", self.tree_depth, 1)
+        if self.n_tree_nodes > self.n_isolated:
+            raise ConfigError(
+                "world.n_trees",
+                self.n_trees,
+                f"0 to {self.n_isolated * self.n_trees // self.n_tree_nodes}, trees of "
+                f"{self.n_tree_nodes // self.n_trees} features that fit world.n_isolated "
+                f"{self.n_isolated}",
+            )
+
+    def _check_firing(self) -> None:
+        low, high = self.isolated_p_min, self.isolated_p_max
+        within("world.isolated_p_max", high, 0, 1)
+        if (low is None) != (high is None):
+            raise ConfigError(
+                "world.isolated_p_min", low, "a number with world.isolated_p_max, none without it"
+            )
+        if high is not None:
+            within("world.isolated_p_min", low, 0, high)
+            if not self.zipf:
+                raise ConfigError(
+                    "world.zipf", self.zipf, "above 0 where world.isolated_p_max is set"
+                )
+        elif self.n_isolated and self.firing_probabilities()[0] > 1:
+            raise ConfigError(
+                "world.zipf",
+                self.zipf,
+                "such that the most frequent feature's probability is 1 at most",
+            )
+
+    @property
+    def n_tree_nodes(self) -> int:
+        """Isolated features that are in trees; they come first."""
+        return self.n_trees * sum(self.tree_branching**i for i in range(self.tree_depth + 1))
+
+    def firing_probabilities(self) -> Array:
+        """Firing probability of each isolated feature, most frequent first, [F].
+
+        Exact without trees. In a tree it is what `trees.candidates` aims at.
+        """
+        weight = np.arange(1.0, self.n_isolated + 1) ** -self.zipf
+        low, high = self.isolated_p_min, self.isolated_p_max
+        if low is None or high is None:
+            return self.isolated_p * self.n_isolated * weight / weight.sum()
+        if self.n_isolated < 2:
+            return np.full(self.n_isolated, high)
+        return low + (high - low) * (weight - weight[-1]) / (1 - weight[-1])

@@ -1,0 +1,33 @@
+"""Laws of how strongly a feature fires."""
+
+from collections.abc import Callable
+from math import pi, sqrt
+
+import torch
+from torch import Tensor
+
+MAGNITUDES: dict[str, Callable[[int, torch.Generator], Tensor]] = {
+    "constant": lambda n, g: torch.ones(n, device=g.device),
+    "uniform": lambda n, g: torch.rand(n, generator=g, device=g.device) * 3**0.5,
+    "half_normal": lambda n, g: torch.randn(n, generator=g, device=g.device).abs_(),
+    "exponential": lambda n, g: torch.empty(n, device=g.device).exponential_(generator=g) / 2**0.5,
+}
+"""Laws of a positive magnitude; each has mean square 1."""
+
+FAMILIES = (*MAGNITUDES, "normal")
+"""Laws by name: those of `MAGNITUDES` times a scale, and max(0, N(scale, sd^2))."""
+
+MEANS = dict(constant=1.0, uniform=sqrt(3) / 2, half_normal=sqrt(2 / pi), exponential=sqrt(0.5))
+MEANS["normal"] = 1.0
+"""Mean of each law at scale 1 (of `normal`: before what is negative becomes 0)."""
+
+
+Number = Tensor | float
+
+
+def draw(law: str, n: int, scale: Number, sd: Number, g: torch.Generator) -> Tensor:
+    """`n` magnitudes; `scale` and `sd` (which only `normal` uses) are for each or for all, [n]."""
+    if law == "normal":
+        z = torch.randn(n, generator=g, device=g.device)
+        return (scale + sd * z).clamp_(min=0)
+    return MAGNITUDES[law](n, g) * scale

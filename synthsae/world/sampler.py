@@ -1,0 +1,128 @@
+"""Drawing batches: which gates fire, how strongly, and the sum of their directions."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from synthsae.geometry import Array
+from synthsae.world.codes import block_codes, circle_codes
+from synthsae.world.copula import Copula
+from synthsae.world.magnitudes import MEANS, draw
+from synthsae.world.planted import Planted
+from synthsae.world.poisson import Gates
+from synthsae.world.trees import candidates, descend
+
+
+class Sampler:
+    """A world's tables on one device.
+
+    A *gate* is what fires as one. In order: isolated features and sparse atoms (the *singles*, of
+    one direction each), blocks, circles.
+    """
+
+    def __init__(self, world: Planted, device: torch.device):
+        c = self.config = world.config
+
+        def tensor(x: Array) -> Tensor:
+            return torch.tensor(x, dtype=torch.float32, device=device)
+
+        q, top = candidates(c), world.parent < 0
+        self.q = tensor(q)
+        self.copula = None
+        if world.loadings.any():
+            self.copula = Copula(world.loadings, q, np.flatnonzero(top), device)
+        self.gates = Gates(_probabilities(world, q * top * (self.copula is None)), device)
+        self.singles = tensor(world.features)
+        self.block_axes = tensor(world.bases.transpose(0, 2, 1).reshape(-1, c.d_model))
+        self.circle_axes = tensor(world.planes.transpose(0, 2, 1).reshape(-1, c.d_model))
+        self.first_circle = len(self.singles) + (c.n_blocks if c.law != "sparse" else 0)
+        self.bias = tensor(world.bias)
+        atoms = np.ones(len(self.singles) - c.n_isolated)
+        scale = np.linspace(c.scale_first, c.scale_last, c.n_isolated)
+        self.scale = tensor(np.append(scale, c.block_scale * atoms))
+        self.sd = tensor(np.append(world.magnitude_sd, c.magnitude_sd * atoms))
+
+    def batch(self, size: int, g: torch.Generator) -> Tensor:
+        """`size` samples, [size, D]."""
+        c, first_block = self.config, len(self.singles)
+        row, gate = self.gates.fired(size, g)
+        single, circle = gate < first_block, gate >= self.first_circle
+        block = ~(single | circle)
+        at, index, value = self.fire(row[single], gate[single], size, g)
+        x = _sum_rows(self.singles, index, value, at, size)
+        if block.any():
+            code = block_codes(c, int(block.sum()), g)
+            x += _sum_codes(self.block_axes, gate[block] - first_block, code, row[block], size)
+        if circle.any():
+            code = circle_codes(c, int(circle.sum()), g)
+            index = gate[circle] - self.first_circle
+            x += _sum_codes(self.circle_axes, index, code, row[circle], size)
+        if c.bias:
+            x += self.bias
+        if c.noise:
+            x += c.noise * torch.randn(x.shape, generator=g, device=g.device)
+        return x
+
+    def fire(
+        self, row: Tensor, index: Tensor, size: int, g: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The singles that fire, as (row, index, magnitude) sorted by row.
+
+        `row` and `index` are those that fire on their own; correlates and children come on top.
+        """
+        c = self.config
+        row, index, source = self.dependent(row, index, size, g)
+        value = draw(c.magnitude, len(index), self.scale[index], self.sd[index], g)
+        if c.tree_scaling:
+            start = len(index) - sum(map(len, source))
+            for above in source:
+                mean = MEANS[c.magnitude] * self.scale[index[above]]
+                value[start : start + len(above)] *= value[above] / mean
+                start += len(above)
+        if self.copula or c.n_trees:
+            row, order = row.sort(stable=True)
+            index, value = index[order], value[order]
+        return row, index, value
+
+    def dependent(
+        self, row: Tensor, index: Tensor, size: int, g: torch.Generator
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Append correlated features and then children; see `trees.descend`."""
+
+        def candidate(at: Tensor, child: Tensor) -> Tensor:
+            if self.copula:
+                return self.copula.under(shared, at, child, g)
+            return torch.rand(child.shape, generator=g, device=g.device) < self.q[child]
+
+        if self.copula:
+            shared = self.copula.shared(size, g)
+            more_rows, more = self.copula.fired(shared, g)
+            row, index = torch.cat([row, more_rows]), torch.cat([index, more])
+        if not self.config.n_trees:
+            return row, index, []
+        return descend(self.config, row, index, candidate, g)
+
+
+def _probabilities(world: Planted, isolated: Array) -> Array:
+    """Probability of every gate, given that of the isolated features, in the order of `Sampler`."""
+    c, m = world.config, world.atoms.shape[1]
+    # independent atoms, with the block active (any atom firing) with probability block_p
+    atom_p = 1 - (1 - c.block_p) ** (1 / m) if m else 0.0
+    blocks = np.full(c.n_blocks * m, atom_p) if m else np.full(c.n_blocks, c.block_p)
+    return np.concatenate([isolated, blocks, np.full(c.n_circles, c.circle_p)])
+
+
+def _sum_codes(axes: Tensor, index: Tensor, code: Tensor, row: Tensor, size: int) -> Tensor:
+    """Sum of codes [n, R], each along the R axes of its block, [size, D]."""
+    r = code.shape[1]
+    axis = index[:, None] * r + torch.arange(r, device=index.device)
+    return _sum_rows(axes, axis.ravel(), code.ravel(), row.repeat_interleave(r), size)
+
+
+def _sum_rows(table: Tensor, index: Tensor, weight: Tensor, row: Tensor, size: int) -> Tensor:
+    """out[b] = sum of weight_j table[index_j] over the entries j with row_j = b; row is sorted."""
+    start = torch.searchsorted(row, torch.arange(size, device=row.device))
+    if len(table) == 0:
+        return torch.zeros(size, table.shape[1], device=table.device)
+    return embedding_bag(index, table, start, mode="sum", per_sample_weights=weight)
