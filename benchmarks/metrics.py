@@ -2,9 +2,12 @@
 
 For two dictionaries of M random directions in D = 768: p_hat (`reappearance.found`) beside the
 bare float32 matrix products it cannot do without, and the Hungarian matching. Each size runs in a
-process of its own. p_hat of S seeds takes S (S - 1) / 2 times as long as of two.
+process of its own. p_hat of S seeds takes S (S - 1) / 2 times as long as of two. The record of all
+sizes goes to benchmarks/results/metrics.json, and from there to RESULTS.md.
 """
 
+import datetime
+import json
 import resource
 import subprocess
 import sys
@@ -14,7 +17,7 @@ import numpy as np
 
 from synthsae.metrics import latent, reappearance
 
-D, SIZES = 768, (1024, 4096, 16384)
+D, SIZES = 768, (1024, 2048, 4096, 8192, 16384)
 
 
 def seconds(call: object) -> float:
@@ -35,7 +38,7 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(m: int) -> str:
+def measure(m: int) -> tuple[str, ...]:
     """One row of the table."""
     d = np.random.default_rng(0).standard_normal((2, m, D), dtype=np.float32)
     seconds(lambda: products(d))
@@ -43,17 +46,26 @@ def measure(m: int) -> str:
     bare, p_hat = seconds(lambda: products(d)), seconds(lambda: reappearance.found(d))
     held = peak() - before
     hungarian = seconds(lambda: latent.match(d[0], d[1]))
-    return (
-        f"| {m} | {bare:.2f} | {p_hat:.2f} | {p_hat / bare:.2f} | {held:.0f} | {hungarian:.1f} | "
-        f"{peak():.0f} |"
-    )
+    times = (f"{bare:.2f}", f"{p_hat:.2f}", f"{p_hat / bare:.2f}", f"{held:.0f}")
+    return str(m), *times, f"{hungarian:.1f}", f"{peak():.0f}"
+
+
+def main(sizes: list[int]) -> None:
+    """Measure each size, and record them if they are all of `SIZES`."""
+    rows = []
+    for size in sizes:
+        command = [sys.executable, __file__, "--one", str(size)]
+        rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+        print(" | ".join(rows[-1]), flush=True)
+    if sizes == list(SIZES):
+        import report  # late: a process's peak counts what its parent held when it was started
+
+        date = datetime.date.today().isoformat()
+        report.save("metrics", {"date": date, "machine": report.machine(), "rows": rows})
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(measure(int(sys.argv[2])), flush=True)
+        print(json.dumps(measure(int(sys.argv[2]))))
     else:
-        print("| M | products s | p_hat s | ratio | p_hat holds MiB | Hungarian s | peak MiB |")
-        print("|---|---|---|---|---|---|---|", flush=True)
-        for size in sys.argv[1:] or SIZES:
-            subprocess.run([sys.executable, __file__, "--one", str(size)], check=True)
+        main([int(m) for m in sys.argv[1:]] or list(SIZES))

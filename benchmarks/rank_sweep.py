@@ -1,7 +1,8 @@
 """Time, peak memory and acceptance of the default `rank_sweep`: python benchmarks/rank_sweep.py
 
-Runs it in a fresh folder, appends a row to benchmarks/RESULTS.md, and exits 1 where the result is
-not what the coverage law and identifiability promise.
+Runs it in a fresh folder, once with --quick and once whole, adds a row to the record in
+benchmarks/results and the shares of data, training, metrics and files, writes RESULTS.md anew, and
+exits 1 where the result is not what the coverage law and identifiability promise.
 """
 
 import datetime
@@ -15,24 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import report
 import xarray as xr
 
 import synthsae
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
-HEAD = """# What was measured
-
-`python benchmarks/rank_sweep.py`: the default `rank_sweep` in a fresh folder, imports included.
-
-*Gap* is the largest distance of mean p_hat from the coverage law over the ranks of the isotropic
-law, and beside it the same in standard deviations of random rotations. *Accepted*: the gap is at
-most .05 or 3 of them at every rank; p_hat is at least .95 at ranks 1 and 2 and at most .10 at 16;
-overlap is at least .98 and isolated features reappear at .99 or more at every rank; under the
-sparse law p_hat and MCC are at least .9 at every rank.
-
-| date | commit | machine | wall s | in cells | peak MiB | gap | accepted |
-|---|---|---|---|---|---|---|---|
-"""
+SHARES = Path(__file__).parent / "shares.py"
 
 
 def gaps(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
@@ -60,14 +49,30 @@ def accepted(ds: xr.Dataset) -> bool:
     return all(bool(promise.all()) for promise in promises)
 
 
-def main() -> int:
-    """Run, measure, record."""
+def timed(*more: str) -> tuple[xr.Dataset, float, dict[str, float]]:
+    """The Dataset of a run in a fresh folder, its wall time and the seconds of its parts."""
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
-        command = [sys.executable, "-m", "synthsae.study", "rank_sweep", "--out", out]
-        subprocess.run(command, check=True)
+        command = [sys.executable, str(SHARES), "rank_sweep", out, *more]
+        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         wall = time.perf_counter() - began
-        ds = synthsae.open_results("rank_sweep", out)
+        parts = json.loads(told.splitlines()[-1])
+        return synthsae.open_results("rank_sweep", out), wall, parts
+
+
+def shares(run: str, wall: float, parts: dict[str, float]) -> dict[str, str]:
+    """A row of the table of shares; what no part took is `other`."""
+    seconds = {name: s for name, s in parts.items() if name != "wall"}
+    seconds["other"] = wall - sum(seconds.values())
+    return {"run": run, "wall s": f"{wall:.0f}"} | {
+        n: f"{s / wall:.1%}" for n, s in seconds.items()
+    }
+
+
+def main() -> int:
+    """Run, measure, record."""
+    _, quick_wall, quick_parts = timed("--quick")
+    ds, wall, parts = timed()
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     gap, sd = gaps(ds)
     worst = int(gap.values.argmax())
@@ -82,10 +87,10 @@ def main() -> int:
         f"{gap[worst]:.3f} ({gap[worst] / sd[worst]:.1f} sd)",
         "yes" if accepted(ds) else "NO",
     )
-    if not RESULTS.exists():
-        RESULTS.write_text(HEAD)
-    with RESULTS.open("a") as f:
-        f.write(f"| {' | '.join(row)} |\n")
+    record = dict(report.load(report.RESULTS, "rank_sweep") or {"rows": []})
+    record["rows"] = [*record["rows"], dict(zip(report.RANK_COLUMNS, row, strict=True))]
+    table = [shares("`--quick`", quick_wall, quick_parts), shares("default", wall, parts)]
+    report.save("rank_sweep", record | {"shares": table})
     print(" | ".join(row))
     return 0 if accepted(ds) else 1
 

@@ -1,0 +1,78 @@
+"""The prose of RESULTS.md."""
+
+INTRODUCTION = """Made by `report.py` from the records in `benchmarks/results`. What measures:
+
+```console
+$ python benchmarks/engine.py                 # on a GPU: --device cuda; a first look: --quick
+$ python benchmarks/rank_sweep.py
+$ python benchmarks/metrics.py
+```"""
+
+TITLES = {
+    "sizes": "The training engine beside other libraries",
+    "tiny": "Many seeds of small SAEs",
+    "generated": "With data generation on both sides",
+    "scaling": "Scaling",
+}
+
+TEXTS = {
+    "sizes": """S is D 128, M 512, k 8, batch 4096; L is D 768, M 4096, k 32, batch 1024. Float32,
+pre-generated batches in memory, the same for all, on two threads and two cores. 8 seeds here, one
+SAE there: the others have no seed axis, and a loop over seeds has the same rate. *Dead* is the
+share of latents that a library counts as dead at the end of the timing: its AuxK runs on those.
+They are made by multiplying their encoder rows by 0.01 at the start, which leaves pre-activations
+of both signs that are never among the k largest, and kept by a learning rate of 1e-9.""",
+    "tiny": """64 seeds here; there, four trainings in a loop, their set-up not counted: two of them
+on one thread and two on two, and the faster pair counts. Whoever starts such a loop on each core by
+hand gains up to a factor of two.""",
+    "generated": """M independent features of magnitude 1, k of which fire on average: `train` on a
+`World` here, `train_toy_sae` with SAELens' own generator there.""",
+    "scaling": """One field of S at a time, 8 seeds, two threads. *Dense autograd* is the TopK SAE
+one would write in plain torch. The *arithmetic limit* is 2 D M + 8 D k floating-point operations a
+sample at the speed of a large float32 matrix product, measured in the same rounds. A single seed
+uses one thread, by default.""",
+}
+
+STEPS = "Each library runs its own training step:"
+STEP_COLUMNS = ("library", "what is timed", "AuxK", "clipping", "dead counts", "compiled")
+STEP_ROWS = [
+    ("synthsae", "what more steps add to `train`", "1/32", "1.0 a seed", "yes", "no"),
+    ("SAELens", "`SAETrainer.fit`, dense activations (default)", "1.0", "1.0", "yes", "no"),
+    ("dictionary_learning", "`TopKTrainer.update`", "1/32", "1.0", "yes", "no"),
+    (
+        "overcomplete",
+        "`train_sae`, README's squared error, not monitored",
+        "no",
+        "1.0",
+        "yes",
+        "no",
+    ),
+    ("overcomplete AuxK", "the same with its `top_k_auxiliary_loss`", "0.1", "1.0", "yes", "no"),
+    (
+        "eai-sparsify",
+        "`SparseCoder` in the steps of its `Trainer`, signum (default)",
+        "1/32 (default: 0)",
+        "none",
+        "yes",
+        "no",
+    ),
+    ("dense autograd", "plain torch of ours, fused Adam", "1/32", "1.0", "yes", "no"),
+]
+SETTINGS = """The learning rate is 3e-4 for all unless latents are kept dead; other settings are
+each library's defaults. AuxK costs a step something only where latents are dead; overcomplete's
+has no such condition and takes the latents that a sample did not choose. eai-sparsify has
+a sparse decoder that is eager where Triton is missing, and bfloat16 autocast on a GPU."""
+
+RANK = """`python benchmarks/rank_sweep.py`: the default `rank_sweep` in a fresh folder, imports
+included.
+
+*Gap* is the largest distance of mean p_hat from the coverage law over the ranks of the isotropic
+law, and beside it the same in standard deviations of random rotations. *Accepted*: the gap is at
+most .05 or 3 of them at every rank; p_hat is at least .95 at ranks 1 and 2 and at most .10 at 16;
+overlap is at least .98 and isolated features reappear at .99 or more at every rank; under the
+sparse law p_hat and MCC are at least .9 at every rank."""
+
+METRICS = """`python benchmarks/metrics.py`: two dictionaries of M random directions in D = 768,
+float32, beside the bare float32 products of their cosines. *p_hat holds* is memory beyond its
+inputs, whatever the number of seeds; 16 seeds are 120 such pairs. The Hungarian holds an M x M
+matrix in float64."""
