@@ -25,11 +25,17 @@ class Gates:
         """
         mean = torch.tensor(size * self.total, dtype=torch.float64, device=g.device)
         n = int(torch.poisson(mean, generator=g))
-        where = (
-            torch.rand(n, generator=g, dtype=torch.float64, device=g.device).mul_(size).sort()[0]
-        )
+        where = _sorted(torch.rand(n, generator=g, dtype=torch.float64, device=g.device).mul_(size))
         row = where.long()
         gate = torch.searchsorted(self.edges, (where - row) * self.total, right=True)
         new = torch.ones(n, dtype=torch.bool, device=g.device)
         new[1:] = (row[1:] != row[:-1]) | (gate[1:] != gate[:-1])
-        return row[new], gate[new]
+        kept = new.nonzero()[:, 0]
+        return row[kept], gate[kept]
+
+
+def _sorted(x: Tensor) -> Tensor:
+    """`x` in increasing order; NumPy's vectorised sort takes a fifth of the time of torch's."""
+    if x.device.type == "cpu":
+        return torch.from_numpy(np.sort(x.numpy()))
+    return x.sort()[0]

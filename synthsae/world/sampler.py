@@ -47,6 +47,9 @@ class Sampler:
         """`size` samples, [size, D]."""
         c, first_block = self.config, len(self.singles)
         row, gate = self.gates.fired(size, g)
+        if len(self.gates.edges) == first_block:  # there are no blocks and no circles
+            at, index, value = self.fire(row, gate, size, g)
+            return self._dressed(_sum_rows(self.singles, index, value, at, size), g)
         single, circle = gate < first_block, gate >= self.first_circle
         block = ~(single | circle)
         at, index, value = self.fire(row[single], gate[single], size, g)
@@ -58,6 +61,11 @@ class Sampler:
             code = circle_codes(c, int(circle.sum()), g)
             index = gate[circle] - self.first_circle
             x += _sum_codes(self.circle_axes, index, code, row[circle], size)
+        return self._dressed(x, g)
+
+    def _dressed(self, x: Tensor, g: torch.Generator) -> Tensor:
+        """`x` with the bias and the noise of the world, in place."""
+        c = self.config
         if c.bias:
             x += self.bias
         if c.noise:
