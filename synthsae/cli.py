@@ -1,20 +1,19 @@
 """The command line: python -m synthsae.study NAME --set FIELD=VALUE."""
 
 import argparse
-import importlib
-import importlib.util
-import pkgutil
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
-import studies
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe
-from synthsae.store import DamagedError, Store, open_results
-from synthsae.study import Study, plan, present, run
+from synthsae.executors import Processes, dask
+from synthsae.run import present, run
+from synthsae.store import DamagedError, FormatError, Store, open_results
+from synthsae.study import Grid, load, names, plan
 
 ALIASES = {
     "--seeds": "n_seeds",
@@ -58,45 +57,24 @@ def _main(args: argparse.Namespace) -> int:
             raise ConfigError("--figures-only", name, "no --quick and no field beside it")
         try:
             open_results(name, args.out)
-        except (FileNotFoundError, DamagedError) as error:
+        except (FileNotFoundError, DamagedError, FormatError) as error:
             raise ConfigError("--figures-only", name, str(error)) from error
-        present(name, study, Store(args.out, name))
+        store = Store(args.out, name)
+        with store.hold():
+            present(study, store)
         return 0
-    grid = plan(study, changes(args), quick=args.quick)
-    return 1 if run(name, study, grid, args.out) else 0
+    grid = plan(study, changes(args), quick=args.quick, here=args.dask is None)
+    with executor(args, grid) as workers:
+        return 1 if run(args.study, study, grid, args.out, workers) else 0
 
 
-def names() -> list[str]:
-    """The studies that are installed."""
-    return sorted(m.name for m in pkgutil.iter_modules(studies.__path__))
-
-
-def load(name: str | None) -> Study:
-    """The study of that name, or of that file."""
-    if name in names():
-        module = importlib.import_module(f"studies.{name}")
-    elif name and name.endswith(".py") and Path(name).is_file():
-        module = _import_file(Path(name))
-    else:
-        raise ConfigError("study", name, f"list, {', '.join(names())}, or a .py file")
-    if not isinstance(getattr(module, "study", None), Study):
-        raise ConfigError("study", name, "a file that defines `study`, a synthsae.study.Study")
-    return module.study
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Run a study file of the user's own."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the file raises
-        why = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise ConfigError("study", str(path), f"a file that can be imported ({why})") from error
-    return module
+def executor(args: argparse.Namespace, grid: Grid) -> AbstractContextManager[Executor | None]:
+    """Where the cells run: in this process unless an option says otherwise."""
+    if args.dask is not None and args.workers is not None:
+        raise ConfigError("--workers", args.workers, "no --dask beside it")
+    if args.dask is not None:
+        return dask(args.dask, gpu=any(c.config.train.device == "cuda" for c in grid.cells))
+    return nullcontext() if args.workers is None else Processes(args.workers)
 
 
 def changes(args: argparse.Namespace) -> dict[str, Any]:
@@ -128,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="a small version, in seconds")
     add("--out", type=Path, default=Path("results"), metavar="DIR", help="results (./results)")
     add("--figures-only", action="store_true", help="draw the saved Dataset again")
+    add("--workers", type=int, metavar="N", help="run the cells in N processes")
+    add("--dask", metavar="ADDRESS", help="run them on a dask cluster (synthsae/CLUSTER.md)")
     add(
         "--set",
         action="append",

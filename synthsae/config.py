@@ -17,7 +17,7 @@ from synthsae.sae import SAEConfig
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
-FORMAT = 1
+FORMAT = 2
 """Version of what a cell's file holds; a new one makes old cells be computed again."""
 
 

@@ -7,6 +7,7 @@ names the measures it wants; their variables are merged.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -43,6 +44,7 @@ class Run:
         seeds: the seeds that stayed finite, [S]; all arrays are over these.
         frozen: the step at which each other seed stopped being finite.
         evaluation: what the SAEs do on held-out samples.
+        group_size: seeds that shared a matmul in training.
     """
 
     config: Config
@@ -50,6 +52,7 @@ class Run:
     seeds: tuple[int, ...]
     frozen: dict[int, int]
     evaluation: Evaluation
+    group_size: int = 1
 
     @property
     def directions(self) -> Array:
@@ -88,20 +91,32 @@ class Run:
 Measure = Callable[[Run], xr.Dataset]
 
 
-def run_cell(config: Config, progress: Callable[[int], object] = lambda steps: None) -> Run:
+def run_cell(
+    config: Config,
+    progress: Callable[[int], object] = lambda steps: None,
+    checkpoint: Path | None = None,
+) -> Run:
     """Plant the world of `config`, train its seeds and evaluate them on held-out samples.
 
+    `checkpoint` is the folder for states of a long training, as of `train`.
     Raises FloatingPointError where fewer than two seeds stayed finite.
     """
     world = World.plant(config.world, seed=config.world_seed)
-    trained = train(world, config.sae, config.train, seeds=config.seeds, progress=progress)
+    trained = train(
+        world,
+        config.sae,
+        config.train,
+        seeds=config.seeds,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     frozen = {config.seeds[i]: step for i, step in trained.frozen.items()}
     kept = [i for i, seed in enumerate(config.seeds) if seed not in frozen]
     if len(kept) < 2:
         raise FloatingPointError(f"loss not finite; by seed, the step: {frozen}")
     stack = trained.stack.select(kept)
     evaluation = evaluate(stack, world, config.eval_samples)
-    return Run(config, world, stack.seeds, frozen, evaluation)
+    return Run(config, world, stack.seeds, frozen, evaluation, trained.group_size)
 
 
 def labelled(run: Run, **variables: tuple) -> xr.Dataset:

@@ -1,21 +1,38 @@
-"""Where results live: one file a cell, written aside and renamed, whose name carries its checksum.
+"""Where results live: one file a cell, written aside and renamed, which begins with its checksum.
 
-<out>/.synthsae                        marks the folder as ours
-<out>/<study>/cells/<hash>-<sum>.nc    a cell: hash of its config, checksum of its bytes
-<out>/<study>/<study>.nc               the assembled Dataset
-<out>/<study>/<study>-<hash>.nc        an earlier one, of another config
+<out>/.synthsae                      marks the folder as ours
+<out>/<study>/.lock, .owner          held by the run that is at work there, and its name
+<out>/<study>/cells/<hash>.cell      a cell, by the hash of its config and measures
+<out>/<study>/checkpoints/<hash>/    states of a cell in training, if that takes minutes
+<out>/<study>/<study>.nc             the assembled Dataset
+<out>/<study>/<study>-<hash>.nc      an earlier one, of another config
 """
 
 import hashlib
-import io
 import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import xarray as xr
+from filelock import FileLock, Timeout
 
 from synthsae.checks import ConfigError
+from synthsae.config import FORMAT
+from synthsae.packing import pack, unpack
 
+T = TypeVar("T")
 MARKER = ".synthsae"
+CELL = ".cell"
+ASIDE = ".part"
+"""How the name of a file ends that is being written."""
+SEEN_WITHIN = 5.0
+"""Seconds in which a network file system must show a worker what the run has written."""
 
 
 def claim(out: Path) -> None:
@@ -32,68 +49,136 @@ def claim(out: Path) -> None:
 def open_results(study: str, out: str | Path = "results") -> xr.Dataset:
     """The Dataset that the study `study` left in the results folder `out`, in memory.
 
-    Raises FileNotFoundError where there is none and DamagedError where it cannot be read.
+    Raises FileNotFoundError where there is none, DamagedError where it cannot be read and
+    FormatError where another version of synthsae wrote it.
     """
     path = Path(out) / study / f"{study}.nc"
+    again = f"python -m synthsae.study {study}"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; python -m synthsae.study {study} makes it")
+        raise FileNotFoundError(f"{path}: no such file; {again} makes it")
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        dataset = xr.load_dataset(path, engine="h5netcdf")
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DamagedError(f"{path}: damaged; python -m synthsae.study {study} mends it") from error
+        raise DamagedError(f"{path}: damaged; {again} mends it") from error
+    if (found := int(dataset.attrs.get("format", 1))) != FORMAT:
+        text = f"{path}: written in format {found}, and this synthsae reads format {FORMAT}"
+        raise FormatError(f"{text}; {again} computes it again and keeps this file beside it")
+    return dataset
 
 
 class DamagedError(ValueError):
     """A results file cannot be read."""
 
 
-class Store:
-    """The folder of one study."""
+class FormatError(ValueError):
+    """A results file is of another version of the format."""
 
-    def __init__(self, out: Path, study: str):
-        claim(out)
-        self.folder, self.study = out / study, study
+
+class Store:
+    """The folder of one study.
+
+    A run makes it and holds it; a worker of that run joins it by the name of its `owner`, and makes
+    nothing: raises ConfigError where the worker does not see the folder that the run holds.
+    """
+
+    def __init__(self, out: Path, study: str, owner: str | None = None):
+        self.out, self.folder, self.study = out, out / study, study
         self.cells = self.folder / "cells"
+        self.owner = owner or f"process {os.getpid()} on {socket.gethostname()}, "
+        self.damaged: list[Path] = []
+        if owner is not None:
+            return self._join()
+        self.owner += f"run {secrets.token_hex(4)}"
+        claim(out)
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unusable(self.folder, error) from error
-        self.damaged: list[Path] = []
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep other runs out. The system releases a lock when its process dies, however it dies.
+
+        Raises ConfigError where another run is at work. What killed runs left half-written goes.
+        """
+        lock, name = FileLock(self.folder / ".lock"), self.folder / ".owner"
+        try:
+            lock.acquire(timeout=0)
+            for aside in (*self.folder.glob(f".*{ASIDE}"), *self.cells.glob(f".*{ASIDE}")):
+                aside.unlink(missing_ok=True)
+            name.write_text(self.owner)
+        except Timeout as error:
+            text = (
+                f"a folder in which no other run is at work ({_text(name) or 'it has just begun'})"
+            )
+            raise ConfigError("out", str(self.folder), text) from error
+        except OSError as error:
+            lock.release()
+            raise _unusable(self.folder, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _join(self) -> None:
+        """Wait until the name of the owner is seen."""
+        name = self.folder / ".owner"
+        if not _within(SEEN_WITHIN, lambda: _text(name) == self.owner or None):
+            text = f"a folder that all workers share; {socket.gethostname()} does not see it"
+            raise ConfigError("out", str(self.out), text)
+
+    def checkpoint(self, digest: str) -> Path:
+        """Where the states of a cell in training are."""
+        return self.folder / "checkpoints" / digest
+
+    def saved(self) -> set[str]:
+        """The hashes of the cells that have a file."""
+        return {path.stem for path in self.cells.glob(f"*{CELL}")}
 
     def read(self, digest: str) -> xr.Dataset | None:
         """The cell of that hash, or None; a damaged file is put on `damaged` and removed."""
-        for path in sorted(self.cells.glob(f"{digest}-*.nc")):
-            try:
-                data = path.read_bytes()
-                if path.stem == f"{digest}-{_checksum(data)}":
-                    return xr.load_dataset(io.BytesIO(data), engine="h5netcdf")
-                self.damaged.append(path)
-                path.unlink()
-            except OSError as error:
-                raise _unusable(path, error) from error
+        path = self.cells / f"{digest}{CELL}"
+        try:
+            checksum, _, data = path.read_bytes().partition(b"\n")
+            if checksum == _checksum(data):
+                return unpack(data)
+            self.damaged.append(path)
+            path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _unusable(path, error) from error
         return None
+
+    def await_cell(self, digest: str) -> xr.Dataset | None:
+        """The same for a cell that a worker has just written."""
+        return _within(SEEN_WITHIN, lambda: self.read(digest))
 
     def write(self, digest: str, cell: xr.Dataset) -> None:
         """Save a cell under its hash."""
-        data = bytes(cell.to_netcdf(engine="h5netcdf"))
-        self.save(f"cells/{digest}-{_checksum(data)}.nc", data)
+        data = pack(cell)
+        self.save(f"cells/{digest}{CELL}", _checksum(data) + b"\n" + data)
 
     def open(self) -> xr.Dataset:
         """The study's Dataset."""
         return open_results(self.study, self.folder.parent)
 
-    def assemble(self, dataset: xr.Dataset) -> None:
-        """Save the study's Dataset; one of another config that is in the way is kept beside it."""
-        data, name = bytes(dataset.to_netcdf(engine="h5netcdf")), f"{self.study}.nc"
+    def assemble(self, dataset: xr.Dataset) -> Path | None:
+        """Save the study's Dataset; one of another config or format that is in the way is kept
+        beside it, where the path that is returned says.
+        """
+        data, name = _netcdf(dataset), f"{self.study}.nc"
         self.save(f"{name}.new", data)  # a full disk is noticed before anything is moved
         try:
             old = self.open().attrs.get("hash", "unknown")
         except FileNotFoundError:
             old = dataset.attrs["hash"]
+        except FormatError:
+            old = xr.load_dataset(self.folder / name, engine="h5netcdf").attrs.get("hash", "old")
         except DamagedError:
             old = "damaged"
         try:
-            if old != dataset.attrs["hash"]:
+            if moved := old != dataset.attrs["hash"]:
                 for kind in ("nc", "png", "pdf"):
                     part = self.folder / f"{self.study}.{kind}"
                     if part.exists():
@@ -101,11 +186,12 @@ class Store:
             (self.folder / f"{name}.new").replace(self.folder / name)
         except OSError as error:
             raise _unusable(self.folder / name, error) from error
+        return self.folder / f"{self.study}-{old}.nc" if moved else None
 
     def save(self, name: str, data: bytes) -> None:
         """Write all of `data` to a file of the study's folder, or nothing."""
         path = self.folder / name
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{ASIDE}")
         try:
             with open(aside, "wb") as f:
                 f.write(data)
@@ -113,12 +199,35 @@ class Store:
                 os.fsync(f.fileno())
             aside.replace(path)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
             raise _unusable(path, error) from error
 
 
-def _checksum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+def _within(seconds: float, look: Callable[[], T | None]) -> T | None:
+    """What `look` sees, or None if it is None for so many seconds."""
+    end = time.monotonic() + seconds
+    while (seen := look()) is None and time.monotonic() < end:
+        time.sleep(0.1)
+    return seen
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _netcdf(dataset: xr.Dataset) -> bytes:
+    """The file's bytes; where a dask client is about, xarray would ask its cluster for a lock."""
+    dask = sys.modules.get("dask")
+    with dask.config.set(scheduler="synchronous") if dask else nullcontext():
+        return bytes(dataset.to_netcdf(engine="h5netcdf"))
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

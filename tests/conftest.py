@@ -1,4 +1,4 @@
-"""One Hypothesis profile for everyone: derandomised, so that a red run is red again.
+"""One Hypothesis profile for everyone: derandomised, so that a red run is red again. Fixtures.
 
 Triton decides when it is imported whether it compiles or interprets. Without a GPU it has to
 interpret, and this file is imported before every test module.
@@ -7,7 +7,10 @@ interpret, and this file is imported before every test module.
 import os
 
 import torch
+from cluster import dask, whole
 from hypothesis import settings
+
+__all__ = ["dask", "whole"]  # fixtures
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

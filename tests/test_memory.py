@@ -10,7 +10,8 @@ import torch
 
 import synthsae.train.memory as memory
 from synthsae.sae import SAEConfig
-from synthsae.train import TrainConfig, group_size, memory_bound, n_workers
+from synthsae.train import TrainConfig, group_size, memory_bound
+from synthsae.train.memory import n_workers
 
 CPU = TrainConfig(batch_size=1024, device="cpu")
 PROLOGUE = """

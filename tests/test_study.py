@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ import torch
 import xarray as xr
 
 import synthsae
-from synthsae import cli, measures, results, study
+from synthsae import cell, cli, measures, results, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.store import Store
+from synthsae.train import checkpoint
+from synthsae.world import World
 
 TINY = [
     *("--seeds", "3"),
@@ -42,12 +45,15 @@ VARIABLES = """
 """
 
 
+MEASURES = (measures.reconstruction, measures.seed_agreement)
+
+
 def go(out: Path, *more: str) -> int:
     return cli.main(["rank_sweep", "--out", str(out), *TINY, *more])
 
 
 def cells(out: Path) -> list[Path]:
-    return sorted((out / "rank_sweep" / "cells").glob("*.nc"))
+    return sorted((out / "rank_sweep" / "cells").glob("*.cell"))
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +169,14 @@ def test_earlier_dataset_of_another_config_is_kept(tmp_path: Path) -> None:
 def test_failing_cell_is_reported_and_others_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = study.run_cell
+    whole = cell.run_cell
 
-    def broken(config: Config, progress: object) -> results.Run:
+    def broken(config: Config, progress: object, checkpoint: object) -> results.Run:
         if config.world.law == "sparse" and config.world.rank == 2:
             raise RuntimeError("no luck")
         return whole(config, progress)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(study, "run_cell", broken)
+    monkeypatch.setattr(cell, "run_cell", broken)
     assert go(tmp_path) == 1
     out = capsys.readouterr().out
     assert "failed: RuntimeError: no luck" in out
@@ -204,15 +210,15 @@ def test_frozen_seed_is_nan_and_said(
 def test_ctrl_c_keeps_cells_and_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, calls = study.run_cell, []
+    whole, calls = cell.run_cell, []
 
-    def interrupted(config: Config, progress: object) -> results.Run:
+    def interrupted(config: Config, progress: object, checkpoint: object) -> results.Run:
         calls.append(config)
         if len(calls) == 3:
             raise KeyboardInterrupt
         return whole(config, progress)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(study, "run_cell", interrupted)
+    monkeypatch.setattr(cell, "run_cell", interrupted)
     assert go(tmp_path) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert len(cells(tmp_path)) == 2
@@ -350,8 +356,8 @@ def test_full_disk_is_one_line(
     monkeypatch.setattr("synthsae.store.os.fsync", full)
     assert go(tmp_path) == 2
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
-    left = [p for p in tmp_path.rglob("*") if p.is_file()]
-    assert left == [tmp_path / ".synthsae"]
+    left = [p.name for p in tmp_path.rglob("*") if p.is_file()]
+    assert sorted(left) == [".lock", ".owner", ".synthsae"]
 
 
 def test_disk_full_at_the_end_keeps_the_earlier_dataset(
@@ -391,10 +397,10 @@ def test_damaged_dataset(
 
 
 def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    study.git_commit.cache_clear()
+    cell.git_commit.cache_clear()
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert study.git_commit() == "unknown"
-    study.git_commit.cache_clear()
+    assert cell.git_commit() == "unknown"
+    cell.git_commit.cache_clear()
 
 
 def test_a_changed_measure_is_computed_again(tmp_path: Path) -> None:
@@ -470,17 +476,46 @@ def test_last_parts_of_field_names_differ() -> None:
 
 def test_every_study_is_short_and_runs_quickly_planned() -> None:
     for name in cli.names():
-        path = Path(cli.studies.__path__[0]) / f"{name}.py"
+        path = Path(study.studies.__path__[0]) / f"{name}.py"
         assert len(path.read_text().splitlines()) <= 90, name
         assert study.plan(cli.load(name), {}, quick=True).cells
 
 
 def test_store_writes_all_or_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "r", "x")
-    cell = xr.Dataset({"a": ("n", [1.0, 2.0])})
-    store.write("abc", cell)
-    assert [p.name.split("-")[0] for p in store.cells.iterdir()] == ["abc"]
+    saved = xr.Dataset({"a": ("n", [1.0, 2.0])})
+    store.write("abc", saved)
+    assert [p.name for p in store.cells.iterdir()] == ["abc.cell"]
     found = store.read("abc")
     assert found is not None
-    assert found.equals(cell)
+    assert found.identical(saved)
     assert store.read("abd") is None
+
+
+def test_a_killed_cell_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same bits, fewer steps; and nothing of the checkpoint is left."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    changes = dict(text.split("=") for text in TINY[3::2]) | {"world.rank": 2, "n_seeds": 2}
+    tiny = cell.Cell.of(override(cli.load("rank_sweep").base, changes), MEASURES)
+    whole, store = Store(tmp_path / "whole", "s"), Store(tmp_path / "cut", "s")
+    assert cell.attempt(tiny, MEASURES, whole) == cell.Outcome()
+    batch, asked = World.batch, []
+
+    def dying(self: World, t: int, size: int, **keywords: Any) -> Any:
+        asked.append(t)
+        if len(asked) == 5:
+            raise SystemExit  # as a kill: nothing of ours catches it
+        return batch(self, t, size, **keywords)
+
+    monkeypatch.setattr(World, "batch", dying)
+    with pytest.raises(SystemExit):
+        cell.attempt(tiny, MEASURES, store)
+    assert list(store.checkpoint(tiny.digest).iterdir())
+    assert cell.attempt(tiny, MEASURES, store) == cell.Outcome()
+    assert asked.count(0) == 3  # each seed's first batch, and the first of the evaluation
+    assert not store.checkpoint(tiny.digest).exists()
+    a, b = (s.read(tiny.digest) for s in (whole, store))
+    assert a is not None
+    assert a.equals(b)

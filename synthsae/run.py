@@ -1,0 +1,213 @@
+"""Running a grid: what is missing is computed, here or by the workers of any Executor, and saved.
+
+A worker is told a study's name, a config and a folder; it writes the cell's file and says that it
+has. So little crosses, a file has one writer, and a worker that dies loses one cell.
+"""
+
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from synthsae.cell import Cell, Outcome, attempt
+from synthsae.checks import ConfigError
+from synthsae.config import FORMAT, Config
+from synthsae.store import DamagedError, FormatError, Store
+from synthsae.study import Grid, Study, load
+from synthsae.train import EVERY, available, memory_bound, resolve_device
+
+
+class WorkerError(ConfigError):
+    """What one worker cannot do and no other could either."""
+
+    def __init__(self, text: str):
+        ValueError.__init__(self, text)
+
+
+def run(source: str, study: Study, grid: Grid, out: Path, executor: Executor | None = None) -> int:
+    """Train what is missing of `grid`, save Dataset and figure, say what was found.
+
+    Cells are saved one by one, so a killed run goes on where it stopped. They run in this process
+    or on `executor`, whose workers load the study `source` (an installed study's name, or a file)
+    and must see that file and the folder `out`. Returns the number of cells that failed; their
+    configs are printed and the others are kept. Raises ConfigError where the folder cannot be
+    used, which is so while another run is at work in it.
+    """
+    store = Store(out, Path(source).stem)
+    with store.hold():
+        done = saved(grid, store)
+        todo = [cell for cell in grid.cells if cell.digest not in done]
+        print(
+            f"{store.study}: {study.question}\n{summary(grid, len(todo), store, executor)}",
+            flush=True,
+        )
+        if executor is None:
+            outcomes = _in_process(todo, study, store)
+        else:
+            outcomes = _on_workers(todo, source, store, executor)
+        failed: list[tuple[Cell, str]] = []
+        for i, outcome in outcomes:
+            if outcome.fatal:
+                raise WorkerError(outcome.error)
+            cell = None if outcome.error else store.await_cell(todo[i].digest)
+            if cell is None:
+                failed.append(
+                    (todo[i], outcome.error or "its file, just written, is not seen here")
+                )
+                continue
+            done[todo[i].digest] = cell
+            if frozen := json.loads(cell.attrs["frozen"]):
+                tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
+        for lost, why in failed:
+            print(f"failed: {why}\n  config: {lost.config.to_json()}")
+        if done:
+            dataset = assemble(
+                grid, {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
+            )
+            dataset.attrs |= {"study": store.study, "question": study.question}
+            if earlier := store.assemble(dataset):
+                print(f"kept: {earlier}, of another config")
+            present(study, store)
+    return len(failed)
+
+
+def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
+    """The cells of `grid` that the store has, by hash; says which of its files are of no use."""
+    there = store.saved()
+    cells = {c.digest: store.read(c.digest) for c in grid.cells if c.digest in there}
+    for path in store.damaged:
+        print(f"damaged: {path} does not match its checksum; it is computed again")
+    try:
+        store.open()
+    except FormatError as error:
+        print(f"earlier: {error}")
+    except (FileNotFoundError, DamagedError):
+        pass  # it will be made, or made again
+    return {digest: cell for digest, cell in cells.items() if cell is not None}
+
+
+def _in_process(todo: list[Cell], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
+    """Which cell of `todo`, and what became of it, one after another."""
+    with _bar(sum(c.config.n_seeds * c.config.train.n_steps for c in todo), " seed-steps") as bar:
+        for i, cell in enumerate(todo):
+            bar.set_description(f"cell {i + 1} of {len(todo)}", refresh=False)
+            yield i, attempt(cell, study.measures, store, bar.update)
+
+
+def _on_workers(
+    todo: list[Cell], source: str, store: Store, executor: Executor
+) -> Iterator[tuple[int, Outcome]]:
+    """The same in the order in which cells are finished."""
+    where = str(Path(source).resolve()) if source.endswith(".py") else source
+    futures = {
+        executor.submit(work, where, str(store.out.resolve()), store.owner, cell): i
+        for i, cell in enumerate(todo)
+    }
+    try:
+        with _bar(len(todo), " cells") as bar:
+            for future in as_completed(futures):
+                yield futures[future], _told(future)
+                bar.update()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def work(source: str, out: str, owner: str, cell: Cell) -> Outcome:
+    """Compute one cell where a worker is, for the run `owner`. What it raises it says instead:
+    exceptions do not always survive the way.
+    """
+    try:
+        study = load(source)
+        if Cell.of(cell.config, study.measures) != cell:
+            text = "the same on every worker, file and version of synthsae: restart the workers"
+            raise ConfigError("study", source, text)
+        return attempt(cell, study.measures, Store(Path(out), Path(source).stem, owner))
+    except ConfigError as error:
+        return Outcome(error=str(error), fatal=True)
+
+
+def _told(future: "Future[Outcome]") -> Outcome:
+    try:
+        return future.result()
+    except Exception as error:  # the executor has given up: the worker died, or cannot import
+        return Outcome(error=f"no answer from a worker: {type(error).__name__}: {error}")
+
+
+def _bar(total: int, unit: str) -> tqdm:
+    every = 0.2 if sys.stderr.isatty() else 20.0  # seconds between redraws; a log wants few lines
+    return tqdm(total=total, unit=unit, mininterval=every, disable=not total)
+
+
+def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """One Dataset over the axes; cells that are missing are NaN."""
+    blank = xr.full_like(next(iter(cells.values())).astype(float), np.nan)
+    parts = [cells.get(cell.digest, blank) for cell in grid.cells]
+    for name, values in reversed(grid.axes.items()):
+        labels = [str(v) for v in values] if None in values else values
+        index = xr.IndexVariable(name, labels)
+        parts = [
+            xr.concat(
+                parts[i : i + len(values)],
+                index,
+                data_vars="all",
+                coords="minimal",
+                compat="override",
+                join="outer",
+                combine_attrs="drop_conflicts",
+            )
+            for i in range(0, len(parts), len(values))
+        ]
+    dataset = parts[0].copy()
+    frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
+    dataset.attrs = {
+        key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
+        for key in ("git_commit", "versions", "device", "group_size", "precision")
+    }
+    dataset.attrs |= {
+        "hash": grid.digest,
+        "format": FORMAT,
+        "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
+        "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
+        "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
+    }
+    return dataset
+
+
+def present(study: Study, store: Store) -> None:
+    """Draw the saved Dataset and say what it shows."""
+    dataset, name = store.open(), store.study
+    figure = study.figure(dataset)
+    for kind in ("png", "pdf"):
+        data = io.BytesIO()
+        figure.savefig(data, format=kind, dpi=200)
+        store.save(f"{name}.{kind}", data.getvalue())
+    print(f"\n{study.finding(dataset)}\n\n{store.folder / name}.nc, .png, .pdf")
+
+
+def summary(grid: Grid, n_todo: int, store: Store, executor: Executor | None = None) -> str:
+    """What a call is going to do, in three lines."""
+    c = grid.cells[0].config
+    axes = " x ".join(f"{name} ({', '.join(map(str, v))})" for name, v in grid.axes.items())
+    device = c.train.device if executor else resolve_device(c.train.device)
+    return (
+        f"{len(grid.cells)} cells, {n_todo} to train: {axes}\n"
+        f"{c.n_seeds} seeds a cell, {c.train.n_steps} steps of {c.train.batch_size} samples each, "
+        f"{c.train.data} data, {device}{_memory(c) if executor is None else ''}\n"
+        f"a training that takes minutes saves its state every {EVERY:.0f} s in "
+        f"{store.checkpoint('')}"
+    )
+
+
+def _memory(c: Config) -> str:
+    """What training a cell takes, and what this machine has."""
+    sae, device = c.sae.for_width(c.world.d_model), resolve_device(c.train.device)
+    bound = memory_bound(sae, c.train, c.n_seeds, c.world.d_model)
+    return f", at most {bound / 2**30:.2g} of {available(device) / 2**30:.2g} GiB to train a cell"
