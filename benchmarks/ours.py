@@ -13,7 +13,7 @@ from worker import serve
 
 from synthsae import SAEConfig, TrainConfig, World, WorldConfig
 from synthsae.sae import base
-from synthsae.study import git_commit
+from synthsae.cell import git_commit
 from synthsae.train import ActivationSource, train
 
 

@@ -40,7 +40,7 @@ def evaluate(
 ) -> Evaluation:
     """Run every SAE on the same `n_samples` of the `eval` stream of `seed`."""
     device = stack.params["w_dec"].device
-    s, m = stack.params["b_enc"].shape
+    s, m = stack.params["w_dec"].shape[:2]
     counts = torch.zeros(s, m, dtype=torch.long, device=device)
     residual: function.Residual | None = None
     for t in range(-(-n_samples // BATCH)):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from synthsae.checks import ConfigError
-from synthsae.sae import Code, SAEConfig, SAEStack, kernels
+from synthsae.sae import ARCHITECTURES, Code, SAEConfig, SAEStack, kernels
 
 
 @st.composite
@@ -198,7 +198,7 @@ def test_nothing_is_unpickled_and_junk_is_refused(tmp_path, junk):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"arch": "relu6"}, "sae.arch: 'relu6'; allowed: topk"),
+        ({"arch": "relu6"}, f"sae.arch: 'relu6'; allowed: {', '.join(ARCHITECTURES)}"),
         ({"n_latents": 0}, "sae.n_latents: 0; allowed: 1 or more"),
         ({"k": 0}, "sae.k: 0; allowed: 1 or more"),
         ({"k": 9, "n_latents": 8}, "sae.k: 9; allowed: 1 or more, at most 8"),

@@ -9,7 +9,7 @@ import dense
 import pytest
 import torch
 
-import synthsae.sae.stack as stacks
+import synthsae.sae.base as base
 import synthsae.train as training
 from synthsae.checks import ConfigError
 from synthsae.sae import SAEConfig, SAEStack
@@ -290,8 +290,8 @@ def test_auxk_revives_a_dead_latent_and_nothing_else_does(monkeypatch):
         p["w_enc"][0] *= 1e-3
         return p
 
-    plain = stacks.initial_params
-    monkeypatch.setattr(stacks, "initial_params", init)
+    plain = base.initial_params
+    monkeypatch.setattr(base, "initial_params", init)
     sae, seeds = SAEConfig(n_latents=24, k=3), range(4)
     world = World.plant(replace(WORLD.config, n_isolated=8, isolated_p=0.6), seed=0)
     config = replace(STEADY, n_steps=150, batch_size=32, dead_after=64)

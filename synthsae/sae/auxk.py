@@ -9,12 +9,31 @@ which is 0 where nothing is dead and where it would be 0/0. There is no b_dec in
 gradient reaches the dead latents' weights alone.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from synthsae.sae.base import Step
 from synthsae.sae.kernels import reciprocal
+
+
+class Revival(NamedTuple):
+    """What AuxK asks of one SAE's n dead latents.
+
+    Attributes:
+        latents: which are dead, [n].
+        loss: the auxiliary loss.
+        w_dec: gradient of their decoder rows, [n, D].
+        pre: gradient of their pre-activations, [B, n].
+    """
+
+    latents: Tensor
+    loss: Tensor
+    w_dec: Tensor
+    pre: Tensor
 
 
 def auxk(
@@ -31,19 +50,30 @@ def auxk(
     `error` = x - x_hat [S, B, D].
     """
     loss = x.new_zeros(len(x))
+    for s, revival in revive(params["w_dec"], pre, error, step):
+        which, loss[s] = revival.latents, revival.loss
+        grads["w_dec"][s, which] += revival.w_dec
+        grads["w_enc"][s, which] += revival.pre.T @ x[s]
+        grads["b_enc"][s, which] += revival.pre.sum(0)
+    return loss
+
+
+def revive(w_dec: Tensor, pre: Tensor, error: Tensor, step: Step) -> Iterator[tuple[int, Revival]]:
+    """The SAEs with dead latents by their position, and what AuxK asks of these.
+
+    Shapes: `pre` [S, B, M] pre-activations, `error` = x - x_hat [S, B, D].
+    """
     for s in step.dead.any(1).nonzero().ravel().tolist():
         scale = reciprocal((error[s] - error[s].mean(0)).square().sum())
         which = step.dead[s].nonzero().ravel()
-        decoder = params["w_dec"][s, which]
-        z = _keep_largest(pre[s].index_select(1, which).to(x.dtype).relu_(), x.shape[2] // 2)
+        decoder = w_dec[s, which]
+        z = _keep_largest(
+            pre[s].index_select(1, which).to(error.dtype).relu_(), error.shape[2] // 2
+        )
         miss = z @ decoder - error[s]
-        loss[s] = step.aux_coefficient * scale * miss.square().sum()
+        loss = step.aux_coefficient * scale * miss.square().sum()
         g = (2 * step.aux_coefficient * scale) * miss
-        g_z = (g @ decoder.T).mul_(z > 0)
-        grads["w_dec"][s, which] += z.T @ g
-        grads["w_enc"][s, which] += g_z.T @ x[s]
-        grads["b_enc"][s, which] += g_z.sum(0)
-    return loss
+        yield s, Revival(which, loss, z.T @ g, (g @ decoder.T).mul_(z > 0))
 
 
 def _keep_largest(z: Tensor, k: int) -> Tensor:

@@ -23,11 +23,28 @@ class SAEConfig:
         default=None, metadata={"help": "latents M of one SAE (none: 2 for each dimension)"}
     )
     k: int = field(default=4, metadata={"help": "latents that may fire on a sample (L0)"})
+    matryoshka_prefixes: int | None = field(
+        default=None,
+        metadata={"help": "nested dictionaries of matryoshka, each half of the next (none: 5)"},
+    )
+    kron_heads: int | None = field(
+        default=None, metadata={"help": "heads h of kron, h m n = n_latents (none: what is left)"}
+    )
+    kron_m: int | None = field(
+        default=None, metadata={"help": "first factors m of a head of kron (none: 4 at most)"}
+    )
+    kron_n: int | None = field(
+        default=None, metadata={"help": "second factors n of a head of kron (none: 4 at most)"}
+    )
 
     def __post_init__(self) -> None:
         one_of("sae.arch", self.arch, ARCHITECTURES)
         within("sae.n_latents", self.n_latents, 1)
         within("sae.k", self.k, 1, self.n_latents or inf)
+        for name in ("matryoshka_prefixes", "kron_heads", "kron_m", "kron_n"):
+            within(f"sae.{name}", getattr(self, name), 1)
+        if self.n_latents is not None:
+            ARCHITECTURES[self.arch](self)  # which refuses what it cannot be
 
     @property
     def size(self) -> int:
@@ -76,13 +93,25 @@ class Gradients(NamedTuple):
 class Architecture(Protocol):
     """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name.
 
+    A class that inherits from this one need only define `encode` and `gradients`. All have `w_dec`
+    [S, M, D], whose rows the trainer keeps at unit length, and `b_dec` [S, D].
+
     Attributes:
+        config: the size and the fields of the architecture.
+        k: latents that fire on a sample.
         buffers: names of the parameters that no gradient moves.
     """
 
-    buffers: tuple[str, ...]
+    config: SAEConfig
+    k: int
+    buffers: tuple[str, ...] = ()
 
-    def __init__(self, config: SAEConfig) -> None: ...
+    def __init__(self, config: SAEConfig) -> None:
+        self.config, self.k = config, config.k
+
+    def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
+        """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis."""
+        return initial_params(self.config, d_model, seed)
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
         """The code of `x` [S, B, D]; `half`: by a bfloat16 matmul."""

@@ -75,6 +75,12 @@ def decode(code: Code, weight: Tensor) -> Tensor:
     return out.view(s, b, -1)
 
 
+def rows(weight: Tensor, latent: Tensor) -> Tensor:
+    """weight[s, latent[s, b]] of `weight` [S, M, D] for one latent [S, B] a sample, [S, B, D]."""
+    flat = _flat(latent[:, :, None], weight.shape[1]).ravel()
+    return weight.view(-1, weight.shape[2]).index_select(0, flat).view(*latent.shape, -1)
+
+
 def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
     """<x_b, weight[indices_k]> for the code's entries alone, [S, B, K]: decode's adjoint."""
     if code.indices is None:
@@ -163,6 +169,12 @@ def latent_max(values: Tensor, order: ByLatent | None) -> Tensor:
 def reciprocal(x: Tensor) -> Tensor:
     """1 / x, and 0 where x is 0."""
     return torch.where(x > 0, 1 / x, torch.zeros_like(x))
+
+
+def inverse_scatter(x: Tensor) -> Tensor:
+    """1 / sum ||x - mean x||^2 over the batch of each SAE, [S]; 0 where all are equal."""
+    spread = torch.linalg.vector_norm(x - x.mean(1, keepdim=True), dim=(1, 2))
+    return reciprocal(spread**2)
 
 
 def firing_counts(code: Code, m: int) -> Tensor:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from synthsae.geometry import Array, unit
-from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig, initial_params
+from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig
 from synthsae.sae.kernels import Code, decode
 
 
@@ -22,7 +22,7 @@ class SAEStack:
     Attributes:
         config: the architecture and size, the same for all.
         seeds: the seed that names each SAE, [S].
-        params: `w_enc` [S, M, D], `b_enc` [S, M], `w_dec` [S, M, D], `b_dec` [S, D] in float32.
+        params: `w_dec` [S, M, D], `b_dec` [S, D] and what else the architecture has, in float32.
     """
 
     config: SAEConfig
@@ -39,7 +39,7 @@ class SAEStack:
     ) -> "SAEStack":
         """SAEs at step 0, one for each init seed; seed 7 is the same SAE alone or among others."""
         config = config.for_width(d_model)
-        each = [initial_params(config, d_model, s) for s in seeds]
+        each = [ARCHITECTURES[config.arch](config).init(d_model, s) for s in seeds]
         params = {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
         return cls(config, tuple(seeds), params)
 

@@ -5,11 +5,11 @@ from torch import Tensor
 
 from synthsae.sae import kernels
 from synthsae.sae.auxk import auxk
-from synthsae.sae.base import ARCHITECTURES, Gradients, SAEConfig, Step
+from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, Step
 from synthsae.sae.kernels import Code
 
 
-class TopK:
+class TopK(Architecture):
     """The k largest pre-activations of a sample fire, if they are positive.
 
         z     = relu(TopK(W_enc (x - b_dec) + b_enc))
@@ -17,11 +17,6 @@ class TopK:
 
     Loss of one SAE: sum ||x - x_hat||^2 / sum ||x - mean x||^2 over the batch, plus AuxK.
     """
-
-    buffers: tuple[str, ...] = ()
-
-    def __init__(self, config: SAEConfig):
-        self.k = config.k
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
         """The code of `x` [S, B, D]."""
@@ -36,8 +31,7 @@ class TopK:
         code = kernels.cheapest(self._code(params, x, pre, step.half), w_dec)
         order = kernels.by_latent(code, w_dec.shape[1])
         miss, dots = kernels.residual(code, w_dec, x)
-        spread = torch.linalg.vector_norm(x - x.mean(1, keepdim=True), dim=(1, 2))
-        scale = kernels.reciprocal(spread**2)
+        scale = kernels.inverse_scatter(x)
         loss = torch.linalg.vector_norm(miss, dim=(1, 2)) ** 2 * scale
 
         slope = (2 * scale)[:, None, None]  # of the loss in x_hat, over miss

@@ -30,9 +30,9 @@ class Group:
     ):
         self.source, self.stack, self.config, self.data_seeds = source, stack, config, data_seeds
         self.n_done, self.frozen = 0, dict[int, int]()
-        bias, buffers = stack.params["b_enc"], stack.architecture.buffers
-        self.silent = torch.zeros(bias.shape, dtype=torch.long, device=bias.device)
-        self.loss = torch.full((len(bias),), torch.nan, device=bias.device)
+        decoder, buffers = stack.params["w_dec"], stack.architecture.buffers
+        self.silent = torch.zeros(decoder.shape[:2], dtype=torch.long, device=decoder.device)
+        self.loss = torch.full((len(decoder),), torch.nan, device=decoder.device)
         self._learned = {name: p for name, p in stack.params.items() if name not in buffers}
         self._adam = torch.optim.Adam(self._learned.values(), fused=True)
         self._kept: dict[int, dict[str, Tensor]] = {}

@@ -1,0 +1,31 @@
+"""HierarchicalTopK: one SAE for all budgets up to k (Balagansky et al. 2025, arXiv 2505.24473)."""
+
+from torch import Tensor
+
+from synthsae.sae.base import ARCHITECTURES
+from synthsae.sae.kernels import Code
+from synthsae.sae.nested import Nested
+
+
+class HierarchicalTopK(Nested):
+    """TopK, trained to reconstruct with each of the budgets 1..k.
+
+        z       = relu(TopK(W_enc (x - b_dec) + b_enc)), active latents by falling activation
+        x_hat_t = b_dec + sum of the first t terms z_j w_dec_j
+
+    Loss of one SAE: mean over t = 1..k of sum ||x - x_hat_t||^2 / sum ||x - mean x||^2 over the
+    batch, plus AuxK on x - x_hat_k. The first t entries are what TopK with k = t encodes, so the
+    trained parameters serve any smaller `k`.
+    """
+
+    def truncations(self, code: Code) -> tuple[Code, Tensor]:
+        """Entries by falling value; the first t = 1..K count the same."""
+        assert code.indices is not None
+        values, place = code.values.sort(dim=2, descending=True, stable=True)
+        k = values.shape[2]
+        share = values.new_full((1, 1, k + 1), 1 / k)
+        share[:, :, 0] = 0
+        return Code(values, code.indices.gather(2, place)), share
+
+
+ARCHITECTURES["hierarchical_topk"] = HierarchicalTopK

@@ -1,0 +1,168 @@
+"""KronSAE: latents as products of factors (Kurochkin et al. 2025, arXiv 2505.22255)."""
+
+from math import isqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from synthsae.checks import ConfigError
+from synthsae.rng import torch_generator
+from synthsae.sae import kernels
+from synthsae.sae.auxk import revive
+from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, SAEConfig, Step
+from synthsae.sae.kernels import Code
+from synthsae.sae.select import largest
+
+FACTORS = 4
+"""Factors of each kind in a head, at most, unless the config gives them."""
+
+
+class KronSAE(Architecture):
+    """Latent (i, j) of a head fires where its factors i and j both do.
+
+        u     = relu(P (x - b_dec) + b_p), v = relu(Q (x - b_dec) + b_q), m and n in each head
+        z     = TopK(mAND(u, v)), mAND(u, v)_ij = sqrt(u_i v_j) for all m n pairs of a head
+        x_hat = W_dec^T z + b_dec
+
+    with h heads and M = h m n. `w_enc` [S, (m + n) h, D] and `b_enc` hold P before Q, row (i, head)
+    and row (m + j, head); latent (i, j, head) is their pair. The head runs fastest, for the speed
+    of mAND. The biases start at 0. The matrix [M, D] of a dense encoder is never formed. P and Q
+    start with rows uniform on the sphere, decoder row (i, j) of a head as unit(P_i + Q_j).
+
+    Loss of one SAE: that of TopK, plus AuxK, which reaches the decoder rows of dead latents alone,
+    but through P and Q also the live latents that share a factor with a dead one. It cannot revive
+    a latent whose product is 0 on all samples. The matmul is small, and always in float32.
+
+    The gradient of mAND, v_j / (2 z_ij) in u_i, is unbounded near 0, and taken as 0 at 0. Roots of
+    the factors, z_ij = a_i c_j, keep it finite: g_u_i = sum_j g_z_ij c_j / (2 a_i).
+    """
+
+    def __init__(self, config: SAEConfig):
+        super().__init__(config)
+        self.h, self.m, self.n = shape(config)
+
+    def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
+        """Parameters of one SAE at step 0, without the seed axis."""
+        size = (self.m + self.n, self.h, d_model)
+        w_enc = torch.randn(size, generator=torch_generator("init", seed))
+        w_enc /= torch.linalg.vector_norm(w_enc, dim=2, keepdim=True)
+        p, q = w_enc.split([self.m, self.n])
+        w_dec = (p[:, None] + q).view(-1, d_model)
+        return {
+            "w_enc": w_enc.view(-1, d_model),
+            "b_enc": torch.zeros(w_enc.shape[:2]).ravel(),
+            "w_dec": w_dec / torch.linalg.vector_norm(w_dec, dim=1, keepdim=True),
+            "b_dec": torch.zeros(d_model),
+        }
+
+    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+        """The code of `x` [S, B, D]; `half` is no different."""
+        roots = self._roots(params, x - params["b_dec"][:, None])
+        return Code(*largest(self._products(roots), self.k))
+
+    def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
+        """Loss and gradient on `x` [S, B, D], derived by hand."""
+        x = x - params["b_dec"][:, None]
+        roots = self._roots(params, x)
+        z = self._products(roots)
+        code = Code(*largest(z, self.k))
+        w_dec, by_latent = params["w_dec"], kernels.by_latent(code, z.shape[2])
+        miss = kernels.decode(code, w_dec).sub_(x)  # x_hat - x
+        scale = kernels.inverse_scatter(x)
+        loss = torch.linalg.vector_norm(miss, dim=(1, 2)) ** 2 * scale
+
+        g_out = miss * (2 * scale)[:, None, None]
+        g_z = kernels.inner_products(g_out, w_dec, code).mul_(code.values > 0)
+        factors = self._factor_gradient(roots, code, g_z)
+        by_factor = kernels.by_latent(factors, roots.shape[2])
+        g_b_enc = kernels.latent_sum(factors.values, by_factor)
+        grads = {
+            "w_enc": kernels.transpose_decode(factors.values, by_factor, x),
+            "b_enc": g_b_enc,
+            "w_dec": kernels.transpose_decode(code.values, by_latent, g_out),
+            "b_dec": g_out.sum(1) - (g_b_enc[:, None] @ params["w_enc"])[:, 0],
+        }
+        for s, revival in revive(w_dec, z, -miss, step):
+            loss[s] += revival.loss
+            grads["w_dec"][s, revival.latents] += revival.w_dec
+            g = self._all_factors_gradient(roots[s], revival.latents, revival.pre)
+            grads["w_enc"][s] += g.T @ x[s]
+            grads["b_enc"][s] += g.sum(0)
+        fired = kernels.latent_max(code.values, by_latent) > 0
+        return Gradients(loss, grads, fired)
+
+    def _roots(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Roots of all factors, [S, B, (m + n) h]."""
+        return (x @ params["w_enc"].mT).add_(params["b_enc"][:, None]).relu_().sqrt_()
+
+    def _products(self, roots: Tensor) -> Tensor:
+        """mAND of all pairs, [S, B, M], from the roots of their factors."""
+        a, c = roots.unflatten(2, (-1, self.h)).split([self.m, self.n], dim=2)
+        return (a[:, :, :, None] * c[:, :, None]).flatten(2)
+
+    def _pair(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """The two factors of a latent, as rows of `w_enc`."""
+        pair, head = latent // self.h, latent % self.h
+        return pair // self.n * self.h + head, (self.m + pair % self.n) * self.h + head
+
+    def _factor_gradient(self, roots: Tensor, code: Code, g_z: Tensor) -> Code:
+        """Gradient of the factors of a code's entries, two for each, [S, B, 2 K]."""
+        assert code.indices is not None
+        p, q = self._pair(code.indices)
+        a, c = roots.gather(2, p), roots.gather(2, q)
+        half = g_z / 2
+        values = torch.cat([half * c * kernels.reciprocal(a), half * a * kernels.reciprocal(c)], 2)
+        return Code(values, torch.cat([p, q], 2))
+
+    def _all_factors_gradient(self, roots: Tensor, latents: Tensor, g_z: Tensor) -> Tensor:
+        """Gradient of all factors of one SAE, [B, (m + n) h], from `g_z` [B, n] of `latents`."""
+        b, h, m, n = len(roots), self.h, self.m, self.n
+        full = g_z.new_zeros(b, m * n * h).index_copy_(1, latents, g_z).view(b, m, n, h)
+        a, c = roots.view(b, m + n, h).split([m, n], dim=1)
+        g = torch.cat([(full * c[:, None]).sum(2), (full * a[:, :, None]).sum(1)], 1)
+        return g.flatten(1).mul_(kernels.reciprocal(roots) / 2)
+
+
+class Cost(NamedTuple):
+    """What an encoder takes."""
+
+    multiply_adds: int  # for one sample
+    bytes: int  # of its weights and biases in float32
+
+
+def encoder_cost(config: SAEConfig, d_model: int) -> tuple[Cost, Cost]:
+    """The cost of KronSAE's encoder, D h (m + n) + m n h, and of the dense one of M latents, D M.
+
+    Both decoders take K D multiply-adds more.
+    """
+    h, m, n = shape(config)
+    kron = Cost(d_model * h * (m + n) + m * n * h, 4 * h * (m + n) * (d_model + 1))
+    return kron, Cost(d_model * config.size, 4 * config.size * (d_model + 1))
+
+
+def shape(config: SAEConfig) -> tuple[int, int, int]:
+    """h, m and n: what the config gives; the rest follows from M = h m n.
+
+    Raises ConfigError where M is no such product.
+    """
+    h, m, n = given = config.kron_heads, config.kron_m, config.kron_n
+    rest, over = divmod(config.size, (h or 1) * (m or 1) * (n or 1))
+    if over or (None not in given and rest > 1):
+        allowed = f"numbers whose product is n_latents, {config.size}"
+        raise ConfigError("sae.kron_heads, kron_m, kron_n", given, allowed)
+    if m is None and n is None:
+        m = _divisor(rest, FACTORS if h is None else isqrt(rest))
+        n = _divisor(rest // m, FACTORS) if h is None else rest // m
+        return h or rest // (m * n), min(m, n), max(m, n)
+    m = m or (_divisor(rest, FACTORS) if h is None else rest)
+    n = n or (_divisor(rest, FACTORS) if h is None else rest)
+    return h or config.size // (m * n), m, n
+
+
+def _divisor(x: int, most: int) -> int:
+    """The largest divisor of `x` that is no more than `most`."""
+    return next(i for i in range(most, 0, -1) if x % i == 0)
+
+
+ARCHITECTURES["kron"] = KronSAE

@@ -1,0 +1,43 @@
+"""Matryoshka SAEs: dictionaries within dictionaries (Bussmann et al. 2025, arXiv 2503.17547)."""
+
+import torch
+from torch import Tensor
+
+from synthsae.sae.base import ARCHITECTURES, SAEConfig
+from synthsae.sae.kernels import Code
+from synthsae.sae.nested import Nested
+
+PREFIXES = 5
+"""Nested dictionaries, unless the config gives their number."""
+
+
+class Matryoshka(Nested):
+    """TopK whose first latents must reconstruct without the others.
+
+        z       = relu(TopK(W_enc (x - b_dec) + b_enc)), one code for all prefixes
+        x_hat_p = b_dec + sum of z_j w_dec_j over the latents j < M_p
+
+    for M_1 < ... < M_P = M, each half of the next. Loss of one SAE: mean over p = 1..P of
+    sum ||x - x_hat_p||^2 / sum ||x - mean x||^2 over the batch, plus AuxK on x - x_hat_P. The paper
+    sums over p and chooses latents by BatchTopK; here k latents at most fire on every sample.
+    """
+
+    def __init__(self, config: SAEConfig):
+        super().__init__(config)
+        n = config.matryoshka_prefixes or PREFIXES
+        self.prefixes = sorted({max(1, config.size >> i) for i in range(n)})
+
+    def truncations(self, code: Code) -> tuple[Code, Tensor]:
+        """Entries by latent; a truncation counts as often as a prefix ends there."""
+        assert code.indices is not None
+        indices, place = code.indices.sort(dim=2)
+        s, b, k = indices.shape
+        ends = torch.tensor(self.prefixes, device=indices.device).expand(s, b, -1).contiguous()
+        n_terms = torch.searchsorted(indices, ends)  # entries of each prefix, [S, B, P]
+        share = code.values.new_zeros(s, b, k + 1)
+        for terms in n_terms.split(1, dim=2):  # one at a time: the order of sums is fixed
+            share.scatter_add_(2, terms, share.new_full((), 1 / ends.shape[2]).expand(s, b, 1))
+        return Code(code.values.gather(2, place), indices), share
+
+
+ARCHITECTURES["matryoshka"] = Matryoshka
