@@ -12,8 +12,8 @@ from torch import Tensor
 from worker import serve
 
 from synthsae import SAEConfig, TrainConfig, World, WorldConfig
-from synthsae.sae import base
 from synthsae.cell import git_commit
+from synthsae.sae.base import initial_params
 from synthsae.train import ActivationSource, train
 
 
@@ -81,7 +81,7 @@ def configured(job: Job, n_steps: int) -> TrainConfig:
 
 def weakened(config: SAEConfig, d_model: int, seed: int, n_dead: int) -> dict[str, Tensor]:
     """The usual start with the first latents too weak to fire."""
-    params = base.initial_params(config, d_model, seed)
+    params = initial_params(config, d_model, seed)
     w_enc = params["w_enc"].clone()
     w_enc[:n_dead] *= WEAK
     return params | {"w_enc": w_enc}
@@ -94,7 +94,7 @@ def seconds(job: Job, source: ActivationSource, n_steps: int) -> tuple[float, fl
     def start(config: SAEConfig, d_model: int, seed: int) -> dict[str, Tensor]:
         return weakened(config, d_model, seed, job.n_dead)
 
-    with patch("synthsae.sae.stack.initial_params", start):
+    with patch("synthsae.sae.base.initial_params", start):
         began = perf_counter()
         trained = train(source, sae, config, seeds=range(job.seeds))
         took = now(job.device) - began

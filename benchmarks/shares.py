@@ -19,9 +19,9 @@ from unittest.mock import patch
 PARTS = {
     "data": ("synthsae.world.World.batch",),
     "training": ("synthsae.results.train",),
-    "metrics": ("synthsae.study.compute",),
+    "metrics": ("synthsae.cell.compute",),
     "files": tuple(f"synthsae.store.Store.{f}" for f in ("read", "write", "assemble", "open")),
-    "figure": ("synthsae.study.present",),
+    "figure": ("synthsae.run.present",),
 }
 
 
@@ -54,7 +54,8 @@ def run(arguments: list[str]) -> dict[str, float]:
     from pkgutil import resolve_name
 
     from synthsae import cli
-    from synthsae.train import TrainConfig, n_workers
+    from synthsae.train import TrainConfig
+    from synthsae.train.memory import n_workers
 
     watch = Stopwatch()
     began = perf_counter()

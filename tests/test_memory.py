@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import synthsae.train.memory as memory
-from synthsae.sae import SAEConfig
+from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train import TrainConfig, group_size, memory_bound
 from synthsae.train.memory import n_workers
 
@@ -54,11 +54,29 @@ def run(code, *arguments):
 )
 def test_the_peak_stays_below_the_bound_and_not_far_below(d, m, k, b, s, group, dead_after):
     """With no dead latent (10^9) and with nearly all of them dead (1), over three steps."""
+    peak, bound = peak_and_bound("topk", d, m, k, b, s, group, dead_after)
+    assert peak <= bound
+    assert peak >= bound / 8
+
+
+@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
+@pytest.mark.parametrize(("m", "k", "b"), [(2048, 8, 2048), (256, 64, 8192)])
+def test_the_bound_holds_for_every_architecture(arch, m, k, b):
+    """Without AuxK, whose arrays would hide others."""
+    peak, bound = peak_and_bound(arch, 32, m, k, b, 1, 1, 0)
+    assert peak <= bound
+
+
+def peak_and_bound(arch, *sizes):
+    """Bytes that a training takes, and `memory_bound`; `dead_after` 0 is without AuxK."""
     out = run(
         """
-d, m, k, b, s, group, dead_after = map(int, sys.argv[1:])
-sae = SAEConfig(n_latents=m, k=k)
-c = config(n_steps=3, batch_size=b, group_size=group, dead_after=dead_after)
+arch, *sizes = sys.argv[1:]
+d, m, k, b, s, group, dead_after = map(int, sizes)
+sae = SAEConfig(arch=arch, n_latents=m, k=k)
+aux = {"dead_after": dead_after} if dead_after else {"aux_coefficient": 0.0}
+c = config(n_steps=3, batch_size=b, group_size=group, **aux)
+train(Normal(8), SAEConfig(arch=arch, n_latents=64, k=2), tiny, seeds=[0])
 process, base, peak, stop = psutil.Process(), psutil.Process().memory_info().rss, [0], []
 def watch():
     while not stop:
@@ -71,12 +89,12 @@ stop.append(1)
 thread.join()
 print(peak[0] - base, memory_bound(sae, c, s, d))
 """,
-        *(d, m, k, b, s, group, dead_after),
+        arch,
+        *sizes,
     )
     peak, bound = map(int, out.split())
     print(f"{peak / 2**20:.0f} of {bound / 2**20:.0f} MiB")
-    assert peak <= bound
-    assert peak >= bound / 8
+    return peak, bound
 
 
 def test_running_out_of_memory_halves_the_groups_and_says_so():

@@ -6,10 +6,10 @@ from dataclasses import replace
 import dense
 import pytest
 import torch
-import variants
+import truncations
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from variants import COEFFICIENT, B, D, M, S
+from truncations import COEFFICIENT, B, D, M, S
 
 from synthsae.evaluate import evaluate
 from synthsae.sae import SAEConfig, SAEStack, Step
@@ -33,9 +33,9 @@ def reference(k):
     def loss(p, x, dead):
         pre = (x - p["b_dec"]) @ p["w_enc"].T + p["b_enc"]
         x_hat = [dense.topk(pre, t) @ p["w_dec"] + p["b_dec"] for t in range(1, k + 1)]
-        main = sum(variants.relative(x, each) for each in x_hat) / k
+        main = sum(truncations.relative(x, each) for each in x_hat) / k
         held = (x - p["b_dec"].detach()) @ p["w_enc"].T + p["b_enc"]
-        return main + variants.auxk(p, x, x_hat[-1], held, dead)
+        return main + truncations.auxk(p, x, x_hat[-1], held, dead)
 
     return loss
 
@@ -45,20 +45,20 @@ def reference(k):
 @pytest.mark.parametrize("counts", [(0, 0, 0), (4, 0, 2), (M, 1, 10)], ids=str)
 def test_gradients_equal_autograd(k, b, counts):
     """In one chunk of the walk (B > M), and in several of up to five entries (M / B = 5)."""
-    params, x = dense.random_params(S, M, D), variants.data(b=b)
-    dead = variants.dead_latents(*counts)
+    params, x = dense.random_params(S, M, D), truncations.data(b=b)
+    dead = truncations.dead_latents(*counts)
     got = sae(k).gradients(params, x, Step(dead, COEFFICIENT))
-    variants.assert_equal(got, variants.autograd(reference(k), params, x, dead))
+    truncations.assert_equal(got, truncations.autograd(reference(k), params, x, dead))
 
 
 def test_seeds_cannot_notice_each_other():
     params = dense.random_params(S, M, D)
-    variants.assert_seeds_do_not_notice_each_other(sae(5), params)
+    truncations.assert_seeds_do_not_notice_each_other(sae(5), params)
 
 
 def test_auxk_touches_dead_rows_alone():
-    params, x = dense.random_params(S, M, D), variants.data()
-    dead = variants.dead_latents(3, 0, 2)
+    params, x = dense.random_params(S, M, D), truncations.data()
+    dead = truncations.dead_latents(3, 0, 2)
     off = sae(2).gradients(params, x, Step(torch.zeros_like(dead), COEFFICIENT))
     on = sae(2).gradients(params, x, Step(dead, COEFFICIENT))
     for name in ("w_enc", "b_enc", "w_dec"):
@@ -139,8 +139,8 @@ def test_it_serves_smaller_budgets_better_than_topk_does(tmp_path):
             for k in (1, 2, 6)
         ]
         x = WORLD.batch(1, 1024, seed=9)
-        assert (abs(variants.mean_l0(stack, x) - 6) < 0.3).all()
-        variants.assert_saved_and_loaded_as_trained(stack, tmp_path, x)
+        assert (abs(truncations.mean_l0(stack, x) - 6) < 0.3).all()
+        truncations.assert_saved_and_loaded_as_trained(stack, tmp_path, x)
     plain, ours = ([e.explained_variance.mean() for e in got[arch]] for arch in got)
     print(plain, ours)
     assert ours[0] > plain[0] + 0.02

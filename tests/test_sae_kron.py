@@ -3,11 +3,11 @@
 import dense
 import pytest
 import torch
-import variants
+import truncations
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
-from variants import COEFFICIENT, D, M, S
+from truncations import COEFFICIENT, D, M, S
 
 from synthsae.checks import ConfigError
 from synthsae.evaluate import evaluate
@@ -46,7 +46,7 @@ def reference(h, m, n, k):
     def loss(p, x, dead):
         x_hat = dense.topk(mand(p, x - p["b_dec"], h, m, n), k) @ p["w_dec"] + p["b_dec"]
         held = mand(p, x - p["b_dec"].detach(), h, m, n)
-        return variants.relative(x, x_hat) + variants.auxk(p, x, x_hat, held, dead)
+        return truncations.relative(x, x_hat) + truncations.auxk(p, x, x_hat, held, dead)
 
     return loss
 
@@ -55,13 +55,13 @@ def reference(h, m, n, k):
 @pytest.mark.parametrize("hmn", SHAPES, ids=str)
 @pytest.mark.parametrize("counts", [(0, 0, 0), (4, 0, 10), (M, 1, 3)], ids=str)
 def test_gradients_equal_autograd(k, hmn, counts):
-    params, x, dead = random_params(*hmn), variants.data(), variants.dead_latents(*counts)
+    params, x, dead = random_params(*hmn), truncations.data(), truncations.dead_latents(*counts)
     got = KronSAE(config(*hmn, k=k)).gradients(params, x, Step(dead, COEFFICIENT))
-    variants.assert_equal(got, variants.autograd(reference(*hmn, k), params, x, dead))
+    truncations.assert_equal(got, truncations.autograd(reference(*hmn, k), params, x, dead))
 
 
 def test_encode_is_topk_of_all_pairs():
-    params, x = random_params(2, 2, 4), variants.data()
+    params, x = random_params(2, 2, 4), truncations.data()
     code = KronSAE(config(2, 2, 4)).encode(params, x)
     for s in range(S):
         p = {name: v[s] for name, v in params.items()}
@@ -71,7 +71,7 @@ def test_encode_is_topk_of_all_pairs():
 
 def test_seeds_cannot_notice_each_other():
     sae = KronSAE(config(2, 2, 4))
-    variants.assert_seeds_do_not_notice_each_other(sae, random_params(2, 2, 4))
+    truncations.assert_seeds_do_not_notice_each_other(sae, random_params(2, 2, 4))
 
 
 @pytest.mark.parametrize("tiny", [0.0, 1e-45, 1e-38, 1e-30])
@@ -90,7 +90,7 @@ def test_gradients_are_finite_where_a_factor_is_zero_or_nearly(tiny):
 
 
 def test_auxk_reaches_dead_decoder_rows_and_the_factors_of_dead_latents_alone():
-    params, x = random_params(2, 2, 4), variants.data()
+    params, x = random_params(2, 2, 4), truncations.data()
     dead = torch.zeros(S, M, dtype=torch.bool)
     dead[0, [3, 12]] = True  # pair (0, 1) of head 1 and (1, 2) of head 0
     sae = KronSAE(config(2, 2, 4))
@@ -213,8 +213,8 @@ def test_a_short_training_reconstructs_with_k_latents(tmp_path):
     trained = train(world, SAEConfig("kron", 64, 6), c, seeds=[0, 1])
     assert trained.frozen == {}
     x = world.batch(1, 1024, seed=9)
-    l0, got = variants.mean_l0(trained.stack, x), evaluate(trained.stack, world, 4096)
+    l0, got = truncations.mean_l0(trained.stack, x), evaluate(trained.stack, world, 4096)
     print(l0, got.explained_variance)
     assert (abs(l0 - 6) < 0.6).all()
     assert (got.explained_variance > 0.8).all()
-    variants.assert_saved_and_loaded_as_trained(trained.stack, tmp_path, x)
+    truncations.assert_saved_and_loaded_as_trained(trained.stack, tmp_path, x)

@@ -3,8 +3,8 @@
 import dense
 import pytest
 import torch
-import variants
-from variants import COEFFICIENT, B, D, M, S
+import truncations
+from truncations import COEFFICIENT, B, D, M, S
 
 from synthsae.checks import ConfigError
 from synthsae.sae import SAEConfig, Step
@@ -28,9 +28,9 @@ def reference(k, sizes):
     def loss(p, x, dead):
         z = dense.topk((x - p["b_dec"]) @ p["w_enc"].T + p["b_enc"], k)
         x_hat = [z[:, :m] @ p["w_dec"][:m] + p["b_dec"] for m in sizes]
-        main = sum(variants.relative(x, each) for each in x_hat) / len(sizes)
+        main = sum(truncations.relative(x, each) for each in x_hat) / len(sizes)
         held = (x - p["b_dec"].detach()) @ p["w_enc"].T + p["b_enc"]
-        return main + variants.auxk(p, x, x_hat[-1], held, dead)
+        return main + truncations.auxk(p, x, x_hat[-1], held, dead)
 
     return loss
 
@@ -40,20 +40,20 @@ def reference(k, sizes):
 @pytest.mark.parametrize(("prefixes", "sizes"), [(1, [16]), (3, [4, 8, 16]), (9, [1, 2, 4, 8, 16])])
 @pytest.mark.parametrize("counts", [(0, 0, 0), (4, M, 2)], ids=str)
 def test_gradients_equal_autograd(k, b, prefixes, sizes, counts):
-    params, x = dense.random_params(S, M, D), variants.data(b=b)
-    dead = variants.dead_latents(*counts)
+    params, x = dense.random_params(S, M, D), truncations.data(b=b)
+    dead = truncations.dead_latents(*counts)
     got = sae(k, prefixes).gradients(params, x, Step(dead, COEFFICIENT))
-    variants.assert_equal(got, variants.autograd(reference(k, sizes), params, x, dead))
+    truncations.assert_equal(got, truncations.autograd(reference(k, sizes), params, x, dead))
 
 
 def test_seeds_cannot_notice_each_other():
     params = dense.random_params(S, M, D)
-    variants.assert_seeds_do_not_notice_each_other(sae(5), params)
+    truncations.assert_seeds_do_not_notice_each_other(sae(5), params)
 
 
 def test_auxk_touches_dead_rows_alone():
-    params, x = dense.random_params(S, M, D), variants.data()
-    dead = variants.dead_latents(3, 0, 2)
+    params, x = dense.random_params(S, M, D), truncations.data()
+    dead = truncations.dead_latents(3, 0, 2)
     off = sae(2).gradients(params, x, Step(torch.zeros_like(dead), COEFFICIENT))
     on = sae(2).gradients(params, x, Step(dead, COEFFICIENT))
     for name in ("w_enc", "b_enc", "w_dec"):
@@ -73,8 +73,8 @@ def test_prefixes_nest_and_end_with_the_whole():
 
 def test_a_latent_learns_from_the_prefixes_that_hold_it_alone():
     """Decoder rows beyond a prefix cannot change its loss: only later latents feel them."""
-    params, x = dense.random_params(S, M, D), variants.data()
-    nobody = Step(variants.dead_latents(0, 0, 0), 0.0)
+    params, x = dense.random_params(S, M, D), truncations.data()
+    nobody = Step(truncations.dead_latents(0, 0, 0), 0.0)
     first, both = sae(6, 1), sae(6, 2)  # {16} and {8, 16}
     a, b = (sae.gradients(params, x, nobody).grads["w_dec"] for sae in (first, both))
     assert a[:, 8:].any(2).sum() > 12
@@ -97,8 +97,8 @@ def test_a_prefix_stands_alone_better_than_the_first_latents_of_topk(tmp_path):
         sae = SAEConfig(arch, 48, 6, matryoshka_prefixes=4)
         stack = train(WORLD, sae, CONFIG, seeds=[0, 1]).stack
         x = WORLD.batch(1, 1024, seed=9)
-        assert (abs(variants.mean_l0(stack, x) - 6) < 0.3).all()
-        variants.assert_saved_and_loaded_as_trained(stack, tmp_path, x)
+        assert (abs(truncations.mean_l0(stack, x) - 6) < 0.3).all()
+        truncations.assert_saved_and_loaded_as_trained(stack, tmp_path, x)
         got[arch] = explained_by_the_first(stack, 6)
     print(got)
     assert (got["matryoshka"] > got["topk"].max() + 0.05).all()

@@ -1,18 +1,33 @@
 """Stacks of sparse autoencoders and their architectures."""
 
-from synthsae.sae import hierarchical_topk, kron, matryoshka, topk  # register themselves
-from synthsae.sae.base import ARCHITECTURES, SAEConfig, Step
+from synthsae.sae import (  # they register themselves
+    batchtopk,
+    gated,
+    hierarchical_topk,
+    jumprelu,
+    kron,
+    matryoshka,
+    relu,
+    topk,
+)
+from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, SAEConfig, Step
 from synthsae.sae.kernels import Code
 from synthsae.sae.stack import SAEStack
 
 __all__ = [
     "ARCHITECTURES",
+    "Architecture",
     "Code",
+    "Gradients",
     "SAEConfig",
     "SAEStack",
     "Step",
+    "batchtopk",
+    "gated",
     "hierarchical_topk",
+    "jumprelu",
     "kron",
     "matryoshka",
+    "relu",
     "topk",
 ]

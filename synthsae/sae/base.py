@@ -22,7 +22,13 @@ class SAEConfig:
     n_latents: int | None = field(
         default=None, metadata={"help": "latents M of one SAE (none: 2 for each dimension)"}
     )
-    k: int = field(default=4, metadata={"help": "latents that may fire on a sample (L0)"})
+    k: int = field(
+        default=4, metadata={"help": "latents that fire on a sample (L0): at most, or on average"}
+    )
+    coefficient: float | None = field(
+        default=None,
+        metadata={"help": "weight of a sparsity penalty (none: a controller holds L0 at k)"},
+    )
     matryoshka_prefixes: int | None = field(
         default=None,
         metadata={"help": "nested dictionaries of matryoshka, each half of the next (none: 5)"},
@@ -41,6 +47,7 @@ class SAEConfig:
         one_of("sae.arch", self.arch, ARCHITECTURES)
         within("sae.n_latents", self.n_latents, 1)
         within("sae.k", self.k, 1, self.n_latents or inf)
+        within("sae.coefficient", self.coefficient, 0, strict=True)
         for name in ("matryoshka_prefixes", "kron_heads", "kron_m", "kron_n"):
             within(f"sae.{name}", getattr(self, name), 1)
         if self.n_latents is not None:
@@ -65,13 +72,15 @@ class Step(NamedTuple):
         dead: latents that AuxK revives, [S, M].
         aux_coefficient: weight of the auxiliary loss.
         done: share of the training that is over.
-        half: whether the encoder's matmul is in bfloat16.
+        half: whether the matmul that chooses latents is in bfloat16.
+        share: share of the training that is this step.
     """
 
     dead: Tensor
     aux_coefficient: float
     done: float = 0.0
     half: bool = False
+    share: float = 1e-3
 
 
 class Gradients(NamedTuple):
@@ -93,18 +102,20 @@ class Gradients(NamedTuple):
 class Architecture(Protocol):
     """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name.
 
-    A class that inherits from this one need only define `encode` and `gradients`. All have `w_dec`
-    [S, M, D], whose rows the trainer keeps at unit length, and `b_dec` [S, D].
+    A class that inherits from this one need only define `encode` and `gradients`. Every one has
+    `w_dec` [S, M, D], whose rows the trainer keeps at unit length, and `b_dec` [S, D].
 
     Attributes:
-        config: the size and the fields of the architecture.
-        k: latents that fire on a sample.
+        config: the architecture's size and options.
+        k: the L0 asked.
         buffers: names of the parameters that no gradient moves.
+        arrays: bound on the arrays [B, M] that one seed takes at a time, without AuxK.
     """
 
     config: SAEConfig
     k: int
     buffers: tuple[str, ...] = ()
+    arrays: int = 12
 
     def __init__(self, config: SAEConfig) -> None:
         self.config, self.k = config, config.k
@@ -113,8 +124,12 @@ class Architecture(Protocol):
         """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis."""
         return initial_params(self.config, d_model, seed)
 
+    def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Parameters [S, ...] that depend on the first batch `x` [S, B, D], whose mean is b_dec."""
+        return {}
+
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
-        """The code of `x` [S, B, D]; `half`: by a bfloat16 matmul."""
+        """The code of `x` [S, B, D]; `half`: chosen by a bfloat16 matmul."""
         ...
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:

@@ -113,7 +113,12 @@ def by_latent(code: Code, m: int) -> ByLatent | None:
     if code.indices is None:
         return None
     s, _, k = code.indices.shape
-    key, n = _flat(code.indices, m).ravel(), s * m
+    start, entry = sort_by_key(_flat(code.indices, m).ravel(), s * m)
+    return ByLatent(start, entry // k, entry)
+
+
+def sort_by_key(key: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Where each of the keys 0..n-1 starts in the stable order of `key`, [n + 1]; that order."""
     if key.device.type == "cpu":
         # NumPy sorts 16-bit keys by radix, in a third of torch's time
         small = key.numpy().astype(np.uint16 if n <= 2**16 else np.int64)
@@ -123,7 +128,7 @@ def by_latent(code: Code, m: int) -> ByLatent | None:
     else:
         ordered, entry = key.sort(stable=True)
         start = torch.searchsorted(ordered, torch.arange(n + 1, device=key.device))
-    return ByLatent(start, entry // k, entry)
+    return start, entry
 
 
 def transpose_decode(values: Tensor, order: ByLatent | None, x: Tensor) -> Tensor:
@@ -151,7 +156,7 @@ def weight_gradients(
 
     The gradients of the decoder and of the encoder.
     """
-    if order is not None and (cuda := _cuda(x)):
+    if order is not None and values.ndim == 3 and (cuda := _cuda(x)):
         return cuda.weight_gradients(order, values, g_values, miss, x.contiguous())
     return transpose_decode(values, order, miss), transpose_decode(g_values, order, x)
 

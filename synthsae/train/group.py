@@ -43,10 +43,12 @@ class Group:
         x = batches(self.source, self.n_done, c.batch_size, self.data_seeds, self.silent.device)
         if self.n_done == 0:
             params["b_dec"].copy_(x.mean(1))
+            for name, value in self.stack.architecture.start(params, x).items():
+                params[name].copy_(value)
         for p in self._learned.values():
             p.grad = None  # its memory serves the new one
         dead = (self.silent >= c.silence_limit()) & (c.aux_coefficient > 0)
-        how = Step(dead, c.aux_coefficient, self.n_done / c.n_steps, c.half)
+        how = Step(dead, c.aux_coefficient, self.n_done / c.n_steps, c.half, 1 / c.n_steps)
         found = self.stack.architecture.gradients(params, x, how)
         make_tangent(found.grads["w_dec"], params["w_dec"])
         each = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in found.grads.values()]

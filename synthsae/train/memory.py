@@ -5,7 +5,7 @@ import os
 import psutil
 import torch
 
-from synthsae.sae import SAEConfig
+from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train.config import TrainConfig, resolve_device
 
 CACHE_BYTES = 16 * 2**20
@@ -15,13 +15,14 @@ CACHE_BYTES = 16 * 2**20
 def seed_bytes(sae: SAEConfig, config: TrainConfig, d_model: int) -> int:
     """Bound on the memory of one seed in training, without the source's own tables.
 
-    Parameters, gradient and two moments; seven arrays [B, D] of the batch and its residuals; three
-    [B, M] of pre-activations and their selection, and five more where all latents are dead and AuxK
-    is on; 120 bytes for each of the B k entries of the code and of its transpose.
+    Parameters, gradient and two moments; seven arrays [B, D] of the batch and its residuals;
+    `Architecture.arrays` of [B, M] of pre-activations and what follows from them, and five more
+    where all latents are dead and AuxK is on; 120 bytes for each of the B k entries of the code and
+    of its transpose.
     """
     b, d, m = config.batch_size, d_model, sae.size
     n_parameters = 2 * m * d + m + d
-    dense = 3 + 5 * (config.aux_coefficient > 0)
+    dense = ARCHITECTURES[sae.arch].arrays + 5 * (config.aux_coefficient > 0)
     return 4 * (4 * n_parameters + b * (7 * d + dense * m)) + 120 * b * min(sae.k, m)
 
 

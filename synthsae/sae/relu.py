@@ -1,0 +1,50 @@
+"""ReLU sparse autoencoders with an L1 penalty (Bricken et al. 2023; Conerly et al. 2024)."""
+
+import torch
+from torch import Tensor
+
+from synthsae.sae.base import ARCHITECTURES, Gradients, Step
+from synthsae.sae.controller import Controlled
+from synthsae.sae.kernels import Code
+from synthsae.sae.penalised import cut, encoder_gradients, fit, scale
+from synthsae.sae.topk import pre_activations
+
+
+class ReLU(Controlled):
+    """Every positive pre-activation fires.
+
+        z       = relu(W_enc (x - b_dec) + b_enc)
+        x_hat   = W_dec^T z + b_dec
+        penalty = sum_b sum_j z_bj ||w_dec_j|| / sum_b ||x_b - mean x||
+
+    The penalty is that of Conerly et al., "Update on how we train SAEs" (2024), which no rescaling
+    of a latent between encoder and decoder can lower; at the unit rows that the trainer keeps it is
+    the plain L1. AuxK does not apply: relu of a dead latent's pre-activation is 0.
+    """
+
+    def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Biases at which L0 is k on the first batch."""
+        return {"b_enc": params["b_enc"] - cut(params, x, self.k)[:, None]}
+
+    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+        """The code of `x` [S, B, D]."""
+        return Code(pre_activations(params, x - params["b_dec"][:, None]).relu_(), None)
+
+    def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
+        """Loss and gradient on `x` [S, B, D], derived by hand."""
+        w_dec, x = params["w_dec"], x - params["b_dec"][:, None]
+        z, size = pre_activations(params, x).relu_(), scale(x)
+        _, loss, g_out = fit(z, w_dec, x, size.squares)
+        norm = torch.linalg.vector_norm(w_dec, dim=2)
+        price = (params["coefficient"] * size.lengths)[:, None] * norm  # of a latent's mass, [S, M]
+        mass, on = z.sum(1), z > 0
+
+        g_pre = torch.baddbmm(price[:, None], g_out, w_dec.mT).mul_(on)
+        grads = encoder_gradients(params, x, g_pre, g_out)
+        radial = (mass * price / norm**2)[:, :, None]
+        grads["w_dec"] = torch.baddbmm(radial * w_dec, z.mT, g_out)
+        loss = loss + (mass * price).sum(1)
+        return Gradients(loss, grads, mass > 0, self.steer(params, on, step))
+
+
+ARCHITECTURES["relu"] = ReLU

@@ -1,0 +1,128 @@
+"""JumpReLU: gradients, the published pseudo-derivatives, and an L0 with an aim."""
+
+import math
+
+import pytest
+import torch
+import variants
+from variants import NOBODY, B, K, M, S, architecture, data, random_params
+
+from synthsae.sae import Step
+from synthsae.sae.jumprelu import BANDWIDTH
+
+
+class Jump(torch.autograd.Function):
+    """pre 1[pre > theta] and its straight-through derivatives, as the paper defines them."""
+
+    @staticmethod
+    def forward(ctx, pre, theta, width):
+        ctx.save_for_backward(pre, theta, width)
+        return pre * (pre > theta)
+
+    @staticmethod
+    def backward(ctx, g):
+        pre, theta, width = ctx.saved_tensors
+        u = (pre - theta) / width
+        kernel = ((u > -0.5) & (u < 0.5)).to(g)
+        return g * (pre > theta), (-(theta / width) * kernel * g).sum(0), None
+
+
+class Heaviside(torch.autograd.Function):
+    """1[pre > theta], in the same way: no gradient to pre."""
+
+    @staticmethod
+    def forward(ctx, pre, theta, width):
+        ctx.save_for_backward(pre, theta, width)
+        return (pre > theta).to(pre)
+
+    @staticmethod
+    def backward(ctx, g):
+        pre, theta, width = ctx.saved_tensors
+        u = (pre - theta) / width
+        return None, (-(1 / width) * ((u > -0.5) & (u < 0.5)) * g).sum(0), None
+
+
+def loss(coefficient):
+    def of(p, x):
+        theta = p["log_threshold"].exp()
+        width = BANDWIDTH * (x - x.mean(0)).norm(dim=1).mean()
+        pre = (x - p["b_dec"]) @ p["w_enc"].T + p["b_enc"]
+        miss = x - Jump.apply(pre, theta, width) @ p["w_dec"] - p["b_dec"]
+        ratio = Heaviside.apply(pre, theta, width).sum(1).mean() / K
+        penalty = (ratio - 1) ** 2 if coefficient is None else coefficient * ratio
+        return miss.square().sum() / variants.scatter(x) + penalty
+
+    return of
+
+
+@pytest.mark.parametrize("coefficient", [None, 0.2])
+def test_gradients_equal_autograd_through_the_straight_through_functions(coefficient):
+    sae = architecture("jumprelu", coefficient=coefficient)
+    params, x = random_params(sae), data(b=60)
+    got = sae.gradients(params, x, Step(NOBODY, 0.0))
+    variants.assert_gradients(got, variants.autograd(loss(coefficient), sae, params, x))
+    pre = (x - params["b_dec"][:, None]) @ params["w_enc"].mT + params["b_enc"][:, None]
+    z = pre * (pre > params["log_threshold"].exp()[:, None])
+    assert torch.equal(got.fired, (z > 0).any(1))
+    torch.testing.assert_close(sae.encode(params, x).values, z)
+
+
+@pytest.mark.parametrize(("offset", "inside"), [(-0.6, 0), (-0.4, 1), (0.4, 1), (0.6, 0)])
+def test_the_kernel_is_a_rectangle_around_the_threshold(offset, inside):
+    """One latent, two samples +-a: the pseudo-derivative of coefficient * L0 alone, by hand.
+
+    The decoder row is 0, so that the reconstruction says nothing; mean ||x - mean x|| = a.
+    """
+    sae = architecture("jumprelu", n_latents=1, k=1, coefficient=0.5)
+    a, theta = 2.0, 0.7
+    x = torch.tensor([[[a, 0.0], [-a, 0.0]]]).double()
+    width = BANDWIDTH * a
+    params = {
+        "w_enc": torch.tensor([[[1.0, 0.0]]]).double(),
+        "b_enc": torch.tensor([[theta + offset * width - a]]).double(),
+        "w_dec": torch.zeros(1, 1, 2).double(),
+        "b_dec": torch.zeros(1, 2).double(),
+        "log_threshold": torch.tensor([[math.log(theta)]]).double(),
+    }
+    got = sae.gradients(params, x, Step(torch.zeros(1, 1, dtype=torch.bool), 0.0))
+    want = -inside * 0.5 / 2 * theta / width
+    assert got.grads["log_threshold"].item() == pytest.approx(want)
+    assert got.fired.item() == (offset > 0)
+    assert got.loss.item() == pytest.approx(1 + 0.25 * (offset > 0))
+
+
+def test_one_seed_cannot_notice_another():
+    dead = NOBODY.clone()
+    dead[0, :4] = dead[1, :10] = dead[2, 3] = True
+    variants.assert_apart(architecture("jumprelu"), dead)
+    variants.assert_untouched(architecture("jumprelu"), dead)
+
+
+def test_auxk_moves_dead_rows_alone_and_no_threshold():
+    sae = architecture("jumprelu")
+    variants.assert_auxk_moves_dead_rows_alone(sae, random_params(sae))
+
+
+def test_thresholds_start_where_the_first_batch_has_the_l0_asked():
+    sae = architecture("jumprelu")
+    params, x = random_params(sae), data()
+    start = sae.start(params, x)
+    assert {n: p.shape for n, p in start.items()} == {"log_threshold": (S, M)}
+    lower = {n: p - 1e-9 for n, p in start.items()}
+    fired = [(sae.encode(params | p, x).values > 0).sum((1, 2)).tolist() for p in (start, lower)]
+    assert set(fired[0]) <= {K * B - 1, K * B}  # the last one lies on the threshold
+    assert fired[1] == [K * B] * S
+    everything = architecture("jumprelu", k=M)
+    theta = everything.start(params, x)["log_threshold"].exp()
+    assert (theta > 0).all()
+    torch.testing.assert_close(
+        theta, 1e-3 * (x - x.mean(1, keepdim=True)).norm(dim=2).mean(1)[:, None].expand(S, M)
+    )
+
+
+def test_training_reaches_the_l0_asked():
+    """Within 10% after 300 steps; a fixed coefficient goes where it likes."""
+    for k in (2, 4):
+        assert (variants.l0(variants.trained("jumprelu", k)) / k - 1).abs().max() < 0.1, k
+    few, many = (variants.l0(variants.trained("jumprelu", coefficient=c)) for c in (1.0, 0.01))
+    assert (few < 0.8 * many).all()
