@@ -5,15 +5,17 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from synthsae.checks import ConfigError
+from synthsae.checks import ConfigError, one_of
 from synthsae.config import Config, describe
 from synthsae.executors import Processes, dask
 from synthsae.run import present, run
 from synthsae.store import DamagedError, FormatError, Store, open_results
-from synthsae.study import Grid, load, names, plan
+from synthsae.study import Grid, Study, load, names, plan
+from synthsae.world import PRESETS
 
 ALIASES = {
     "--seeds": "n_seeds",
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.help:
-            base = load(args.study).base if args.study not in (None, "list") else Config()
+            base = chosen(args).base if args.study not in (None, "list") else Config()
             print(f"{parser.format_help()}\n{field_help(base)}")
             return 0
         return _main(args)
@@ -51,10 +53,10 @@ def _main(args: argparse.Namespace) -> int:
         for name in names():
             print(f"{name:16s} {load(name).question}")
         return 0
-    study, name = load(args.study), Path(args.study or "").stem
+    study, name = chosen(args), Path(args.study or "").stem
     if args.figures_only:
-        if args.quick or changes(args):
-            raise ConfigError("--figures-only", name, "no --quick and no field beside it")
+        if args.quick or args.world or changes(args):
+            raise ConfigError("--figures-only", name, "no --quick, world or field beside it")
         try:
             open_results(name, args.out)
         except (FileNotFoundError, DamagedError, FormatError) as error:
@@ -66,6 +68,15 @@ def _main(args: argparse.Namespace) -> int:
     grid = plan(study, changes(args), quick=args.quick, here=args.dask is None)
     with executor(args, grid) as workers:
         return 1 if run(args.study, study, grid, args.out, workers) else 0
+
+
+def chosen(args: argparse.Namespace) -> Study:
+    """The study asked for, on the world asked for."""
+    study = load(args.study)
+    if args.world is None:
+        return study
+    one_of("--world", args.world, PRESETS)
+    return replace(study, base=replace(study.base, world=PRESETS[args.world]))
 
 
 def executor(args: argparse.Namespace, grid: Grid) -> AbstractContextManager[Executor | None]:
@@ -87,7 +98,7 @@ def changes(args: argparse.Namespace) -> dict[str, Any]:
 
 def field_help(base: Config) -> str:
     """Every field that --set knows, with its default and what it means."""
-    rows = [f"  {name:22s} {value!s:12s} {text}" for name, value, text in describe(base)]
+    rows = [f"  {name:26s} {value!s:12s} {text}" for name, value, text in describe(base)]
     return "\n".join(["fields, with the default of the study:", *rows])
 
 
@@ -108,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--figures-only", action="store_true", help="draw the saved Dataset again")
     add("--workers", type=int, metavar="N", help="run the cells in N processes")
     add("--dask", metavar="ADDRESS", help="run them on a dask cluster (synthsae/CLUSTER.md)")
+    add("--world", metavar="NAME", help=f"a world by its name: {', '.join(PRESETS)}")
     add(
         "--set",
         action="append",

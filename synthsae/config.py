@@ -28,9 +28,7 @@ KINDS |= {"bool": "true or false", "str": "a name"}
 
 @dataclass(frozen=True)
 class Config:
-    """What determines a cell's numbers, up to rounding: bits also depend on the device and, unless
-    `train.group_size` is set, on the number of seeds and cores.
-    """
+    """What determines a cell's numbers: on a CPU their bits, but for the kind of processor."""
 
     world: WorldConfig = field(default_factory=WorldConfig)
     sae: SAEConfig = field(default_factory=SAEConfig)

@@ -23,7 +23,7 @@ from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.store import Store
 from synthsae.train import checkpoint
-from synthsae.world import World
+from synthsae.world import PRESETS, World
 
 TINY = [
     *("--seeds", "3"),
@@ -519,3 +519,10 @@ def test_a_killed_cell_goes_on_from_its_checkpoint(
     a, b = (s.read(tiny.digest) for s in (whole, store))
     assert a is not None
     assert a.equals(b)
+
+
+def test_a_world_by_its_name_takes_the_place_of_the_base(tmp_path: Path) -> None:
+    args = cli._parser().parse_args(["song_toy", "--world", "gerasimov_like"])
+    assert cli.chosen(args).base.world == PRESETS["gerasimov_like"]
+    assert cli.chosen(args).base.train == cli.load("song_toy").base.train
+    assert cli.main(["song_toy", "--world", "mars", "--out", str(tmp_path)]) == 2
