@@ -2,12 +2,17 @@
 
 import hashlib
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
+
+ASIDE = ".part"
+"""How the name of a file ends that is being written."""
 
 
 def write(path: Path, data: bytes) -> None:
     """Write `data` aside and rename: `path` has all of it, or what it had before."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{ASIDE}")
     try:
         with open(aside, "wb") as f:
             f.write(data)
@@ -15,10 +20,11 @@ def write(path: Path, data: bytes) -> None:
             os.fsync(f.fileno())
         aside.replace(path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise
 
 
 def checksum(data: bytes) -> str:
-    """The first 16 hexadecimal digits of SHA-256."""
-    return hashlib.sha256(data).hexdigest()[:16]
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()

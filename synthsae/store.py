@@ -8,14 +8,13 @@
 <out>/<study>/<study>-<hash>.nc      an earlier one, of another config
 """
 
-import hashlib
 import os
 import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,13 +23,12 @@ from filelock import FileLock, Timeout
 
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT
+from synthsae.files import ASIDE, checksum, write
 from synthsae.packing import pack, unpack
 
 T = TypeVar("T")
 MARKER = ".synthsae"
 CELL = ".cell"
-ASIDE = ".part"
-"""How the name of a file ends that is being written."""
 SEEN_WITHIN = 5.0
 """Seconds in which a network file system must show a worker what the run has written."""
 
@@ -139,8 +137,8 @@ class Store:
         """The cell of that hash, or None; a damaged file is put on `damaged` and removed."""
         path = self.cells / f"{digest}{CELL}"
         try:
-            checksum, _, data = path.read_bytes().partition(b"\n")
-            if checksum == _checksum(data):
+            found, _, data = path.read_bytes().partition(b"\n")
+            if found == checksum(data).encode():
                 return unpack(data)
             self.damaged.append(path)
             path.unlink()
@@ -157,7 +155,7 @@ class Store:
     def write(self, digest: str, cell: xr.Dataset) -> None:
         """Save a cell under its hash."""
         data = pack(cell)
-        self.save(f"cells/{digest}{CELL}", _checksum(data) + b"\n" + data)
+        self.save(f"cells/{digest}{CELL}", checksum(data).encode() + b"\n" + data)
 
     def open(self) -> xr.Dataset:
         """The study's Dataset."""
@@ -190,18 +188,10 @@ class Store:
 
     def save(self, name: str, data: bytes) -> None:
         """Write all of `data` to a file of the study's folder, or nothing."""
-        path = self.folder / name
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{ASIDE}")
         try:
-            with open(aside, "wb") as f:
-                f.write(data)
-                f.flush()
-                os.fsync(f.fileno())
-            aside.replace(path)
+            write(self.folder / name, data)
         except OSError as error:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
-            raise _unusable(path, error) from error
+            raise _unusable(self.folder / name, error) from error
 
 
 def _within(seconds: float, look: Callable[[], T | None]) -> T | None:
@@ -224,10 +214,6 @@ def _netcdf(dataset: xr.Dataset) -> bytes:
     dask = sys.modules.get("dask")
     with dask.config.set(scheduler="synchronous") if dask else nullcontext():
         return bytes(dataset.to_netcdf(engine="h5netcdf"))
-
-
-def _checksum(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

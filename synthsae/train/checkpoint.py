@@ -32,7 +32,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, name: str, identity: Any):
         self.folder, self.name = folder, name
-        self.identity = checksum(json.dumps(identity, sort_keys=True).encode())
+        self.identity = checksum(json.dumps(identity, sort_keys=True).encode())[:16]
         self._saved_at = time.monotonic()
 
     def resume(self, group: Group) -> int:
@@ -56,7 +56,7 @@ class Checkpoint:
         data = save(state)
         old = self._files()
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{self._stem}-{checksum(data)}.safetensors"
+        path = self.folder / f"{self._stem}-{checksum(data)[:16]}.safetensors"
         write(path, data)
         for before in old:
             if before != path:
@@ -73,7 +73,7 @@ class Checkpoint:
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The state in `path`; a damaged file is said and removed."""
     data = path.read_bytes()
-    if path.stem.endswith(f"-{checksum(data)}"):
+    if path.stem.endswith(f"-{checksum(data)[:16]}"):
         return load(data)
     warnings.warn(f"{path} is damaged; its group starts again", stacklevel=4)
     path.unlink()
