@@ -297,7 +297,7 @@ BAD = {
     "abbreviated option": (["rank_sweep", "--see", "3"], "unrecognized arguments: --see 3"),
     "fields with figures only": (
         ["rank_sweep", "--figures-only", "--set", "sae.k=3"],
-        "--figures-only: 'rank_sweep'; allowed: no --quick and no field",
+        "--figures-only: 'rank_sweep'; allowed: no --quick, world or field",
     ),
     "figures of nothing": (["rank_sweep", "--figures-only"], "no such file"),
     "one seed": (["rank_sweep", "--seeds", "1"], "n_seeds: 1; allowed: 2 or more"),
