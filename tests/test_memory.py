@@ -20,11 +20,15 @@ import psutil, torch
 from synthsae.sae import SAEConfig
 from synthsae.train import TrainConfig, memory_bound, train
 
+WIDTH = 1.0  # near 0, one sample again and again, and no more than k latents fire
+
 class Normal:
     def __init__(self, d): self.d_model = d
     def batch(self, t, size, *, seed, stream="data", device="cpu"):
         g = torch.Generator().manual_seed(1000 * seed + t)
-        return torch.randn(size, self.d_model, generator=g)
+        return torch.randn(1, self.d_model, generator=g) + WIDTH * torch.randn(
+            size, self.d_model, generator=g
+        )
 
 def config(**fields):
     return TrainConfig(device="cpu", warmup=0, decay=0, **fields)
@@ -42,21 +46,17 @@ def run(code, *arguments):
     return done.stdout
 
 
+@pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize(
-    ("d", "m", "k", "b", "s", "group", "dead_after"),
-    [
-        (64, 2048, 8, 2048, 2, 1, 10**9),
-        (64, 2048, 8, 2048, 2, 1, 1),
-        (512, 4096, 32, 256, 2, 2, 10**9),
-        (512, 4096, 32, 256, 2, 2, 1),
-        (32, 256, 64, 8192, 3, 3, 1),
-    ],
+    ("d", "m", "k", "b", "s", "group"),
+    [(64, 2048, 8, 2048, 2, 1), (512, 4096, 32, 256, 2, 2), (32, 256, 64, 8192, 3, 3)],
 )
-def test_the_peak_stays_below_the_bound_and_not_far_below(d, m, k, b, s, group, dead_after):
-    """With no dead latent (10^9) and with nearly all of them dead (1), over three steps."""
-    peak, bound = peak_and_bound("topk", d, m, k, b, s, group, dead_after)
+def test_the_peak_stays_below_the_bound_and_not_far_below(d, m, k, b, s, group, dead):
+    """Without AuxK, and with all but k latents dead: over three steps."""
+    peak, bound = peak_and_bound("topk", d, m, k, b, s, group, int(dead))
+    print(f"{peak / 2**20:.0f} of {bound / 2**20:.0f} MiB")
     assert peak <= bound
-    assert peak >= bound / 8
+    assert peak >= bound / 4
 
 
 @pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
@@ -73,6 +73,7 @@ def peak_and_bound(arch, *sizes):
         """
 arch, *sizes = sys.argv[1:]
 d, m, k, b, s, group, dead_after = map(int, sizes)
+WIDTH = 1e-3 if dead_after else 1.0
 sae = SAEConfig(arch=arch, n_latents=m, k=k)
 aux = {"dead_after": dead_after} if dead_after else {"aux_coefficient": 0.0}
 c = config(n_steps=3, batch_size=b, group_size=group, **aux)
@@ -100,8 +101,8 @@ print(peak[0] - base, memory_bound(sae, c, s, d))
 def test_running_out_of_memory_halves_the_groups_and_says_so():
     out = run(
         """
-sae = SAEConfig(n_latents=2048, k=4)
-c = config(n_steps=2, batch_size=4096, group_size=16, threads=1, aux_coefficient=0.0)
+sae = SAEConfig(arch="relu", n_latents=2048, k=4)
+c = config(n_steps=2, batch_size=2048, group_size=16, threads=1, aux_coefficient=0.0)
 size = psutil.Process().memory_info().vms
 resource.setrlimit(resource.RLIMIT_AS, (size + 380 * 2**20, resource.RLIM_INFINITY))
 done = []
@@ -115,7 +116,7 @@ print(*[w.message for w in seen if "memory" in str(w.message)], sep="\\n")
     first, *said = out.splitlines()
     n, done, finite = first.split()
     assert (done, finite) == ("32", "True")
-    assert n in ("1", "2", "4", "8")  # 16 take 512 MiB for their pre-activations alone
+    assert n in ("1", "2", "4", "8")  # 16 take 256 MiB for one array [B, M]
     sizes = [8, 4, 2, 1][: len(said)]
     assert said == [f"out of memory: from here {size} seeds share a matmul" for size in sizes]
     assert int(n) == sizes[-1]

@@ -95,9 +95,9 @@ def test_training_fires_k_latents_a_sample_in_the_mean_and_not_in_each(monkeypat
     params["b_enc"] += 5  # so that all k B values are positive
     seen, plain = [], batchtopk.sparse_gradients
 
-    def spy(params, x, pre, code, step):
+    def spy(params, x, code, step):
         seen.append(code.dense(M))
-        return plain(params, x, pre, code, step)
+        return plain(params, x, code, step)
 
     monkeypatch.setattr(batchtopk, "sparse_gradients", spy)
     got = SAE.gradients(params, x, Step(NOBODY, 0.0))
@@ -148,9 +148,9 @@ def test_a_bfloat16_encoder_chooses_and_float32_computes(monkeypatch):
     params, x = {n: p.float() for n, p in random_params(SAE).items()}, data(b=1000).float()
     seen, plain = [], batchtopk.sparse_gradients
 
-    def spy(params, x, pre, code, step):
+    def spy(params, x, code, step):
         seen.append(code.dense(M))
-        return plain(params, x, pre, code, step)
+        return plain(params, x, code, step)
 
     monkeypatch.setattr(batchtopk, "sparse_gradients", spy)
     for half in (False, True):

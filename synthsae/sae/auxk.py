@@ -9,7 +9,7 @@ which is 0 where nothing is dead and where it would be 0/0. There is no b_dec in
 gradient reaches the dead latents' weights alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from synthsae.sae.base import Step
-from synthsae.sae.kernels import reciprocal
+from synthsae.sae.kernels import inverse_scatter
 
 
 class Revival(NamedTuple):
@@ -39,16 +39,18 @@ class Revival(NamedTuple):
 def auxk(
     params: dict[str, Tensor],
     grads: dict[str, Tensor],
-    pre: Tensor,
     x: Tensor,
     error: Tensor,
     step: Step,
 ) -> Tensor:
     """The AuxK loss of each SAE, [S]; its gradient is added to `grads` in place.
 
-    Shapes: `pre` [S, B, M] pre-activations, `x` [S, B, D] what the encoder saw (x - b_dec),
-    `error` = x - x_hat [S, B, D].
+    Shapes: `x` what the encoder saw (x - b_dec) and `error` = x - x_hat, [S, B, D].
     """
+
+    def pre(s: int, which: Tensor) -> Tensor:
+        return torch.addmm(params["b_enc"][s, which], x[s], params["w_enc"][s, which].T)
+
     loss = x.new_zeros(len(x))
     for s, revival in revive(params["w_dec"], pre, error, step):
         which, loss[s] = revival.latents, revival.loss
@@ -58,22 +60,22 @@ def auxk(
     return loss
 
 
-def revive(w_dec: Tensor, pre: Tensor, error: Tensor, step: Step) -> Iterator[tuple[int, Revival]]:
+def revive(
+    w_dec: Tensor, pre: Callable[[int, Tensor], Tensor], error: Tensor, step: Step
+) -> Iterator[tuple[int, Revival]]:
     """The SAEs with dead latents by their position, and what AuxK asks of these.
 
-    Shapes: `pre` [S, B, M] pre-activations, `error` = x - x_hat [S, B, D].
+    `pre(s, which)` gives the pre-activations [B, n] of SAE s; `error` = x - x_hat [S, B, D].
     """
     for s in step.dead.any(1).nonzero().ravel().tolist():
-        scale = reciprocal((error[s] - error[s].mean(0)).square().sum())
+        weight = step.aux_coefficient * inverse_scatter(error[s : s + 1])[0]
         which = step.dead[s].nonzero().ravel()
         decoder = w_dec[s, which]
-        z = _keep_largest(
-            pre[s].index_select(1, which).to(error.dtype).relu_(), error.shape[2] // 2
-        )
-        miss = z @ decoder - error[s]
-        loss = step.aux_coefficient * scale * miss.square().sum()
-        g = (2 * step.aux_coefficient * scale) * miss
-        yield s, Revival(which, loss, z.T @ g, (g @ decoder.T).mul_(z > 0))
+        z = _keep_largest(pre(s, which).relu_(), error.shape[2] // 2)
+        miss = torch.addmm(error[s], z, decoder, beta=-1)
+        loss = weight * torch.linalg.vector_norm(miss) ** 2
+        g_pre = (miss @ decoder.T).mul_(z > 0).mul_(2 * weight)
+        yield s, Revival(which, loss, (z.T @ miss).mul_(2 * weight), g_pre)
 
 
 def _keep_largest(z: Tensor, k: int) -> Tensor:

@@ -50,7 +50,7 @@ class BatchTopK(Architecture):
         code = code._replace(values=code.values.relu())
         _, m, d = params["w_dec"].shape
         dense = m * d <= DENSE_BELOW * self.k
-        found = sparse_gradients(params, x, pre, Code(code.dense(m), None) if dense else code, step)
+        found = sparse_gradients(params, x, Code(code.dense(m), None) if dense else code, step)
         return found._replace(buffers={"threshold": self._threshold(params, code, step)})
 
     def _threshold(self, params: dict[str, Tensor], code: Ragged, step: Step) -> Tensor:

@@ -67,7 +67,7 @@ class JumpReLU(Architecture):
         grads["log_threshold"] = g_theta * (theta / width)[:, 0]
         loss = loss + penalty
         if step.dead.any():
-            loss = loss + auxk(params, grads, pre, x, -miss, step)
+            loss = loss + auxk(params, grads, x, -miss, step)
         return Gradients(loss, grads, on.any(1))
 
     def _penalty(self, n_fired: Tensor, b: int) -> tuple[Tensor, Tensor]:

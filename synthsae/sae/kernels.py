@@ -209,5 +209,7 @@ def _segments(values: Tensor, order: ByLatent, how: str) -> Tensor:
 def _flat(indices: Tensor, m: int) -> Tensor:
     """Indices into the S * M latents of the whole stack, [S * B, K]."""
     s, b, k = indices.shape
+    if s == 1:
+        return indices.reshape(b, k)
     offset = torch.arange(0, s * m, m, device=indices.device)
     return (indices + offset[:, None, None]).view(s * b, k)

@@ -83,7 +83,7 @@ class KronSAE(Architecture):
             "w_dec": kernels.transpose_decode(code.values, by_latent, g_out),
             "b_dec": g_out.sum(1) - (g_b_enc[:, None] @ params["w_enc"])[:, 0],
         }
-        for s, revival in revive(w_dec, z, -miss, step):
+        for s, revival in revive(w_dec, lambda s, which: z[s].index_select(1, which), -miss, step):
             loss[s] += revival.loss
             grads["w_dec"][s, revival.latents] += revival.w_dec
             g = self._all_factors_gradient(roots[s], revival.latents, revival.pre)

@@ -10,7 +10,7 @@ from synthsae.sae import kernels
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import Gradients, Step
 from synthsae.sae.kernels import Code
-from synthsae.sae.topk import TopK, pre_activations
+from synthsae.sae.topk import TopK
 
 
 class Nested(TopK):
@@ -29,8 +29,7 @@ class Nested(TopK):
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         x = x - params["b_dec"][:, None]
-        pre = pre_activations(params, x, step.half)
-        code, share = self.truncations(self._code(params, x, pre, step.half))
+        code, share = self.truncations(self._code(params, x, step.half))
         found = walk(params["w_dec"], code, x, share)
         order = kernels.by_latent(code, params["w_dec"].shape[1])
         g_b_enc = kernels.latent_sum(found.values, order)
@@ -42,7 +41,7 @@ class Nested(TopK):
         }
         loss = found.loss
         if step.dead.any():
-            loss = loss + auxk(params, grads, pre, x, -found.miss, step)
+            loss = loss + auxk(params, grads, x, -found.miss, step)
         fired = kernels.latent_max(code.values, order) > 0
         return Gradients(loss, grads, fired)
 

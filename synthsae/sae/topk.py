@@ -9,6 +9,9 @@ from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, Step
 from synthsae.sae.kernels import Code
 from synthsae.sae.ragged import Ragged
 
+CACHE, ROWS = 2**20, 512
+"""Pre-activations that are searched at a time, and samples, which a matmul wants not to be few."""
+
 
 class TopK(Architecture):
     """The k largest pre-activations of a sample fire, if they are positive.
@@ -19,36 +22,43 @@ class TopK(Architecture):
     Loss of one SAE: sum ||x - x_hat||^2 / sum ||x - mean x||^2 over the batch, plus AuxK.
     """
 
-    arrays = 3
+    arrays = 1
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
         """The code of `x` [S, B, D]."""
         x = x - params["b_dec"][:, None]
-        return self._code(params, x, pre_activations(params, x, half), half)
+        return self._code(params, x, half)
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         x = x - params["b_dec"][:, None]
-        pre = pre_activations(params, x, step.half)
-        code = kernels.cheapest(self._code(params, x, pre, step.half), params["w_dec"])
-        return sparse_gradients(params, x, pre, code, step)
+        code = kernels.cheapest(self._code(params, x, step.half), params["w_dec"])
+        return sparse_gradients(params, x, code, step)
 
-    def _code(self, params: dict[str, Tensor], x: Tensor, pre: Tensor, half: bool) -> Code:
-        """The k largest of `pre`; where they come from a bfloat16 matmul, computed once more."""
-        code = kernels.top(pre, self.k)
-        if code.indices is None or not half:
-            return code
-        exact = kernels.inner_products(x, params["w_enc"], code)
-        bias = params["b_enc"][:, None].expand(-1, x.shape[1], -1)
-        return Code((exact + bias.gather(2, code.indices)).relu_(), code.indices)
+    def _code(self, params: dict[str, Tensor], x: Tensor, half: bool) -> Code:
+        """The code of `x`, which has b_dec taken off.
+
+        Pre-activations are made and searched in parts that stay in a core's cache. Those of a
+        bfloat16 matmul choose latents; the values are computed once more.
+        """
+        s, m = params["w_enc"].shape[:2]
+        rows = x.shape[1] if x.is_cuda else max(ROWS, CACHE // (s * m))
+        parts = x.split(rows, dim=1)
+        codes = [kernels.top(pre_activations(params, part, half), self.k) for part in parts]
+        values, indices = (torch.cat(each, dim=1) for each in zip(*codes, strict=True))
+        if half:
+            exact = kernels.inner_products(x, params["w_enc"], Code(values, indices))
+            bias = params["b_enc"][:, None].expand(-1, x.shape[1], -1)
+            values = (exact + bias.gather(2, indices)).relu_()
+        return Code(values, indices)
 
 
 def sparse_gradients(
-    params: dict[str, Tensor], x: Tensor, pre: Tensor, code: Code | Ragged, step: Step
+    params: dict[str, Tensor], x: Tensor, code: Code | Ragged, step: Step
 ) -> Gradients:
-    """Loss and gradient of a code whose choice of latents is held fixed, with AuxK.
+    """Loss and gradient of a code of `x` [S, B, D], which has b_dec taken off, with AuxK.
 
-    Shapes: `x` what the encoder saw (x - b_dec) [S, B, D], `pre` its pre-activations [S, B, M].
+    The choice of latents is held fixed.
     """
     w_enc, w_dec = params["w_enc"], params["w_dec"]
     of = ragged if isinstance(code, Ragged) else kernels
@@ -69,7 +79,7 @@ def sparse_gradients(
         "b_dec": miss.sum(1) * slope - (g_b_enc[:, None] @ w_enc)[:, 0],
     }
     if step.dead.any():
-        loss = loss + auxk(params, grads, pre, x, -miss, step)
+        loss = loss + auxk(params, grads, x, -miss, step)
     fired = kernels.latent_max(code.values, order) > 0
     return Gradients(loss, grads, fired)
 

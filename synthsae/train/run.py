@@ -151,4 +151,4 @@ def _train_in_groups(job: _Job, n: int, progress: Callable[[int], object]) -> li
 def _out_of_memory(error: Exception) -> bool:
     """Whether NumPy, torch on a CPU or torch on a GPU could not allocate."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "can't allocate memory" in str(error)
+    return known or any(text in str(error) for text in ("can't allocate memory", "bad_alloc"))
