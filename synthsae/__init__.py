@@ -5,13 +5,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synthsae.sae import SAEConfig, SAEStack
+    from synthsae.sae.saelens import load_saelens, save_saelens
     from synthsae.store import open_results
     from synthsae.train import TrainConfig
     from synthsae.world import World, WorldConfig
 
-__all__ = ["SAEConfig", "SAEStack", "TrainConfig", "World", "WorldConfig", "open_results"]
+__all__ = [
+    "SAEConfig",
+    "SAEStack",
+    "TrainConfig",
+    "World",
+    "WorldConfig",
+    "load_saelens",
+    "open_results",
+    "save_saelens",
+]
 
-_HOME = {"open_results": "store", "World": "world", "WorldConfig": "world", "TrainConfig": "train"}
+_HOME = {
+    "open_results": "store",
+    "World": "world",
+    "WorldConfig": "world",
+    "TrainConfig": "train",
+    "load_saelens": "sae.saelens",
+    "save_saelens": "sae.saelens",
+}
 
 
 def __getattr__(name: str) -> Any:  # lazy, so that metrics and theory come without torch
