@@ -61,7 +61,7 @@ def measure(client: Client, n_cells: int, n_workers: int) -> tuple[float, float]
 
 def main(n_cells: int = 500, n_workers: int = 2) -> int:
     """Run, measure, print."""
-    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(n_workers=n_workers, **options) as cluster, Client(cluster) as client:
         measure(client, 4 * n_workers, n_workers)
         overheads = []

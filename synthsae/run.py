@@ -8,7 +8,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
@@ -137,6 +137,9 @@ def work(source: str, out: str, owner: str, cell: Cell) -> Outcome:
 def _told(future: "Future[Outcome]") -> Outcome:
     try:
         return future.result()
+    except CancelledError:  # not by us
+        text = "the executor let its tasks go: is its scheduler still there? Finished cells stay"
+        return Outcome(error=text, fatal=True)
     except Exception as error:  # the executor has given up: the worker died, or cannot import
         return Outcome(error=f"no answer from a worker: {type(error).__name__}: {error}")
 

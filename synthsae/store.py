@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,7 +84,8 @@ class Store:
         self.cells = self.folder / "cells"
         self.owner = owner or f"process {os.getpid()} on {socket.gethostname()}, "
         self.damaged: list[Path] = []
-        if owner is not None:
+        self._joined = owner is not None
+        if self._joined:
             return self._join()
         self.owner += f"run {secrets.token_hex(4)}"
         claim(out)
@@ -97,13 +98,12 @@ class Store:
     def hold(self) -> Iterator[None]:
         """Keep other runs out. The system releases a lock when its process dies, however it dies.
 
-        Raises ConfigError where another run is at work. What killed runs left half-written goes.
+        Raises ConfigError where another run is at work.
         """
         lock, name = FileLock(self.folder / ".lock"), self.folder / ".owner"
         try:
             lock.acquire(timeout=0)
-            for aside in (*self.folder.glob(f".*{ASIDE}"), *self.cells.glob(f".*{ASIDE}")):
-                aside.unlink(missing_ok=True)
+            self._sweep()
             name.write_text(self.owner)
         except Timeout as error:
             text = (
@@ -116,7 +116,14 @@ class Store:
         try:
             yield
         finally:
+            with suppress(OSError):
+                self._sweep()
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what killed runs and workers left half-written."""
+        for aside in (*self.folder.glob(f".*{ASIDE}"), *self.cells.glob(f".*{ASIDE}")):
+            aside.unlink(missing_ok=True)
 
     def _join(self) -> None:
         """Wait until the name of the owner is seen."""
@@ -153,7 +160,11 @@ class Store:
         return _within(SEEN_WITHIN, lambda: self.read(digest))
 
     def write(self, digest: str, cell: xr.Dataset) -> None:
-        """Save a cell under its hash."""
+        """Save a cell under its hash. A worker's run may have been killed: raises ConfigError once
+        another has taken its place, which computes the cell itself.
+        """
+        if self._joined and _text(self.folder / ".owner") != self.owner:
+            raise ConfigError("out", str(self.folder), "the folder of a run that goes on")
         data = pack(cell)
         self.save(f"cells/{digest}{CELL}", checksum(data).encode() + b"\n" + data)
 

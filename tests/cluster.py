@@ -35,7 +35,7 @@ def dask() -> Iterator[LocalCluster]:
         n_workers=2,
         threads_per_worker=2,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
         resources={"GPU": 1},
     ) as it:
         yield it
@@ -70,16 +70,16 @@ def workers(pid: int) -> list[psutil.Process]:
         return []
 
 
-def cells(out: Path) -> list[str]:
+def cells(out: Path, study: str = "tiny") -> list[str]:
     """The files of cells, finished or not."""
-    return sorted(p.name for p in (out / "tiny" / "cells").glob("*"))
+    return sorted(p.name for p in (out / study / "cells").iterdir())
 
 
 def check(out: Path, whole: Path) -> None:
     """Every cell is there once, nothing half-written is, and the Dataset has the same bits."""
-    assert cells(out) == cells(whole)
+    assert cells(out) == cells(whole), set(cells(out)) ^ set(cells(whole))
     assert len(cells(out)) == N_CELLS
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*.part")), list(out.rglob("*.part"))
     xr.testing.assert_equal(result(out), result(whole))
 
 

@@ -46,7 +46,7 @@ def wait(process: subprocess.Popen, true: Callable[[], object]) -> None:
 
 def written(out: Path) -> int:
     """How many cells are there; -1 before the run holds the folder."""
-    return len(cells(out)) if (out / "tiny" / ".owner").is_file() else -1
+    return len(list(out.glob("tiny/cells/*.cell"))) if (out / "tiny" / ".owner").is_file() else -1
 
 
 def victims(place: str, process: subprocess.Popen) -> list[psutil.Process]:
@@ -114,6 +114,8 @@ def test_children_end_with_a_killed_run(tmp_path: Path) -> None:
         children = workers(process.pid)
         process.kill()
         _, left = psutil.wait_procs(children, timeout=60)
+        for child in left:
+            child.kill()
         assert not left
 
 
@@ -152,11 +154,18 @@ def test_two_runs_started_together(whole: Path, tmp_path: Path) -> None:
 def test_a_lock_dies_with_its_process_and_other_studies_go_on(whole: Path, tmp_path: Path) -> None:
     held = Store(tmp_path / "r", "another")
     with held.hold():
+        orphan = Store(tmp_path / "r", "another", held.owner)
+        orphan.write("abc", xr.Dataset({"a": 1.0}))
+        (held.cells / ".abc.cell.0123.part").write_text("left by a killed worker")
         assert go(tmp_path / "r") == 0
         with pytest.raises(ConfigError), Store(tmp_path / "r", "another").hold():
             pass
-    with Store(tmp_path / "r", "another").hold():
-        pass
+    assert cells(tmp_path / "r", "another") == ["abc.cell"]
+    with (
+        Store(tmp_path / "r", "another").hold(),
+        pytest.raises(ConfigError, match="allowed: the folder of a run that goes on"),
+    ):
+        orphan.write("abd", xr.Dataset({"a": 1.0}))
 
 
 def small(bytes_: int) -> Callable[[], None]:
