@@ -124,9 +124,9 @@ print(*[w.message for w in seen if "memory" in str(w.message)], sep="\\n")
 
 def test_groups_are_a_function_of_the_config_alone():
     small, large = SAEConfig(n_latents=512), SAEConfig(n_latents=16384)
-    assert group_size(small, CPU, 40, 64) == 8  # 16 MiB / (4 * 1024 * 512)
-    assert group_size(small, CPU, 8, 64) == 2
-    assert group_size(small, CPU, 5, 64) == 2
+    assert group_size(small, replace(CPU, batch_size=64), 40, 64) == 4  # 512 KiB / (4 * 64 * 512)
+    assert group_size(small, replace(CPU, batch_size=64), 8, 64) == 2
+    assert group_size(small, replace(CPU, batch_size=64), 5, 64) == 2
     assert group_size(large, CPU, 8, 64) == 1
     assert group_size(large, replace(CPU, group_size=5), 8, 64) == 5
 
