@@ -1,15 +1,18 @@
 """What a trained stack does on held-out samples: the one crossing from torch to NumPy."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from synthsae.geometry import Array
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource
+from synthsae.world import World
 
 BATCH = 4096
 """Samples evaluated at a time."""
@@ -56,3 +59,19 @@ def evaluate(
     assert residual is not None
     rates = counts.cpu().numpy() / n_samples
     return Evaluation(stack.directions(), rates, 1 - residual.fvu)
+
+
+def held_out(
+    stack: SAEStack, world: World, n_samples: int, seed: int = 0
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The samples of `evaluate` once more, in batches, beside what fires in them.
+
+    Each is (x [B, D], planted magnitudes [B, F], codes [S, B, M]).
+    """
+    device = stack.params["w_dec"].device
+    for t in range(-(-n_samples // BATCH)):
+        size = min(BATCH, n_samples - t * BATCH)
+        x = world.batch(t, BATCH, seed=seed, stream="eval", device=device)
+        truth = world.magnitudes(t, BATCH, seed=seed, stream="eval", device=device)
+        x, truth = x[:size], truth[:size]
+        yield x, truth, stack.encode(x).dense(stack.params["w_dec"].shape[1])

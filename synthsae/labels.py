@@ -18,6 +18,7 @@ import xarray as xr
 
 from synthsae.metrics import (
     activation,
+    covariance,
     function,
     grassmann,
     latent,
@@ -115,6 +116,9 @@ correlations = Labelled(
     (("sample", "latent_a"), ("sample", "latent_b")),
     ("latent_a", "latent_b"),
     "correlation of activations",
+)
+rv = Labelled(
+    covariance.rv, (("feature_a", "feature_b"),) * 2, (), "RV of two matched symmetric matrices"
 )
 nearest_features = Labelled(
     planted.nearest_features,

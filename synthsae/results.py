@@ -5,7 +5,7 @@ names the measures it wants; their variables are merged.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from synthsae.config import Config
 from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import Array
 from synthsae.metrics import reappearance, recovery
+from synthsae.sae import SAEStack
 from synthsae.train import train
 from synthsae.world import World
 
@@ -45,6 +46,7 @@ class Run:
         frozen: the step at which each other seed stopped being finite.
         evaluation: what the SAEs do on held-out samples.
         group_size: seeds that shared a matmul in training.
+        stack: the SAEs themselves, where they are at hand.
     """
 
     config: Config
@@ -53,6 +55,7 @@ class Run:
     frozen: dict[int, int]
     evaluation: Evaluation
     group_size: int = 1
+    stack: SAEStack | None = None
 
     @property
     def directions(self) -> Array:
@@ -87,6 +90,18 @@ class Run:
         x = np.asarray(values, dtype=float)
         return (x.sum(axis=0) - x) / (len(x) - 1)
 
+    def with_k(self, k: int) -> "Run":
+        """The same SAEs with an `sae.k` of `k`, evaluated again: their code is cut, not retrained.
+
+        Raises ValueError where the SAEs are not at hand.
+        """
+        if self.stack is None:
+            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+        config = replace(self.config, sae=replace(self.config.sae, k=k))
+        stack = replace(self.stack, config=replace(self.stack.config, k=k))
+        seen = evaluate(stack, self.world, config.eval_samples)
+        return replace(self, config=config, stack=stack, evaluation=seen)
+
 
 Measure = Callable[[Run], xr.Dataset]
 
@@ -116,7 +131,7 @@ def run_cell(
         raise FloatingPointError(f"loss not finite; by seed, the step: {frozen}")
     stack = trained.stack.select(kept)
     evaluation = evaluate(stack, world, config.eval_samples)
-    return Run(config, world, stack.seeds, frozen, evaluation, trained.group_size)
+    return Run(config, world, stack.seeds, frozen, evaluation, trained.group_size, stack)
 
 
 def labelled(run: Run, **variables: tuple) -> xr.Dataset:

@@ -16,6 +16,8 @@ SIZES = dict(
     latent_b=5,
     dim=6,
     feature=4,
+    feature_a=4,
+    feature_b=4,
     axis=2,
     axis_a=2,
     axis_b=3,
@@ -32,6 +34,8 @@ def arrays(metric: Labelled) -> list[xr.DataArray]:
             given.append(xr.DataArray(np.arange(SIZES["latent"]), dims=dims))
             continue
         values = rng.random([SIZES[d] for d in dims])
+        if dims == ("feature_a", "feature_b"):
+            values += values.T
         given.append(xr.DataArray(values, {d: np.arange(SIZES[d]) * 10 for d in dims}, dims))
     return given
 

@@ -5,6 +5,7 @@ import pytest
 
 from synthsae.metrics import (
     activation,
+    covariance,
     function,
     grassmann,
     groups,
@@ -75,6 +76,20 @@ CASES = {
     ),
     "correlations none": (lambda: activation.correlations(CODES[:0], CODES[:0]), "codes_a: shape"),
     "match_activations": (lambda: activation.match_activations(X, X), r"codes_a: .*\[B, M\]"),
+    "rv square": (lambda: covariance.rv(A, A), r"a's columns: shape \(4,\); allowed: \(5,\)"),
+    "rv sizes": (lambda: covariance.rv(A @ A.T, A.T @ A), r"b's rows: shape \(4,\).*\(5,\)"),
+    "rv leading": (
+        lambda: covariance.rv(np.ones((2, 4, 4)), np.ones((3, 4, 4))),
+        r"b: leading shape \(3,\)",
+    ),
+    "rv symmetric": (lambda: covariance.rv(A[:4], A[:4]), "a: .*not symmetric; allowed: symmetric"),
+    "rv none": (lambda: covariance.rv(np.eye(0), np.eye(0)), r"a: shape \(0, 0\)"),
+    "rv nan": (lambda: covariance.rv(A @ A.T, NAN @ NAN.T), "b: 25 non-finite"),
+    "rv draws": (lambda: covariance.permuted_rv(np.eye(2), np.eye(2), RNG, 0), "draws: 0"),
+    "rv null stack": (
+        lambda: covariance.permuted_rv(np.eye(2), np.ones((3, 2, 2)), RNG),
+        r"b: shape \(3, 2, 2\); allowed: \(2, 2\)",
+    ),
     "nearest": (lambda: planted.nearest_features(A, A[:0]), r"features: shape \(0, 4\)"),
     "nearest stack": (lambda: planted.nearest_features(X, A), r"latents: .*\[M, D\]"),
     "feature_reappearance": (

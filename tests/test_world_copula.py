@@ -17,6 +17,7 @@ FIELDS = {"n_isolated": 5, "isolated_p": 0.2, "zipf": 0.5, "magnitude": "constan
 KINDS = {
     "full": {"correlation": 0.4},
     "low rank": {"correlation": 0.6, "correlation_rank": 2},
+    "groups": {"correlation": 0.7, "correlation_groups": 2},
 }
 
 
@@ -123,3 +124,16 @@ def test_blocks_and_circles_fire_on_their_own_beside_correlated_features(law):
 def test_no_correlation_takes_the_sparse_path():
     config = WorldConfig(n_isolated=5)
     assert World.plant(config, seed=0).loadings.shape == (5, 0)
+
+
+def test_groups_are_blocks_of_one_correlation():
+    """The correlations themselves, and that of binary gates at their closed form."""
+    c = WorldConfig(n_isolated=7, correlation=0.8, correlation_groups=3)
+    assert module.groups(c).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    got = implied(loadings(c, np.random.default_rng(0)))
+    for i in range(7):
+        for j in range(7):
+            inside = module.groups(c)[i] == module.groups(c)[j]
+            assert got[i, j] == pytest.approx(1 if i == j else 0.8 * inside)
+    alone = WorldConfig(n_isolated=7, correlation=0.8, correlation_groups=7)
+    assert implied(loadings(alone, np.random.default_rng(0))) == pytest.approx(np.eye(7))

@@ -132,6 +132,14 @@ def test_everything_combines_and_batches_are_counter_based(law, without):
             {"correlation": 0.1, "n_isolated": 5000},
             "world.correlation_rank: 0; allowed: 1 or more where world.n_isolated is above 4096",
         ),
+        (
+            {"correlation_groups": 33},
+            "world.correlation_groups: 33; allowed: 0 or more, at most 32",
+        ),
+        (
+            {"correlation_groups": 2, "correlation_rank": 1, "correlation": 0.5},
+            "world.correlation_rank: 1; allowed: 0 where world.correlation_groups is set",
+        ),
         ({"n_trees": -1}, "world.n_trees: -1; allowed: 0 or more"),
         ({"tree_branching": 0}, "world.tree_branching: 0; allowed: 1 or more"),
         ({"tree_depth": 0}, "world.tree_depth: 0; allowed: 1 or more"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from synthsae.stats import Interval, row_interval
+from synthsae.stats import Interval, mean_interval, row_interval
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 
@@ -34,6 +34,22 @@ def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
     kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
     nothing = Interval(*np.full(3, np.nan))
     each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
+    return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
+
+
+def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
+    """Mean and t interval over seeds of a measure that a seed has by itself, [..., seed].
+
+    With two worlds or more the unit is the world, and each one's mean its number. NaN is left out.
+    """
+    if values.sizes.get("world_seed", 1) > 1:
+        rows = values.mean("seed").transpose(..., "world_seed").values
+    else:
+        one = values.squeeze("world_seed") if "world_seed" in values.dims else values
+        rows = one.transpose(..., "seed").values
+    kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
+    nothing = Interval(*np.full(3, np.nan))
+    each = [mean_interval(row, level) if len(row) > 1 else nothing for row in kept]
     return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
 
 

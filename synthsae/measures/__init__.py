@@ -2,7 +2,11 @@
 
 from synthsae.measures.atoms import atom_recovery
 from synthsae.measures.axes import axis_recovery, flatness
+from synthsae.measures.benchmark import benchmark_scores
 from synthsae.measures.budget import training_budget
+from synthsae.measures.budgets import at_budgets
+from synthsae.measures.cost import training_cost
+from synthsae.measures.covariance import correlation_recovery
 from synthsae.measures.implied import implied_rank
 from synthsae.measures.kinds import latent_kinds
 from synthsae.measures.live import live_stability
@@ -13,9 +17,12 @@ from synthsae.measures.stability import block_stability, coverage_law, seed_agre
 from synthsae.measures.unstable import loose_subspace
 
 __all__ = [
+    "at_budgets",
     "atom_recovery",
     "axis_recovery",
+    "benchmark_scores",
     "block_stability",
+    "correlation_recovery",
     "coverage_law",
     "feature_recovery",
     "flatness",
@@ -28,4 +35,5 @@ __all__ = [
     "start_memory",
     "subspace_recovery",
     "training_budget",
+    "training_cost",
 ]

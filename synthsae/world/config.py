@@ -40,6 +40,11 @@ class WorldConfig:
         "their normals (costs time in proportion to samples x features)",
     )
     correlation_rank: int = _field(0, "shared factors of the copula (0: a full matrix)")
+    correlation_groups: int = _field(
+        0,
+        "groups of isolated features, in order and as equal as they can be: normals of one group "
+        "have exactly this correlation, others none (0: correlations are random)",
+    )
     n_trees: int = _field(
         0, "trees over the first isolated features, roots first: a child fires below its parent"
     )
@@ -138,6 +143,13 @@ class WorldConfig:
         rank, n = self.correlation_rank, self.n_isolated
         within("world.correlation", self.correlation, 0, 1)
         within("world.correlation_rank", rank, 0)
+        within("world.correlation_groups", self.correlation_groups, 0, n)
+        if self.correlation_groups:
+            if rank:
+                raise ConfigError(
+                    "world.correlation_rank", rank, "0 where world.correlation_groups is set"
+                )
+            return
         if rank and self.correlation**2 * rank > 1:
             raise ConfigError(
                 "world.correlation",

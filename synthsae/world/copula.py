@@ -7,6 +7,7 @@ are a full matrix. Drawing z costs size x F, with r multiplications each.
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
@@ -22,6 +23,7 @@ MOST = 0.99**0.5
 def loadings(c: WorldConfig, rng: np.random.Generator) -> Array:
     """Loadings A of the copula, [F, r]; r = 0 without correlations.
 
+    Groups: a factor each, with equal loadings, so that correlations are c inside and 0 across.
     Low rank: entries N(0, c / sqrt(r)), so that a correlation a_i . a_j has standard deviation c.
     Full: correlations N(0, c^2), moved to a correlation matrix by dropping negative eigenvalues
     (none while 2 c sqrt(F) < 1) and scaling the diagonal back to 1.
@@ -29,12 +31,19 @@ def loadings(c: WorldConfig, rng: np.random.Generator) -> Array:
     n, r = c.n_isolated, c.correlation_rank
     if not c.correlation or not n:
         return np.zeros((n, 0))
+    if c.correlation_groups:
+        return np.sqrt(c.correlation) * np.eye(c.correlation_groups)[groups(c)]
     if r:
         a = rng.standard_normal((n, r)) * (c.correlation / r**0.5) ** 0.5
         return a * np.minimum(1, MOST / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), MOST))
     upper = np.triu(rng.standard_normal((n, n)) * c.correlation, 1)
     value, vector = np.linalg.eigh(np.eye(n) + upper + upper.T)
     return unit(vector * np.sqrt(np.maximum(value, 0)))
+
+
+def groups(c: WorldConfig) -> NDArray[np.int64]:
+    """The group of each isolated feature, [F], ascending."""
+    return np.arange(c.n_isolated) * c.correlation_groups // max(1, c.n_isolated)
 
 
 class Copula:

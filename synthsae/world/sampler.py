@@ -63,6 +63,16 @@ class Sampler:
             x += _sum_codes(self.circle_axes, index, code, row[circle], size)
         return self._dressed(x, g)
 
+    def magnitudes(self, size: int, g: torch.Generator) -> Tensor:
+        """What each single fires in the samples that `batch` makes of a generator in the same
+        state, [size, F + G m].
+        """
+        row, gate = self.gates.fired(size, g)
+        single = gate < len(self.singles)
+        at, index, value = self.fire(row[single], gate[single], size, g)
+        out = torch.zeros(size, len(self.singles), device=g.device)
+        return out.index_put_((at, index), value, accumulate=True)
+
     def _dressed(self, x: Tensor, g: torch.Generator) -> Tensor:
         """`x` with the bias and the noise of the world, in place."""
         c = self.config

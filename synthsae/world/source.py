@@ -40,6 +40,22 @@ class World(Planted):
         g = torch_generator(stream, seed, t, device=device)
         return self.sampler(g.device).batch(size, g)
 
+    def magnitudes(
+        self,
+        t: int,
+        size: int,
+        *,
+        seed: int,
+        stream: str = "data",
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """How strongly every planted feature fires in the same `batch`, [size, F + G m].
+
+        The columns are those of `features`: isolated ones, then the atoms of the sparse law.
+        """
+        g = torch_generator(stream, seed, t, device=device)
+        return self.sampler(g.device).magnitudes(size, g)
+
     def sampler(self, device: torch.device) -> Sampler:
         """The sampler on `device`, whose tables are made once."""
         if device not in self._samplers:

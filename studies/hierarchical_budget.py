@@ -1,0 +1,74 @@
+"""Can one HierarchicalTopK replace a TopK trained at each k, and is it as stable?
+
+HierarchicalTopK (Balagansky et al. 2025, arXiv 2505.24473) is trained to reconstruct with each of
+the budgets 1..K. Here it and a TopK of the same K are cut to smaller budgets, beside the TopK that
+was trained at each. Directions do not change when a code is cut; which latents are live does.
+"""
+
+import xarray as xr
+
+from synthsae import measures
+from synthsae.config import Config
+from synthsae.figures import scores_by_budget
+from synthsae.figures.budgets import KEEP, by_way
+from synthsae.figures.common import slices
+from synthsae.study import Study
+from synthsae.train import TrainConfig
+from synthsae.world import WorldConfig
+
+
+def finding(ds: xr.Dataset) -> str:
+    """What one SAE for all budgets loses against one SAE for each."""
+    sentences = []
+    for label, part in slices(ds, KEEP):
+        mean = {
+            way: scores.mean([d for d in ("seed", "block") if d in scores.dims])
+            for way, scores in by_way(part).items()
+        }
+        each, one, cut = mean["each"], mean["hierarchical"], mean["cut"]
+        gap = one.budget_explained_variance - each.budget_explained_variance
+        loss = cut.budget_explained_variance - each.budget_explained_variance
+        low, high = gap.budget.values[[0, -1]]
+        sentences.append(
+            f"{f'With {label}, a' if label else 'A'}gainst TopK trained at each k from {low} to "
+            f"{high}, the EV of one HierarchicalTopK is {float(gap.min()):+.3f} (at "
+            f"{int(gap.budget[gap.argmin('budget')])}) to {float(gap.max()):+.3f} (at "
+            f"{int(gap.budget[gap.argmax('budget')])}), and that of one TopK, cut, "
+            f"{float(loss.min()):+.3f} to {float(loss.max()):+.3f}. "
+            f"{_p_hat('isolated features', 'budget_isolated_reappearance', each, one)}; "
+            f"{_p_hat('block latents', 'budget_block_reappearance', each, one)}, at most "
+            f"{_off_law(each):.3f} and {_off_law(one):.3f} from the coverage law."
+        )
+    return " ".join(sentences)
+
+
+def _p_hat(what: str, name: str, each: xr.Dataset, one: xr.Dataset) -> str:
+    """Range over budgets of a p_hat, of TopK at each k and of the HierarchicalTopK."""
+    ends = [f"{float(ds[name].min()):.2f} to {float(ds[name].max()):.2f}" for ds in (each, one)]
+    return f"p_hat of {what} is {ends[0]} with TopK and {ends[1]} with HierarchicalTopK"
+
+
+def _off_law(ds: xr.Dataset) -> float:
+    """Largest distance of p_hat from the law, over budgets."""
+    return float(abs(ds.budget_block_reappearance - ds.budget_coverage_prediction).max())
+
+
+study = Study(
+    question="Can one HierarchicalTopK replace a TopK trained at each k, and is it as stable?",
+    base=Config(
+        world=WorldConfig(
+            d_model=48, n_isolated=24, isolated_p=0.1, n_blocks=3, rank=6, block_p=0.3
+        ),
+        train=TrainConfig(n_steps=400, batch_size=256, lr=0.02),
+        n_seeds=6,
+        eval_samples=8192,
+    ),
+    axes={
+        "sae.arch": ("topk", "hierarchical_topk"),
+        "sae.k": (1, 2, 3, 4, 6, 8),
+    },
+    measures=(measures.at_budgets, measures.seed_agreement, measures.training_cost),
+    figure=scores_by_budget,
+    finding=finding,
+    quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (1, 3, 6), "eval_samples": 2048},
+)

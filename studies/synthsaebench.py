@@ -1,0 +1,90 @@
+"""What does SynthSAEBench score, and do the latents that it scores come back in another seed?
+
+The preset `synthsaebench_1k`: a sixteenth of the features, trees and latents of SynthSAEBench-16k
+(2602.14687), with its Zipf law, low-rank correlations, hierarchies and magnitudes; latents are a
+quarter of the features, as there. Scores have SAELens' definitions (`measures.benchmark_scores`):
+cosines absolute, means over all latents. Ours beside them are signed and over live latents. The
+full one, for a GPU (M = 4096; the published training has 200M samples):
+
+    python -m synthsae.study synthsaebench --set world.d_model=768 --set world.n_isolated=16384 \\
+        --set world.n_trees=128 --set world.isolated_p_min=5e-4 --set sae.n_latents=4096 \\
+        --set sae.k=15,25,35,45 --set train.lr=3e-4 --set train.batch_size=1024 \\
+        --set train.n_steps=195000
+
+Other architectures: `--set sae.arch=topk,batchtopk,jumprelu,matryoshka`.
+"""
+
+import xarray as xr
+
+from synthsae import measures
+from synthsae.config import Config
+from synthsae.figures import scores_by_k
+from synthsae.figures.common import interval_of_each, interval_over_seeds, slices
+from synthsae.figures.worlds import SEEDS
+from synthsae.sae import SAEConfig
+from synthsae.stats import Interval
+from synthsae.study import Study
+from synthsae.train import TrainConfig
+from synthsae.world import PRESETS
+
+
+def finding(ds: xr.Dataset) -> str:
+    """The scores at the k of the best F1, where EV is best, and stability at both."""
+    sentences = []
+    for label, part in slices(ds.sortby("k"), ("k", *SEEDS)):
+        k = part.k.values
+        f1, ev, p = (
+            part[name].mean("seed").values
+            for name in ("bench_f1", "explained_variance", "live_reappearance")
+        )
+        at = part.isel(k=[int(f1.argmax())])
+        scores = ", ".join(
+            f"{text} {_words(interval_of_each(at[name].transpose('k', ...)))}"
+            for name, text in (
+                ("bench_mcc", "MCC"),
+                ("bench_precision", "precision"),
+                ("bench_recall", "recall"),
+                ("bench_f1", "F1"),
+                ("bench_uniqueness", "uniqueness"),
+                ("explained_variance", "EV"),
+            )
+        )
+        stable = _words(interval_over_seeds(at.live_reappearance))
+        sentences.append(
+            (f"With {label}: " if label else "")
+            + f"F1 is best at k = {k[f1.argmax()]} (true L0 {float(part.true_l0.mean()):.1f}), "
+            f"with {scores}; there p_hat of live latents is {stable} and "
+            f"{float(at.bench_dead.mean()):.0f} latents never fire. EV is best at k = "
+            f"{k[ev.argmax()]}, p_hat at k = {k[p.argmax()]} ({p.max():.2f}), and it is least at "
+            f"k = {k[p.argmin()]} ({p.min():.2f})."
+        )
+    return " ".join(sentences)
+
+
+def _words(interval: Interval) -> str:
+    mean, low, high = (f"{float(v[0]):.2f}" for v in interval)
+    return mean if low == "nan" else f"{mean} [{low}, {high}]"
+
+
+study = Study(
+    question="What does SynthSAEBench score, and do those latents come back in another seed?",
+    base=Config(
+        world=PRESETS["synthsaebench_1k"],
+        sae=SAEConfig(n_latents=256, k=12),
+        train=TrainConfig(n_steps=600, batch_size=512, lr=0.01),
+        n_seeds=5,
+        eval_samples=8192,
+    ),
+    axes={"sae.k": (3, 6, 12, 24)},
+    measures=(
+        measures.benchmark_scores,
+        measures.live_stability,
+        measures.feature_recovery,
+        measures.seed_agreement,
+        measures.reconstruction,
+        measures.training_cost,
+    ),
+    figure=scores_by_k,
+    finding=finding,
+    quick={"sae.k": (6, 12), "n_seeds": 3, "train.n_steps": 150, "eval_samples": 4096},
+)

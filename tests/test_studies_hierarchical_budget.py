@@ -1,0 +1,109 @@
+"""hierarchical_budget: codes cut to a budget, its words, and the whole in small."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import synthsae
+from studies.hierarchical_budget import finding
+from synthsae import cli, measures
+from synthsae.config import Config, override
+from synthsae.figures import scores_by_budget
+from synthsae.figures.budgets import LINES, by_way
+from synthsae.measures.budgets import AT_BUDGET
+from synthsae.results import Run, run_cell
+
+TINY = {
+    "world.d_model": "16",
+    "world.n_isolated": "6",
+    "world.n_blocks": "2",
+    "world.rank": "3",
+    "train.n_steps": "40",
+    "train.batch_size": "64",
+    "eval_samples": "500",
+}
+
+
+@pytest.fixture(scope="module", params=["topk", "hierarchical_topk"])
+def run(request: pytest.FixtureRequest) -> Run:
+    changes = TINY | {"sae.arch": request.param, "sae.k": 3, "n_seeds": 3}
+    return run_cell(override(Config(), changes))
+
+
+def test_cut_codes_by_hand(run: Run) -> None:
+    """EV, L0 and live latents of the t largest activations, from the parameters alone."""
+    ds = measures.at_budgets(run)
+    assert ds.budget.values.tolist() == [1, 2, 3]
+    assert run.stack is not None
+    p = {name: v.double().numpy() for name, v in run.stack.params.items()}
+    x = run.world.batch(0, 4096, seed=0, stream="eval").double().numpy()[:500]
+    for s in range(3):
+        pre = np.maximum((x - p["b_dec"][s]) @ p["w_enc"][s].T + p["b_enc"][s], 0)
+        for t in (1, 2, 3):
+            kept = np.where(pre >= np.sort(pre, axis=1)[:, [-t]], pre, 0)
+            miss = x - kept @ p["w_dec"][s] - p["b_dec"][s]
+            at = ds.isel(seed=s).sel(budget=t)
+            ev = 1 - (miss**2).sum() / ((x - x.mean(0)) ** 2).sum()
+            assert at.budget_explained_variance == pytest.approx(ev, abs=1e-5)
+            assert at.budget_l0 == pytest.approx((kept > 0).sum(1).mean(), abs=0.01)
+            assert at.budget_dead_fraction == pytest.approx(1 - (kept > 0).any(0).mean(), abs=0.04)
+
+
+def test_the_whole_budget_is_the_run(run: Run) -> None:
+    last = measures.at_budgets(run).sel(budget=3)
+    for measure in (measures.reconstruction, measures.block_stability, measures.feature_recovery):
+        for name, values in measure(run).items():
+            if name in AT_BUDGET:
+                assert np.array_equal(last[f"budget_{name}"], values, equal_nan=True), name
+    with pytest.raises(ValueError, match="stack: None; allowed"):
+        replace(run, stack=None).with_k(1)
+
+
+def made() -> xr.Dataset:
+    """Numbers that say where they come from: 10 arch + k + budget / 10, over 100."""
+    axes = {"arch": ["topk", "hierarchical_topk"], "k": [1, 2, 4], "budget": [1, 2, 3, 4]}
+    grid = [xr.DataArray(np.arange(2) * 10.0, {"arch": axes["arch"]}, ("arch",))]
+    grid += [xr.DataArray(np.array(axes[n], float), {n: axes[n]}, (n,)) for n in ("k", "budget")]
+    values = (grid[0] + grid[1] + grid[2] / 10) / 100
+    seeds = xr.DataArray([-0.001, 0, 0.001], dims="seed")
+    values = (values + seeds).where(grid[2] <= grid[1])
+    names = ("explained_variance", "isolated_reappearance", "block_reappearance")
+    ds = {f"budget_{n}": values for n in names}
+    ds["budget_block_reappearance"] = values.expand_dims(block=2, axis=-1)
+    ds["budget_coverage_prediction"] = ds["budget_block_reappearance"] + 0.25
+    return xr.Dataset(ds)
+
+
+def test_by_way() -> None:
+    ways = by_way(made())
+    ev = {way: ds.budget_explained_variance.mean("seed") for way, ds in ways.items()}
+    assert all(v.budget.values.tolist() == [1, 2, 4] for v in ev.values())
+    assert np.allclose(ev["each"] * 100, [1.1, 2.2, 4.4])
+    assert np.allclose(ev["cut"] * 100, [4.1, 4.2, 4.4])
+    assert np.allclose(ev["hierarchical"] * 100, [14.1, 14.2, 14.4])
+
+
+def test_finding_and_figure_have_the_numbers() -> None:
+    text = finding(made())
+    assert "HierarchicalTopK is +0.100 (at 4) to +0.130 (at 1)" in text
+    assert "that of one TopK, cut, +0.000 to +0.030" in text
+    assert "isolated features is 0.01 to 0.04 with TopK and 0.14 to 0.14 with Hier" in text
+    assert "at most 0.250 and 0.250 from the coverage law" in text
+    axes = scores_by_budget(made()).axes
+    for way, drawn in zip(LINES, axes[0].containers, strict=True):
+        want = by_way(made())[way].budget_explained_variance.mean("seed")
+        assert np.allclose(drawn[0].get_ydata(), want)
+        assert np.allclose(drawn[0].get_xdata(), [1, 2, 4])
+
+
+def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = [x for f, v in (TINY | {"sae.k": "1,3"}).items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["hierarchical_budget", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0
+    assert "Against TopK trained at each k from 1 to 3" in capsys.readouterr().out
+    ds = synthsae.open_results("hierarchical_budget", tmp_path)
+    assert ds.budget_explained_variance.sel(k=1, budget=3).isnull().all()
+    assert ds.budget_explained_variance.sel(k=3).notnull().all()
+    assert (tmp_path / "hierarchical_budget" / "hierarchical_budget.png").stat().st_size > 1000

@@ -1,0 +1,107 @@
+"""synthsaebench: the published scores against loops over samples, and the whole of it in small."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+import synthsae
+from studies.synthsaebench import finding
+from synthsae import cli, measures
+from synthsae.config import override
+from synthsae.figures.benchmark import SCORES, scores_by_k
+from synthsae.results import Run, run_cell
+from synthsae.world import PRESETS
+
+TINY = {
+    "world.d_model": "24",
+    "world.n_isolated": "60",
+    "world.n_trees": "2",
+    "world.tree_depth": "2",
+    "sae.n_latents": "20",
+    "sae.k": "3",
+    "train.n_steps": "40",
+    "train.batch_size": "64",
+    "n_seeds": "3",
+    "eval_samples": "4500",
+}
+
+
+@pytest.fixture(scope="module", params=["topk", "batchtopk"])
+def run(request) -> Run:
+    changes = TINY | {"sae.arch": request.param, "sae.n_latents": "70"}
+    return run_cell(override(cli.load("synthsaebench").base, changes))
+
+
+def test_scores_by_hand(run: Run) -> None:
+    got = measures.benchmark_scores(run)
+    at = dict(seed=0, stream="eval")
+    x = torch.cat([run.world.batch(t, 4096, **at) for t in range(2)])[:4500]
+    truth = np.concatenate([run.world.magnitudes(t, 4096, **at).numpy() for t in range(2)])[:4500]
+    code = run.stack.encode(x)
+    z, x_hat = code.dense(70).numpy(), run.stack.decode(code).numpy()
+    assert got.true_l0 == pytest.approx((truth > 0).sum() / 4500)
+    for s in range(3):
+        c = np.abs(run.directions[s] @ run.world.features.T)
+        assert got.bench_mcc[s] == pytest.approx(c[linear_sum_assignment(-c)].mean())
+        nearest = [max(range(60), key=lambda i, row=row: row[i]) for row in c]
+        assert got.bench_uniqueness[s] == len(set(nearest)) / 70
+        precision, recall, f1, accuracy = [], [], [], []
+        for j, i in enumerate(nearest):
+            fires, there = z[s, :, j] > 0, truth[:, i] > 0
+            both = (fires & there).sum()
+            p = both / fires.sum() if fires.any() else 0
+            r = both / there.sum() if there.any() else 0
+            precision.append(p)
+            recall.append(r)
+            f1.append(2 * p * r / (p + r) if p + r else 0)
+            accuracy.append((fires == there).mean())
+        assert got.bench_precision[s] == pytest.approx(np.mean(precision))
+        assert got.bench_recall[s] == pytest.approx(np.mean(recall))
+        assert got.bench_f1[s] == pytest.approx(np.mean(f1))
+        assert got.bench_accuracy[s] == pytest.approx(np.mean(accuracy))
+        assert got.bench_dead[s] == (z[s] == 0).all(axis=0).sum()
+        ratio = np.linalg.norm(x_hat[s], axis=1) / np.linalg.norm(x.numpy(), axis=1)
+        assert got.bench_shrinkage[s] == pytest.approx(ratio.mean(), rel=1e-4)
+
+
+def test_base_is_the_preset() -> None:
+    base = cli.load("synthsaebench").base
+    assert base.world == PRESETS["synthsaebench_1k"]
+    assert base.sae.size * 4 == base.world.n_isolated
+
+
+def test_the_command_for_the_full_one_gives_its_preset() -> None:
+    lines = cli.load("synthsaebench"), Path("studies/synthsaebench.py")
+    text = (Path(__file__).parent.parent / lines[1]).read_text().split('"""')[1]
+    words = text[text.index("python -m") :].split("Other")[0].replace("\\", " ").split()
+    changes = dict(word.split("=", 1) for word in words if "=" in word)
+    changes.pop("sae.k")
+    full = override(lines[0].base, changes)
+    assert full.world == PRESETS["synthsaebench_16k"]
+    assert full.train.n_samples == pytest.approx(200e6, rel=0.01)
+
+
+def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    changes = TINY | {"sae.k": "2,5"}
+    sets = [x for f, v in changes.items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["synthsaebench", "--out", str(tmp_path), *sets]) == 0
+    ds = synthsae.open_results("synthsaebench", tmp_path)
+    text = capsys.readouterr().out
+    means = ds.mean("seed")
+    best = int(ds.k[int(means.bench_f1.values.argmax())])
+    assert f"F1 is best at k = {best} (true L0 {float(ds.true_l0.mean()):.1f})" in text
+    assert f"precision {float(means.bench_precision.sel(k=best)):.2f} [" in text
+    assert f"EV is best at k = {int(ds.k[int(means.explained_variance.values.argmax())])}" in text
+    assert (tmp_path / "synthsaebench" / "synthsaebench.png").stat().st_size > 1000
+    twice = ds.expand_dims(arch=["topk", "relu"])
+    assert "With arch = relu: F1 is best" in finding(twice)
+    figure = scores_by_k(twice)
+    assert len(figure.axes) == 4
+    for bars, (name, *_) in zip(figure.axes[0].containers, SCORES, strict=True):
+        assert np.allclose(bars[0].get_ydata(), means[name])
+    assert np.allclose(figure.axes[1].containers[0][0].get_ydata(), means.live_reappearance)
+    plt.close(figure)
