@@ -4,15 +4,11 @@ The world after the toy of the KronSAE paper (2505.22255): 256 features in R^64 
 them active a sample on average; inside a group the normals behind the gates have the correlation
 on the x axis, across groups none. We know the paper's sizes and its two numbers (RV .157 for TopK,
 .514 for KronSAE), not how it makes its data or which matrix of the SAE it takes. So both candidates
-are here (`measures.correlation_recovery`), each with and without its diagonal:
-
-    covariance   cov(z) of the activations of matched latents on held-out samples
-    decoder      W W^T of their unit decoder rows
-
-against cov(a) of the planted magnitudes. What surely differs from the paper: features are a planted
-tight frame (there, a trained toy model embeds them), gates are a Gaussian copula with a random
-number of active features, magnitudes half-normal. KronSAE has 16 heads of 4 x 4 factors, so a head
-has room for just one group; `--set sae.kron_heads=4` gives it heads of 8 x 8.
+are here (`measures.correlation_recovery`), each with and without its diagonal. What surely differs
+from the paper: features are a planted tight frame (there, a trained toy model embeds them), gates
+are a Gaussian copula with a random number of active features, magnitudes half-normal. KronSAE has
+16 heads of 4 x 4 factors, so a head has room for just one group; `--set sae.kron_heads=4` gives it
+heads of 8 x 8.
 """
 
 import numpy as np
@@ -41,11 +37,8 @@ def finding(ds: xr.Dataset) -> str:
         part = flat.sel(matrix=matrix)
         topk, kron = (interval_of_each(part.rv.sel(arch=a)) for a in ("topk", "kron"))
         nulls = (float(part.rv_null.sel(arch=a).mean()) for a in ("topk", "kron"))
-        clauses.append(
-            f"{matrix}: {_words(topk)} and {_words(kron)} (permuted matchings "
-            + ", ".join(f"{n:.2f}" for n in nulls)
-            + ")"
-        )
+        chance = ", ".join(f"{n:.2f}" for n in nulls)
+        clauses.append(f"{matrix}: {_words(topk)} and {_words(kron)} (permuted matchings {chance})")
         if all(i.low <= PUBLISHED[a] <= i.high for a, i in (("topk", topk), ("kron", kron))):
             met.append(str(matrix))
         if kron.low > topk.high:
@@ -72,11 +65,7 @@ study = Study(
     question="Do KronSAE's latents vary together where the planted features do?",
     base=Config(
         world=WorldConfig(
-            d_model=64,
-            n_isolated=256,
-            isolated_p=8 / 256,
-            n_blocks=0,
-            correlation_groups=16,
+            d_model=64, n_isolated=256, isolated_p=8 / 256, n_blocks=0, correlation_groups=16
         ),
         sae=SAEConfig(n_latents=256, k=8),
         train=TrainConfig(n_steps=600, batch_size=512, lr=0.01),
@@ -92,10 +81,5 @@ study = Study(
     ),
     figure=correlation_by_arch,
     finding=finding,
-    quick={
-        "world.correlation": (0.1, 0.9),
-        "n_seeds": 3,
-        "train.n_steps": 100,
-        "eval_samples": 4096,
-    },
+    quick={"world.correlation": (0.1, 0.9), "n_seeds": 3, "train.n_steps": 100},
 )

@@ -17,7 +17,7 @@ from synthsae.config import Config
 from synthsae.figures import architectures_at_matched_ev
 from synthsae.figures.common import slices
 from synthsae.figures.matched import at_matched_ev
-from synthsae.figures.variants import COMPARED, KEEP, LEAVES, STABLE, Verdict, label, verdicts
+from synthsae.figures.variants import COMPARED, KEEP, label, stability, subspace, verdicts
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -35,34 +35,10 @@ def finding(ds: xr.Dataset) -> str:
         if not seen:
             sentences.append(f"{start} nothing can be compared.")
             continue
-        sentences.append(f"{start} {_stability(seen)}; {_subspace(seen)}.")
+        sentences.append(f"{start} {stability(seen)}; {subspace(seen)}.")
         if away:
             sentences.append(f"Not compared, as it is out of their range: {', '.join(away)}.")
     return " ".join(sentences)
-
-
-def _stability(rows: list[Verdict]) -> str:
-    """Which architectures make block latents stable, and which leave the law."""
-    stable = [label(v.name) for v in rows if v.p >= STABLE]
-    least, most = min(rows, key=lambda v: v.p), max(rows, key=lambda v: v.p)
-    off = [f"{label(v.name)} ({v.excess:+.3f})" for v in rows if v.leaves]
-    return (
-        f"{', '.join(stable) or 'no variant'} makes block latents stable (p_hat >= {STABLE:g}): "
-        f"p_hat is {least.p:.2f} ({label(least.name)}) to {most.p:.2f} ({label(most.name)}) inside "
-        f"blocks and {min(v.outside for v in rows):.2f} to {max(v.outside for v in rows):.2f} "
-        f"outside; more than {LEAVES:g} Haar sd from the coverage law of its own codes is "
-        f"{', '.join(off) or 'none'}"
-    )
-
-
-def _subspace(rows: list[Verdict]) -> str:
-    """Which architectures lose the blocks' subspaces."""
-    lost = [f"{label(v.name)} ({v.overlap:.3f})" for v in rows if not v.overlap >= STABLE]
-    least = min(rows, key=lambda v: v.overlap)
-    return (
-        f"the subspace is lost (overlap < {STABLE:g}) by {', '.join(lost) or 'none'}, "
-        f"least overlap {least.overlap:.3f} ({label(least.name)})"
-    )
 
 
 study = Study(

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import xarray as xr
 from cluster import N_CELLS, ROOT, cells, check, go, result, start, workers
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from synthsae import config, run, store
 from synthsae.checks import ConfigError
@@ -54,6 +54,13 @@ def victims(place: str, process: subprocess.Popen) -> list[psutil.Process]:
     return workers(process.pid if place == "processes" else os.getpid())
 
 
+def refill(dask: LocalCluster) -> None:
+    """Two workers again: a nanny gives up on one that was killed as it started."""
+    dask.scale(2)
+    with Client(dask) as client:
+        client.wait_for_workers(2, timeout=100)
+
+
 def kill(place: str, n: int, whole: Path, dask: LocalCluster, tmp_path: Path) -> None:
     """Kill -9 the run or a worker at `n` random moments; one rerun must complete the study.
 
@@ -65,6 +72,8 @@ def kill(place: str, n: int, whole: Path, dask: LocalCluster, tmp_path: Path) ->
     counts = {"run": 0, "worker": 0, "run, during start-up": 0}
     late = 0
     while len(left) < n:
+        if place == "dask":
+            refill(dask)
         out = tmp_path / str(len(left) + late)
         early, there = rng.random() < 0.2, rng.randrange(N_CELLS + 1)
         process = start(out, *more.get(place, ()))

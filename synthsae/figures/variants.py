@@ -205,3 +205,27 @@ def own_interval(values: xr.DataArray) -> Interval:
     rows = values.mean([d for d in values.dims if d != "seed"]).values
     kept = rows[np.isfinite(rows)]
     return mean_interval(kept) if len(kept) > 1 else Interval(*np.full(3, np.nan))
+
+
+def stability(rows: list[Verdict]) -> str:
+    """Which architectures make block latents stable, and which leave the law."""
+    stable = [label(v.name) for v in rows if v.p >= STABLE]
+    least, most = min(rows, key=lambda v: v.p), max(rows, key=lambda v: v.p)
+    off = [f"{label(v.name)} ({v.excess:+.3f})" for v in rows if v.leaves]
+    return (
+        f"{', '.join(stable) or 'no variant'} makes block latents stable (p_hat >= {STABLE:g}): "
+        f"p_hat is {least.p:.2f} ({label(least.name)}) to {most.p:.2f} ({label(most.name)}) inside "
+        f"blocks and {min(v.outside for v in rows):.2f} to {max(v.outside for v in rows):.2f} "
+        f"outside; more than {LEAVES:g} Haar sd from the coverage law of its own codes is "
+        f"{', '.join(off) or 'none'}"
+    )
+
+
+def subspace(rows: list[Verdict]) -> str:
+    """Which architectures lose the blocks' subspaces."""
+    lost = [f"{label(v.name)} ({v.overlap:.3f})" for v in rows if not v.overlap >= STABLE]
+    least = min(rows, key=lambda v: v.overlap)
+    return (
+        f"the subspace is lost (overlap < {STABLE:g}) by {', '.join(lost) or 'none'}, "
+        f"least overlap {least.overlap:.3f} ({label(least.name)})"
+    )
