@@ -21,8 +21,15 @@ ALIASES = {
     "--seeds": "n_seeds",
     "--world-seed": "world_seed",
     "--device": "train.device",
+    "--n-latents": "sae.n_latents",
+    "--k": "sae.k",
+    "--model": "source.model",
+    "--layer": "source.layer",
+    "--hook": "source.hook",
+    "--text": "source.text",
+    "--tokens": "source.tokens",
 }
-"""Short flags and the config fields that they set."""
+"""Short flags and the config fields that they set; `source` is for studies that take a model."""
 
 
 class _Parser(argparse.ArgumentParser):

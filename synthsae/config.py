@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
@@ -14,8 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from synthsae.checks import ConfigError, within
 from synthsae.sae import SAEConfig
-from synthsae.train import TrainConfig
-from synthsae.world import WorldConfig
+from synthsae.train import ActivationSource, TrainConfig
+from synthsae.world import World, WorldConfig
 
 FORMAT = 2
 """Version of what a cell's file holds; a new one makes old cells be computed again."""
@@ -26,9 +27,15 @@ KINDS |= {"bool": "true or false", "str": "a name"}
 """Types in words, for error messages."""
 
 
+UNITS = {"k": 10**3, "M": 10**6, "B": 10**9}
+
+
 @dataclass(frozen=True)
 class Config:
-    """What determines a cell's numbers: on a CPU their bits, but for the kind of processor."""
+    """What determines a cell's numbers: on a CPU their bits, but for the kind of processor.
+
+    Its activations come from the planted world; a subclass may say where else they come from.
+    """
 
     world: WorldConfig = field(default_factory=WorldConfig)
     sae: SAEConfig = field(default_factory=SAEConfig)
@@ -49,12 +56,26 @@ class Config:
         within("first_seed", self.first_seed, 0)
         within("world_seed", self.world_seed, 0)
         within("eval_samples", self.eval_samples, 2)
-        self.sae.for_width(self.world.d_model)
+        self.sae.for_width(self.d_model)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The SAE seeds of this cell, [S]."""
         return tuple(range(self.first_seed, self.first_seed + self.n_seeds))
+
+    @property
+    def planted(self) -> bool:
+        """Whether the activations are those of `world`, so that the truth is known."""
+        return True
+
+    @property
+    def d_model(self) -> int:
+        """Dimension D of an activation."""
+        return self.world.d_model
+
+    def open(self) -> ActivationSource:
+        """The source of the activations."""
+        return World.plant(self.world, seed=self.world_seed)
 
     def get(self, name: str) -> Any:
         """The value of a field by its dotted name."""
@@ -104,13 +125,16 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def _parse(value: Any) -> Any:
-    """Text as YAML reads it, with `none` in any case as None; no interpolation."""
+    """Text as YAML reads it, with `none` in any case as None and 10M a number; no interpolation."""
     if not isinstance(value, str):
         return value
     if value.lower() == "none":
         return None
     if "${" in value or value == "???":
         raise yaml.YAMLError(value)
+    if parts := re.fullmatch(r"([+-]?\d+(?:\.\d+)?)([kMB])", value):
+        exact = Decimal(parts[1]) * UNITS[parts[2]]
+        return int(exact) if exact == int(exact) else float(exact)
     return yaml.safe_load(re.sub(r"^([+-]?)0+(?=\d)", r"\1", value))  # 010 is ten, not eight
 
 

@@ -62,16 +62,20 @@ def evaluate(
 
 
 def held_out(
-    stack: SAEStack, world: World, n_samples: int, seed: int = 0
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The samples of `evaluate` once more, in batches, beside what fires in them.
-
-    Each is (x [B, D], planted magnitudes [B, F], codes [S, B, M]).
-    """
+    stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The samples of `evaluate` once more, in batches: (x [B, D], dense codes [S, B, M])."""
     device = stack.params["w_dec"].device
     for t in range(-(-n_samples // BATCH)):
-        size = min(BATCH, n_samples - t * BATCH)
-        x = world.batch(t, BATCH, seed=seed, stream="eval", device=device)
+        x = source.batch(t, BATCH, seed=seed, stream="eval", device=device)
+        x = x[: n_samples - t * BATCH]
+        yield x, stack.encode(x).dense(stack.params["w_dec"].shape[1])
+
+
+def planted_magnitudes(
+    world: World, n_samples: int, seed: int = 0, device: torch.device | str = "cpu"
+) -> Iterator[Tensor]:
+    """How strongly each planted feature fires in the samples of `held_out`, in batches [B, F]."""
+    for t in range(-(-n_samples // BATCH)):
         truth = world.magnitudes(t, BATCH, seed=seed, stream="eval", device=device)
-        x, truth = x[:size], truth[:size]
-        yield x, truth, stack.encode(x).dense(stack.params["w_dec"].shape[1])
+        yield truth[: n_samples - t * BATCH]

@@ -18,7 +18,7 @@ from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import Array
 from synthsae.metrics import reappearance, recovery
 from synthsae.sae import SAEStack
-from synthsae.train import train
+from synthsae.train import ActivationSource, train
 from synthsae.world import World
 
 
@@ -29,10 +29,11 @@ def lawful(config: Config) -> bool:
     nor their data.
     """
     world, train = config.world, config.train
+    blocks = config.planted and world.n_blocks > 0
     normal = world.law == "generalised_normal" and world.beta == 2
     invariant = world.law in ("isotropic", "gaussian") or normal
     independent = train.init == train.data == "independent"
-    return world.n_blocks > 0 and invariant and not world.leaning and independent
+    return blocks and invariant and not world.leaning and independent
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Run:
 
     Attributes:
         config: the cell's configuration.
-        world: the planted truth.
+        source: where the activations come from: the planted world, or another source.
         seeds: the seeds that stayed finite, [S]; all arrays are over these.
         frozen: the step at which each other seed stopped being finite.
         evaluation: what the SAEs do on held-out samples.
@@ -50,12 +51,34 @@ class Run:
     """
 
     config: Config
-    world: World
+    source: ActivationSource
     seeds: tuple[int, ...]
     frozen: dict[int, int]
     evaluation: Evaluation
     group_size: int = 1
     stack: SAEStack | None = None
+
+    @property
+    def world(self) -> World:
+        """The planted truth. Raises ValueError where the source is no world."""
+        if not isinstance(self.source, World):
+            raise ValueError(f"source: {type(self.source).__name__}; allowed: a planted World")
+        return self.source
+
+    @property
+    def planted(self) -> bool:
+        """Whether the truth is known."""
+        return isinstance(self.source, World)
+
+    @property
+    def d_model(self) -> int:
+        """Dimension D of an activation."""
+        return self.source.d_model
+
+    @property
+    def bases(self) -> Array:
+        """Orthonormal basis of each planted block, [G, D, R]; G = 0 where nothing is planted."""
+        return self.world.bases if self.planted else np.zeros((0, self.d_model, 0))
 
     @property
     def directions(self) -> Array:
@@ -77,7 +100,7 @@ class Run:
         """What became of each planted block."""
         return [
             recovery.block_recovery(self.directions, basis, self.live, self.p_hat)
-            for basis in self.world.bases
+            for basis in self.bases
         ]
 
     def per_block(self, values: Callable[[recovery.BlockRecovery], ArrayLike], *tail: int) -> Array:
@@ -99,7 +122,7 @@ class Run:
             raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
         config = replace(self.config, sae=replace(self.config.sae, k=k))
         stack = replace(self.stack, config=replace(self.stack.config, k=k))
-        seen = evaluate(stack, self.world, config.eval_samples)
+        seen = evaluate(stack, self.source, config.eval_samples)
         return replace(self, config=config, stack=stack, evaluation=seen)
 
 
@@ -111,14 +134,14 @@ def run_cell(
     progress: Callable[[int], object] = lambda steps: None,
     checkpoint: Path | None = None,
 ) -> Run:
-    """Plant the world of `config`, train its seeds and evaluate them on held-out samples.
+    """Open the source of `config`, train its seeds and evaluate them on held-out samples.
 
     `checkpoint` is the folder for states of a long training, as of `train`.
     Raises FloatingPointError where fewer than two seeds stayed finite.
     """
-    world = World.plant(config.world, seed=config.world_seed)
+    source = config.open()
     trained = train(
-        world,
+        source,
         config.sae,
         config.train,
         seeds=config.seeds,
@@ -130,8 +153,8 @@ def run_cell(
     if len(kept) < 2:
         raise FloatingPointError(f"loss not finite; by seed, the step: {frozen}")
     stack = trained.stack.select(kept)
-    evaluation = evaluate(stack, world, config.eval_samples)
-    return Run(config, world, stack.seeds, frozen, evaluation, trained.group_size, stack)
+    evaluation = evaluate(stack, source, config.eval_samples)
+    return Run(config, source, stack.seeds, frozen, evaluation, trained.group_size, stack)
 
 
 def labelled(run: Run, **variables: tuple) -> xr.Dataset:

@@ -211,6 +211,6 @@ def summary(grid: Grid, n_todo: int, store: Store, executor: Executor | None = N
 
 def _memory(c: Config) -> str:
     """What training a cell takes, and what this machine has."""
-    sae, device = c.sae.for_width(c.world.d_model), resolve_device(c.train.device)
-    bound = memory_bound(sae, c.train, c.n_seeds, c.world.d_model)
+    sae, device = c.sae.for_width(c.d_model), resolve_device(c.train.device)
+    bound = memory_bound(sae, c.train, c.n_seeds, c.d_model)
     return f", at most {bound / 2**30:.2g} of {available(device) / 2**30:.2g} GiB to train a cell"

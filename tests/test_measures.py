@@ -1,7 +1,10 @@
 """Labelled measures against their own definitions, on a small trained run."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import xarray as xr
 
 from synthsae import measures, theory
 from synthsae.config import Config, override
@@ -164,3 +167,31 @@ def test_untrained_saes_are_at_chance() -> None:
     assert float(ds.pairwise_mcc.mean()) == pytest.approx(float(ds.pairwise_mcc_chance), abs=0.02)
     world = World.plant(run.config.world, seed=0)
     assert np.array_equal(world.bases, run.world.bases)
+
+
+class Samples:
+    """A world whose truth is out of sight."""
+
+    def __init__(self, world: World) -> None:
+        self.d_model, self.batch = world.d_model, world.batch
+
+
+@dataclass(frozen=True)
+class Unlabelled(Config):
+    planted = False
+
+    def open(self) -> Samples:
+        return Samples(World.plant(self.world, seed=self.world_seed))
+
+
+def test_a_source_without_truth_gives_the_same_numbers_and_no_truth(run: Run) -> None:
+    blind = run_cell(override(Unlabelled(), TINY))
+    assert run.planted
+    assert not blind.planted
+    for measure in (measures.live_stability, measures.seed_agreement, measures.reconstruction):
+        xr.testing.assert_identical(measure(blind), measure(run))
+    assert not lawful(blind.config)
+    assert blind.bases.shape == (0, 20, 0)
+    assert measures.block_stability(blind).sizes["block"] == 0
+    with pytest.raises(ValueError, match="source: Samples; allowed: a planted World"):
+        measures.feature_recovery(blind)

@@ -526,3 +526,18 @@ def test_a_world_by_its_name_takes_the_place_of_the_base(tmp_path: Path) -> None
     assert cli.chosen(args).base.world == PRESETS["gerasimov_like"]
     assert cli.chosen(args).base.train == cli.load("song_toy").base.train
     assert cli.main(["song_toy", "--world", "mars", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"), [("2k", 2000), ("0.5M", 500_000), ("1.25k", 1250), ("3B", 3 * 10**9)]
+)
+def test_numbers_may_be_written_in_thousands_millions_and_billions(text: str, steps: int) -> None:
+    config = override(Config(), {"train.n_steps": text, "train.lr": "1k"})
+    assert (config.train.n_steps, config.train.lr) == (steps, 1000.0)
+    assert isinstance(config.train.n_steps, int)
+
+
+@pytest.mark.parametrize("text", ["2K", "1.0005k", "k", "2 k", "2kk"])
+def test_other_suffixes_and_fractions_of_a_step_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"train\.n_steps: '.*'; allowed: an integer"):
+        override(Config(), {"train.n_steps": text})

@@ -21,11 +21,11 @@ def axis_recovery(run: Run, points: int = 2048) -> xr.Dataset:
     rotation: the mean of max_j <u, U^T d_j> over uniform unit vectors u, by Monte Carlo.
     """
     live = [d[on] for d, on in zip(run.directions, run.live, strict=True)]
-    axes = [latent.max_cosines(np.r_[u.T, -u.T], d).mean() for d in live for u in run.world.bases]
-    rank, shape = run.config.world.rank, (len(run.seeds), len(run.world.bases))
+    axes = [latent.max_cosines(np.r_[u.T, -u.T], d).mean() for d in live for u in run.bases]
+    rank, shape = run.config.world.rank, (len(run.seeds), len(run.bases))
     rng = numpy_generator("null", run.config.world_seed)
     u = unit(rng.standard_normal((points, rank)))
-    null = [(u @ (d @ basis).T).max(axis=1).mean() for d in live for basis in run.world.bases]
+    null = [(u @ (d @ basis).T).max(axis=1).mean() for d in live for basis in run.bases]
     return labelled(
         run,
         axis_cosine=(

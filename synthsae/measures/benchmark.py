@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from synthsae.evaluate import held_out
+from synthsae.evaluate import held_out, planted_magnitudes
 from synthsae.geometry import Array
 from synthsae.metrics import latent, planted
 from synthsae.metrics.detection import Detection
@@ -56,7 +56,8 @@ def detections(run: Run, nearest: np.ndarray) -> tuple[Detection, Array, float]:
     index = torch.tensor(nearest, device=params["w_dec"].device)
     counts = torch.zeros(3, *nearest.shape, dtype=torch.float64)
     ratio, norms, active = np.zeros(len(nearest)), 0, 0
-    for x, truth, codes in held_out(run.stack, run.world, n):
+    truths = planted_magnitudes(run.world, n, device=index.device)
+    for (x, codes), truth in zip(held_out(run.stack, run.world, n), truths, strict=True):
         on, size = truth > 0, x.norm(dim=1)
         kept = size > 1e-6
         for s, z in enumerate(codes):

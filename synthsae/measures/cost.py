@@ -22,7 +22,7 @@ def training_cost(run: Run) -> xr.Dataset:
     forwards, D M or KronSAE's D h (m + n) + m n h, plus `ROWS` D L0. Adam, AuxK and the choice of
     latents are left out, as is that a small code may cost less dense.
     """
-    sae, d = run.config.sae.for_width(run.world.d_model), run.world.d_model
+    sae, d = run.config.sae.for_width(run.d_model), run.d_model
     architecture = ARCHITECTURES[sae.arch](sae)
     learned = set(first := architecture.init(d, 0)) - set(architecture.buffers)
     encoder = encoder_cost(sae, d)[0].multiply_adds if sae.arch == "kron" else d * sae.size

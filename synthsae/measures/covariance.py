@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from synthsae.evaluate import held_out
+from synthsae.evaluate import held_out, planted_magnitudes
 from synthsae.geometry import Array
 from synthsae.metrics import latent
 from synthsae.metrics.covariance import permuted_rv, rv
@@ -35,7 +35,7 @@ def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
     n = run.config.eval_samples
     first = SAEStack.init(
         run.config.sae,
-        run.world.d_model,
+        run.d_model,
         run.config.train.init_seeds(run.seeds),
         run.stack.params["w_dec"].device,
     )
@@ -65,7 +65,8 @@ def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
 def covariances(stack: SAEStack, run: Run, n_samples: int) -> tuple[Array, Array]:
     """Covariance of what is planted [F, F] and of the activations of latents [S, M, M]."""
     moments: list[torch.Tensor] = []
-    for _, truth, codes in held_out(stack, run.world, n_samples):
+    truths = planted_magnitudes(run.world, n_samples, device=stack.params["w_dec"].device)
+    for (_, codes), truth in zip(held_out(stack, run.world, n_samples), truths, strict=True):
         parts = [m for z in (truth[None], codes) for m in (z.double().sum(1), _second(z))]
         moments = [a + b for a, b in zip(moments, parts, strict=True)] if moments else parts
     one, two, first, second = (m / n_samples for m in moments)

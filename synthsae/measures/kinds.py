@@ -30,7 +30,7 @@ def latent_kinds(run: Run) -> xr.Dataset:
     }
     energy = [
         _mean(block_energy(run.directions, basis), b.members)
-        for b, basis in zip(run.blocks, run.world.bases, strict=True)
+        for b, basis in zip(run.blocks, run.bases, strict=True)
     ]
     return labelled(
         run,

@@ -26,7 +26,7 @@ def live_stability(run: Run) -> xr.Dataset:
         ),
         live_reappearance_chance=(
             ("seed",),
-            run.over_others(theory.chance_found(run.world.d_model, count)),
+            run.over_others(theory.chance_found(run.d_model, count)),
             "p_hat of a random direction at the same live counts",
         ),
         stable_share=(("seed",), share["stable"], "share of live latents with p_hat >= .95"),

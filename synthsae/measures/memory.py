@@ -15,10 +15,10 @@ def start_memory(run: Run) -> xr.Dataset:
     which the latent happened to lean, 0 on average where it forgot it. NaN without latents there.
     """
     start = SAEStack.init(
-        run.config.sae, run.world.d_model, run.config.train.init_seeds(run.seeds)
+        run.config.sae, run.d_model, run.config.train.init_seeds(run.seeds)
     ).directions()
     memory = np.full((len(run.seeds), len(run.blocks)), np.nan)
-    for g, (block, basis) in enumerate(zip(run.blocks, run.world.bases, strict=True)):
+    for g, (block, basis) in enumerate(zip(run.blocks, run.bases, strict=True)):
         cosine = (unit(run.directions @ basis) * unit(start @ basis)).sum(axis=2)
         for s, members in enumerate(block.members):
             if members.any():

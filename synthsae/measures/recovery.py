@@ -12,7 +12,7 @@ from synthsae.results import Run, labelled
 
 def subspace_recovery(run: Run) -> xr.Dataset:
     """Whether the span of a block's latents is the block's subspace, and the same across seeds."""
-    chance = run.config.world.rank / run.world.d_model
+    chance = run.config.world.rank / run.d_model
     return labelled(
         run,
         subspace_overlap=(
@@ -46,7 +46,7 @@ def feature_recovery(run: Run) -> xr.Dataset:
     found = planted.feature_reappearance(run.directions, features, run.p_hat, run.live)
     in_blocks = matched[:, n:].reshape(len(run.seeds), *run.world.atoms.shape[:2])
     live_count = round(run.live.sum(axis=1).mean())
-    chance = chance_mcc(run.world.d_model, live_count, len(features))
+    chance = chance_mcc(run.d_model, live_count, len(features))
     chance *= min(live_count, len(features)) / max(1, len(features))  # unmatched ones count 0
     return labelled(
         run,
@@ -57,7 +57,7 @@ def feature_recovery(run: Run) -> xr.Dataset:
         ),
         isolated_reappearance_chance=(
             (),
-            theory.chance_found(run.world.d_model, live_count),
+            theory.chance_found(run.d_model, live_count),
             "p_hat of a random direction at the mean live count",
         ),
         feature_mcc=(

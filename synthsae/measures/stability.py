@@ -13,7 +13,7 @@ from synthsae.sae import SAEStack
 
 def block_stability(run: Run) -> xr.Dataset:
     """How often the latents of each block come back in another seed, beside chance."""
-    chance = theory.chance_found(run.world.d_model, run.live.sum(axis=1))
+    chance = theory.chance_found(run.d_model, run.live.sum(axis=1))
     return labelled(
         run,
         block_reappearance=(
@@ -47,7 +47,7 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
             draws=draws,
             rng=numpy_generator("null", run.config.world_seed, g),
         )
-        for g, (block, basis) in enumerate(zip(run.blocks, run.world.bases, strict=True))
+        for g, (block, basis) in enumerate(zip(run.blocks, run.bases, strict=True))
     ]
     each = np.array(rotated).reshape(len(rotated), draws, len(run.seeds))  # [G, draws, S]
     left = run.config.sae.for_width(world.d_model).size - world.n_isolated
@@ -82,7 +82,7 @@ def seed_agreement(run: Run) -> xr.Dataset:
     """How alike whole dictionaries of two seeds are, after training and before it."""
     live_count = round(run.live.sum(axis=1).mean())
     init = run.config.train.init_seeds(run.seeds)
-    start = SAEStack.init(run.config.sae, run.world.d_model, init).directions()
+    start = SAEStack.init(run.config.sae, run.d_model, init).directions()
     return labelled(
         run,
         pairwise_mcc=(
@@ -92,7 +92,7 @@ def seed_agreement(run: Run) -> xr.Dataset:
         ),
         pairwise_mcc_chance=(
             (),
-            chance_mcc(run.world.d_model, live_count, live_count),
+            chance_mcc(run.d_model, live_count, live_count),
             "PW-MCC of random directions at the mean live count",
         ),
         initial_reappearance=(
