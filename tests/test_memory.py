@@ -124,9 +124,11 @@ print(*[w.message for w in seen if "memory" in str(w.message)], sep="\\n")
 
 def test_groups_are_a_function_of_the_config_alone():
     small, large = SAEConfig(n_latents=512), SAEConfig(n_latents=16384)
-    assert group_size(small, replace(CPU, batch_size=64), 40, 64) == 4  # 512 KiB / (4 * 64 * 512)
-    assert group_size(small, replace(CPU, batch_size=64), 8, 64) == 2
-    assert group_size(small, replace(CPU, batch_size=64), 5, 64) == 2
+    some = replace(CPU, batch_size=64)  # 128 KiB of pre-activations a seed
+    assert group_size(small, some, 80, 64) == 32  # 4 MiB
+    assert group_size(small, some, 31, 64) == 16  # half of the seeds
+    assert group_size(small, some, 3, 64) == 8  # 1 MiB: all of them share
+    assert group_size(small, replace(CPU, batch_size=63), 3, 64) == 8
     assert group_size(large, CPU, 8, 64) == 1
     assert group_size(large, replace(CPU, group_size=5), 8, 64) == 5
 

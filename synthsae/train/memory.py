@@ -8,9 +8,12 @@ import torch
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train.config import TrainConfig, resolve_device
 
-CACHE_BYTES = 2**19
-"""Seeds share a matmul while their pre-activations fit here, half of a core's cache (measured at
-D 16, M 32 and at D 64, M 256: sharing pays up to here and loses beyond)."""
+CACHE_BYTES = 2**22
+"""Seeds share a matmul while their pre-activations fit here."""
+
+LEAST_BYTES = 2**20
+"""Two groups, each on a core, are slower than one where they hold less: measured from D 16, M 32 to
+D 64, M 256, two threads wait for each other to start operations as small as these."""
 
 
 def seed_bytes(sae: SAEConfig, config: TrainConfig, d_model: int) -> int:
@@ -30,16 +33,17 @@ def seed_bytes(sae: SAEConfig, config: TrainConfig, d_model: int) -> int:
 def group_size(sae: SAEConfig, config: TrainConfig, n_seeds: int, d_model: int) -> int:
     """Seeds that are trained in one matmul.
 
-    On a CPU a function of the config alone, so that every machine computes the same: a quarter of
-    the seeds, or what fits the cache. On a GPU what fits half of its free memory.
+    On a CPU a function of the config alone, so that every machine computes the same: half of the
+    seeds if that is work enough, and what fits the cache. On a GPU what fits half of its memory.
     """
     if config.group_size:
         return config.group_size
     device = resolve_device(config.device)
     if device.type == "cuda":
         return max(1, available(device) // 2 // seed_bytes(sae, config, d_model))
-    fits = CACHE_BYTES // (4 * config.batch_size * sae.size)
-    return max(1, min(fits, -(-n_seeds // 4)))
+    each = 4 * config.batch_size * sae.size
+    half = max(-(-n_seeds // 2), LEAST_BYTES // each)
+    return max(1, min(half, CACHE_BYTES // each))
 
 
 def n_workers(config: TrainConfig, group_bytes: int = 0) -> int:
