@@ -1,0 +1,47 @@
+"""The README's table of variants, of a default variant_sweep: python benchmarks/variants.py [OUT]
+
+Reads what `python -m synthsae.study variant_sweep` left in the results folder OUT (results), keeps
+its numbers in studies/results/variant_sweep.json and writes them into README.md. A test compares
+the two, and the record with the study as it is.
+"""
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+
+from synthsae import open_results
+from synthsae.figures.matched import matched_level
+from synthsae.figures.variant_table import summary, table
+
+ROOT = Path(__file__).parent.parent
+RECORD = ROOT / "studies" / "results" / "variant_sweep.json"
+BEGIN, END = "<!-- variants -->\n", "\n<!-- end of variants -->"
+
+
+def record(out: str) -> dict:
+    """The table's numbers and where they come from."""
+    ds = open_results("variant_sweep", out)
+    made = date.fromtimestamp((Path(out) / "variant_sweep" / "variant_sweep.nc").stat().st_mtime)
+    origin = {name: ds.attrs[name] for name in ("hash", "git_commit", "versions", "device")}
+    return {
+        "date": str(made),
+        **origin,
+        "config": json.loads(ds.attrs["config"]),
+        "level": matched_level(ds),
+        "rows": summary(ds),
+    }
+
+
+def section(text: str) -> str:
+    """What is between the two markers of `text`."""
+    return text.split(BEGIN)[1].split(END)[0]
+
+
+if __name__ == "__main__":
+    found = record(*sys.argv[1:] or ["results"])
+    RECORD.parent.mkdir(exist_ok=True)
+    RECORD.write_text(json.dumps(found, indent=1) + "\n")
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    readme.write_text(text.replace(section(text), table(found["rows"])))
