@@ -1,4 +1,4 @@
-"""The README's table of variants, of a default variant_sweep: python benchmarks/variants.py [OUT]
+"""The README's table of variants: python benchmarks/variant_table.py [OUT]
 
 Reads what `python -m synthsae.study variant_sweep` left in the results folder OUT (results), keeps
 its numbers in studies/results/variant_sweep.json and writes them into README.md. A test compares
@@ -16,17 +16,18 @@ from synthsae.figures.variant_table import summary, table
 
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "studies" / "results" / "variant_sweep.json"
-BEGIN, END = "<!-- variants -->\n", "\n<!-- end of variants -->"
+BEGIN, END = "<!-- variants -->\n", "<!-- end of variants -->"
 
 
 def record(out: str) -> dict:
     """The table's numbers and where they come from."""
     ds = open_results("variant_sweep", out)
     made = date.fromtimestamp((Path(out) / "variant_sweep" / "variant_sweep.nc").stat().st_mtime)
-    origin = {name: ds.attrs[name] for name in ("hash", "git_commit", "versions", "device")}
+    origin = {name: ds.attrs[name] for name in ("hash", "git_commit", "device")}
     return {
         "date": str(made),
         **origin,
+        "versions": json.loads(ds.attrs["versions"]),
         "config": json.loads(ds.attrs["config"]),
         "level": matched_level(ds),
         "rows": summary(ds),
@@ -35,7 +36,13 @@ def record(out: str) -> dict:
 
 def section(text: str) -> str:
     """What is between the two markers of `text`."""
-    return text.split(BEGIN)[1].split(END)[0]
+    return text.split(BEGIN)[1].split(END)[0].strip()
+
+
+def filled(text: str, rows: str) -> str:
+    """`text` with `rows` between its markers."""
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return f"{before}{BEGIN}{rows}\n{END}{after}"
 
 
 if __name__ == "__main__":
@@ -43,5 +50,4 @@ if __name__ == "__main__":
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps(found, indent=1) + "\n")
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    readme.write_text(text.replace(section(text), table(found["rows"])))
+    readme.write_text(filled(readme.read_text(), table(found["rows"])))
