@@ -1,15 +1,15 @@
 """Worlds with a name are what their sources say, and every idea combines with every other."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 import torch
+from laws import count_is
 
 from studies.song_toy import study
 from synthsae.checks import ConfigError
 from synthsae.world import LAWS, PRESETS, World, WorldConfig
-from synthsae.world.copula import loadings
 
 EVERYTHING = {
     "d_model": 24,
@@ -38,15 +38,6 @@ EVERYTHING = {
 }
 
 
-def test_synthsaebench_16k_is_the_published_configuration():
-    c = PRESETS["synthsaebench_16k"]
-    assert (c.n_isolated, c.d_model, c.n_tree_nodes) == (16384, 768, 10880)
-    p = c.firing_probabilities()
-    assert (p[0], p[-1]) == pytest.approx((0.4, 5e-4))
-    small = WorldConfig(n_isolated=2000, correlation=0.05, correlation_rank=25)
-    assert loadings(small, np.random.default_rng(0)).std() == pytest.approx(0.1, rel=0.02)
-
-
 def test_the_scaled_benchmark_has_an_l0_of_12():
     world = World.plant(PRESETS["synthsaebench_1k"], seed=0)
     assert world.isolated.shape == (1024, 192)
@@ -64,10 +55,10 @@ def test_gerasimov_like_has_many_blocks_of_rank_12_or_more_beside_isolated_featu
     c = PRESETS["gerasimov_like"]
     assert c.rank >= 12
     assert c.n_blocks >= 12
-    world = World.plant(c, seed=0)
+    world = World.plant(replace(c, noise=0), seed=0)
     x = world.batch(0, 2000, seed=0).numpy()
-    active = np.linalg.norm(np.einsum("bd,gdr->bgr", x, world.bases), axis=2) > 0.2
-    assert active.mean() == pytest.approx(c.block_p, abs=0.01)
+    active = np.linalg.norm(np.einsum("bd,gdr->bgr", x, world.bases), axis=2) > 1e-5
+    assert count_is(active.sum(), active.size, c.block_p)
 
 
 def test_presets_cannot_be_changed():
