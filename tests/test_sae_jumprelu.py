@@ -1,15 +1,17 @@
 """JumpReLU: gradients, the published pseudo-derivatives, and an L0 with an aim."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import variants
 from variants import NOBODY, B, K, M, S, architecture, data, random_params
 
-from synthsae.sae import Step
+from synthsae.sae import SAEConfig, Step
 from synthsae.sae.controller import CUT, FROZEN
 from synthsae.sae.jumprelu import BANDWIDTH, RESET
+from synthsae.train import train
 
 
 class Jump(torch.autograd.Function):
@@ -128,19 +130,27 @@ def test_thresholds_start_where_the_first_batch_has_the_l0_asked():
 def test_the_multiplier_adds_up_what_is_above_the_aim_and_is_never_negative():
     sae, x = architecture("jumprelu"), data()
     params = random_params(sae)
-    for start, share, done in ((0.0, 1e-3, 0.0), (0.5, 1e-2, 0.79), (0.5, 1e-2, 1 - FROZEN)):
+    params["b_enc"] = params["b_enc"] + torch.tensor([-6.0, 0.0, 5.0])[:, None]
+    excess = (sae.encode(params, x).values > 0).sum((1, 2)) / (K * B) - 1
+    assert excess[0] < 0 < excess[1] < CUT == 1 < excess[2]
+    for start, share in ((0.0, 1e-3), (0.5, 1e-2)):
         params["multiplier"] = torch.full((S,), start).double()
-        got = sae.gradients(params, x, Step(NOBODY, 0.0, done, False, share)).buffers
-        excess = (sae.encode(params, x).values > 0).sum((1, 2)) / (K * B) - 1
-        assert (excess.abs() > 0.01).all()
-        if done >= 1 - FROZEN:
-            assert not got
-            continue
-        want = [max(0.0, start + min(CUT, e) * share / RESET) for e in excess.tolist()]
+        got = sae.gradients(params, x, Step(NOBODY, 0.0, 0.79, False, share)).buffers
+        want = [max(0.0, start + min(1, e) * share / RESET) for e in excess.tolist()]
         assert got["multiplier"].tolist() == pytest.approx(want)
-    assert CUT == 1
+        assert not sae.gradients(params, x, Step(NOBODY, 0.0, 1 - FROZEN, False, share)).buffers
     fixed = architecture("jumprelu", coefficient=0.2)
     assert not fixed.gradients(params, x, Step(NOBODY, 0.0)).buffers
+
+
+def test_l0_comes_to_rest_at_an_aim_far_below_what_the_data_would_like():
+    """At k = 1, where 2.4 features fire: without its multiplier the L0 rests at 1.1."""
+    config = replace(variants.CONFIG, lr=0.02)
+    stack = train(
+        variants.WORLD, SAEConfig(arch="jumprelu", n_latents=32, k=1), config, seeds=[0, 1, 2]
+    )
+    assert (variants.l0(stack.stack) - 1).abs().max() < 0.05
+    assert (stack.stack.params["multiplier"] > 0.05).all()
 
 
 def test_a_fixed_coefficient_goes_where_it_likes():

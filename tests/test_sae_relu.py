@@ -64,10 +64,13 @@ def test_the_first_batch_has_the_l0_asked():
 
 @pytest.mark.parametrize("arch", ["relu", "gated"])
 def test_the_controller_reaches_the_l0_asked_and_rests_at_the_end(monkeypatch, arch):
-    """Within 10% after 300 steps, for each seed; a coefficient is fixed for the last fifth."""
-    for k in (2, 4):
+    """After 300 steps, for each seed; a coefficient is fixed for the last fifth.
+
+    Within 5%, and within 10% of a k that is more than the 2.4 features that fire.
+    """
+    for k, most in ((2, 0.05), (4, 0.1)):
         stack = variants.trained(arch, k)
-        assert (variants.l0(stack) / k - 1).abs().max() < 0.1, k
+        assert (variants.l0(stack) / k - 1).abs().max() < most, k
         spread = stack.params["coefficient"]
         assert len(spread.unique()) == 3  # each seed has its own
     path = variants.coefficients(monkeypatch, arch)
