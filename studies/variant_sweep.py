@@ -76,5 +76,5 @@ study = Study(
     ),
     figure=architectures_at_matched_ev,
     finding=finding,
-    quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (1, 6), "eval_samples": 2048},
+    quick={"n_seeds": 3, "train.n_steps": 80, "sae.k": (1, 6), "eval_samples": 2048},
 )
