@@ -1,0 +1,102 @@
+"""What the union of other seeds' dictionaries finds, before anything is dropped from it."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from synthsae import theory
+from synthsae.geometry import Array
+from synthsae.measures.kinds import planted_kinds
+from synthsae.metrics import reappearance
+from synthsae.metrics.latent import cosines
+from synthsae.metrics.pooling import DUPLICATE, any_drawn, pooled_reappearance
+from synthsae.results import Run, labelled, lawful
+from synthsae.rng import numpy_generator
+
+SIZES = (1, 2, 4, 8, 16)
+"""Seeds in a pool."""
+
+
+def pool_sizes(run: Run) -> list[int]:
+    """The `SIZES` of which the seeds hold two disjoint pools."""
+    return [n for n in SIZES if 2 * n <= len(run.seeds)]
+
+
+def unions(run: Run) -> xr.Dataset:
+    """How often a seed's latents are found in the union of `pool_size` other seeds.
+
+    The mean over all sets of other seeds, so p_hat at 1. Where the truth is known also of block
+    latents beside the coverage law, of isolated features' latents, and the share of isolated
+    features that a union has.
+    """
+    sizes, each = pool_sizes(run), ("pool_size", "seed")
+    hits = reappearance.found(run.directions, live=run.live)
+    found = np.array([pooled_reappearance(hits, n) for n in sizes])
+    kinds = {"": run.live}
+    if run.planted:
+        block, isolated = planted_kinds(run.world, run.directions)
+        kinds |= {"block_": run.live & block, "isolated_": run.live & isolated}
+    out = {
+        f"union_{kind}reappearance": (
+            each,
+            _mean(found, chosen),
+            f"mean share of unions of other seeds that find a {kind.strip('_') or 'live'} latent",
+        )
+        for kind, chosen in kinds.items()
+    }
+    laws = _laws(run, sizes) | _features(run, sizes) if run.planted else {}
+    return labelled(run, **out, **laws).assign_coords(pool_size=sizes)
+
+
+def _laws(run: Run, sizes: list[int], draws: int = 64) -> dict[str, tuple]:
+    """Coverage of a block's sphere by several seeds, from the measured codes and before training.
+
+    With c the coverage by one other seed, independent rotations give 1 - (1 - c)^N.
+    """
+    if not run.blocks:
+        return {}
+    world, rng = run.config.world, numpy_generator("null", run.config.world_seed, len(run.blocks))
+    once = [
+        theory.coverage_monte_carlo(
+            run.directions, run.live, block.members, basis, draws=draws, rng=rng
+        ).mean(axis=0)
+        for block, basis in zip(run.blocks, run.bases, strict=True)
+    ]
+    c = np.nan_to_num(_mean(np.array(once).T, np.isfinite(once).T))
+    left = run.config.sae.for_width(run.d_model).size - world.n_isolated
+    prior = theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)
+    before = theory.pooled_reappearance(prior, sizes)
+    return {
+        "union_block_law": (
+            ("pool_size", "seed"),
+            [theory.pooled_reappearance(c, n) for n in sizes],
+            "1 - (1 - c)^N with the coverage c of the measured codes under Haar rotations",
+        ),
+        "union_block_a_priori": (
+            ("pool_size",),
+            before if lawful(run.config) else np.full(len(sizes), np.nan),
+            "the same with c = min(1, m A_R), before training, assuming m = min(2R, latents left)",
+        ),
+    }
+
+
+def _features(run: Run, sizes: list[int]) -> dict[str, tuple]:
+    """Isolated features that N seeds have, 1 - (1 - q)^N for one that a seed has by chance q."""
+    features = run.world.isolated
+    if not len(features):
+        return {}
+    near = [
+        cosines(features, d[live]).max(axis=1, initial=-1) >= DUPLICATE
+        for d, live in zip(run.directions, run.live, strict=True)
+    ]
+    seeds, count = len(near), np.sum(near, axis=0)
+    share = [any_drawn(count, seeds, n).mean() for n in sizes]
+    text = f"share of isolated features with a latent at cosine >= {DUPLICATE} among N seeds"
+    return {"union_features_found": (("pool_size",), share, text)}
+
+
+def _mean(values: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Mean over the last axis of the chosen values, NaN where there are none."""
+    n = chosen.sum(axis=-1)
+    total = np.where(chosen, values, 0.0).sum(axis=-1)
+    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
