@@ -19,6 +19,7 @@ __all__ = [
     "WorldConfig",
     "load_saelens",
     "open_results",
+    "pool",
     "save_saelens",
 ]
 

@@ -11,7 +11,6 @@ from synthsae.ensembles import boost, evaluate_ensemble
 from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
-from synthsae.measures.unions import pool_sizes
 from synthsae.metrics.latent import max_cosines
 from synthsae.metrics.pooling import DUPLICATE, distinct
 from synthsae.metrics.reappearance import THETA
@@ -44,19 +43,29 @@ SCORES = {
 """What a pool is scored by, in words."""
 
 
+SIZES = (1, 2, 4, 8, 16)
+"""Seeds in a pool."""
+
+
+def pool_sizes(run: Run) -> list[int]:
+    """The `SIZES` of which the seeds hold two disjoint pools."""
+    return [n for n in SIZES if 2 * n <= len(run.seeds)]
+
+
 def pools(run: Run) -> xr.Dataset:
     """SAEs made of the first N seeds of either half of the seeds, each judged by the other's.
 
     - *kept*: `pool`, near-duplicates dropped, encoders as they were.
-    - *refitted*: its encoders trained for as many steps as a seed was.
-    - *random*: as many latents, drawn from all live ones of the N seeds; refitted.
-    - *wide*: one SAE with as many latents from the start. Matched is latents x samples of training,
-      which multiply-adds are proportional to, the refit's included: (N M / M' + 1) n_steps steps.
-    - *averaged*, *boosted*: the ensembles of Gadgil et al. (`synthsae.ensembles`). N k latents of a
-      sample fire, not k.
+    - *refitted*: new encoders for it, trained for as many steps as a seed was.
+    - *random*: as many latents M', drawn from all live ones of the N seeds; refitted.
+    - *wide*: one SAE with M' latents from the start. Matched is latents x samples of training, to
+      which multiply-adds are proportional, with the refit's: (N M / M' + 1) n_steps steps.
+    - *averaged*, *boosted*: the ensembles of Gadgil et al. (`synthsae.ensembles`), N M latents in
+      N n_steps steps and no refit. N k latents of a sample fire, not k.
 
-    Learning rates are the run's times sqrt(M / M'), as the default's are. Scores are `SCORES` as pool_NAME, those of planted kinds where the truth is known. `side` is the
-    half; replicates are other cells (world_seed, first_seed).
+    Learning rates are the run's times sqrt(M / M'), as the default's are. Scores are `SCORES`, as
+    pool_NAME; those of planted kinds where the truth is known. `side` is the half; replicates are
+    other cells (world_seed, first_seed).
     """
     if run.stack is None:
         raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")

@@ -1,5 +1,7 @@
 """What the union of other seeds' dictionaries finds, before anything is dropped from it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -13,42 +15,34 @@ from synthsae.metrics.pooling import DUPLICATE, any_drawn, pooled_reappearance
 from synthsae.results import Run, labelled, lawful
 from synthsae.rng import numpy_generator
 
-SIZES = (1, 2, 4, 8, 16)
-"""Seeds in a pool."""
-
-
-def pool_sizes(run: Run) -> list[int]:
-    """The `SIZES` of which the seeds hold two disjoint pools."""
-    return [n for n in SIZES if 2 * n <= len(run.seeds)]
-
 
 def unions(run: Run) -> xr.Dataset:
-    """How often a seed's latents are found in the union of `pool_size` other seeds.
+    """How often a seed's latents are found in the union of `union_size` = 1..S - 1 other seeds.
 
     The mean over all sets of other seeds, so p_hat at 1. Where the truth is known also of block
     latents beside the coverage law, of isolated features' latents, and the share of isolated
     features that a union has.
     """
-    sizes, each = pool_sizes(run), ("pool_size", "seed")
-    hits = reappearance.found(run.directions, live=run.live)
-    found = np.array([pooled_reappearance(hits, n) for n in sizes])
-    kinds = {"": run.live}
+    sizes, kinds = range(1, len(run.seeds)), {"": run.live}
     if run.planted:
         block, isolated = planted_kinds(run.world, run.directions)
         kinds |= {"block_": run.live & block, "isolated_": run.live & isolated}
+    hits = reappearance.found(run.directions, live=run.live)
+    found = (pooled_reappearance(hits, n) for n in sizes)
+    share = np.array([[_mean(p, chosen) for chosen in kinds.values()] for p in found])
     out = {
         f"union_{kind}reappearance": (
-            each,
-            _mean(found, chosen),
+            ("union_size", "seed"),
+            share[:, i],
             f"mean share of unions of other seeds that find a {kind.strip('_') or 'live'} latent",
         )
-        for kind, chosen in kinds.items()
+        for i, kind in enumerate(kinds)
     }
     laws = _laws(run, sizes) | _features(run, sizes) if run.planted else {}
-    return labelled(run, **out, **laws).assign_coords(pool_size=sizes)
+    return labelled(run, **out, **laws).assign_coords(union_size=list(sizes))
 
 
-def _laws(run: Run, sizes: list[int], draws: int = 64) -> dict[str, tuple]:
+def _laws(run: Run, sizes: Sequence[int], draws: int = 64) -> dict[str, tuple]:
     """Coverage of a block's sphere by several seeds, from the measured codes and before training.
 
     With c the coverage by one other seed, independent rotations give 1 - (1 - c)^N.
@@ -68,19 +62,19 @@ def _laws(run: Run, sizes: list[int], draws: int = 64) -> dict[str, tuple]:
     before = theory.pooled_reappearance(prior, sizes)
     return {
         "union_block_law": (
-            ("pool_size", "seed"),
+            ("union_size", "seed"),
             [theory.pooled_reappearance(c, n) for n in sizes],
             "1 - (1 - c)^N with the coverage c of the measured codes under Haar rotations",
         ),
         "union_block_a_priori": (
-            ("pool_size",),
+            ("union_size",),
             before if lawful(run.config) else np.full(len(sizes), np.nan),
             "the same with c = min(1, m A_R), before training, assuming m = min(2R, latents left)",
         ),
     }
 
 
-def _features(run: Run, sizes: list[int]) -> dict[str, tuple]:
+def _features(run: Run, sizes: Sequence[int]) -> dict[str, tuple]:
     """Isolated features that N seeds have, 1 - (1 - q)^N for one that a seed has by chance q."""
     features = run.world.isolated
     if not len(features):
@@ -92,7 +86,7 @@ def _features(run: Run, sizes: list[int]) -> dict[str, tuple]:
     seeds, count = len(near), np.sum(near, axis=0)
     share = [any_drawn(count, seeds, n).mean() for n in sizes]
     text = f"share of isolated features with a latent at cosine >= {DUPLICATE} among N seeds"
-    return {"union_features_found": (("pool_size",), share, text)}
+    return {"union_features_found": (("union_size",), share, text)}
 
 
 def _mean(values: Array, chosen: NDArray[np.bool_]) -> Array:
