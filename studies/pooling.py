@@ -1,16 +1,17 @@
 """When does pooling seeds find features, and when does it only cover a subspace?
 
-Gerasimov et al. (arXiv 2606.12138) pool the latents of several seeds into one SAE that is more
-stable at the same explained variance. Their recipe is not published in detail; ours is
-`synthsae.pool`: live decoder directions of N seeds, near-duplicates dropped (greedily by firing
-rate, cosine .9), new encoders under the fixed decoder, the same k. A pool is judged by a pool of
-other seeds, beside what else N seeds' training buys (`measures.pools` says what is matched).
+Gerasimov et al. (arXiv 2606.12138) pool latents of several seeds into an SAE that is more stable at
+the same explained variance. Their recipe is not published in detail; ours is `synthsae.pool`, then
+`train.refit`: near-duplicates dropped, new encoders under a fixed decoder, the same k. Pools of
+disjoint seeds judge each other, beside what else the training buys (`measures.pools`).
 
-A latent that one other seed has by chance p is in the union of N by 1 - (1 - p)^N. For a feature
-that seeds miss by chance, that is finding it. In a block that no seed can identify, p is coverage
-m A_R of a sphere, and the union is more atoms on it. The world has both: features too rare for
-every seed of so few latents to have one, and two blocks.
+What one other seed has by chance p is in the union of N by 1 - (1 - p)^N. For a feature that seeds
+miss by chance, that is finding it. In a block that no seed can identify, p is coverage of a sphere,
+and the union is more atoms on it. The world has both: features too rare for every seed of so few
+latents to have one, and two blocks.
 """
+
+from dataclasses import replace
 
 import xarray as xr
 
@@ -43,11 +44,11 @@ def finding(ds: xr.Dataset) -> str:
 def _covered(mean: xr.Dataset) -> str:
     ranks, p = mean["rank"].values, mean.union_block_reappearance
     seen = [f"{needed(p.sel(rank=r)):.0f}" for r in ranks]
-    gap = float(abs(p - mean.union_block_law).max())
+    law = [f"{n:.0f}" for n in before_training(ranks)]
     return (
         f"Of block latents of rank {', '.join(map(str, ranks))} 95% are in the union of "
-        f"{', '.join(seen)} other seeds ({', '.join(f'{n:.0f}' for n in before_training(ranks))} by "
-        f"the law before training), at most {gap:.3f} from the coverage law."
+        f"{', '.join(seen)} other seeds ({', '.join(law)} by the law before training), at most "
+        f"{float(abs(p - mean.union_block_law).max()):.3f} from the coverage law."
     )
 
 
@@ -55,9 +56,9 @@ def _found(pool: xr.Dataset) -> str:
     one, many = (pool.isel(pool_size=i) for i in (0, -1))
     return (
         f"A pool of {int(many.pool_size)} seeds has {float(many.pool_features_found):.0%} of the "
-        f"isolated features, one seed {float(one.pool_features_found):.0%}; in a disjoint pool "
-        f"{float(many.pool_block_reappearance):.0%} of its block latents are found at cosine .7 and "
-        f"{float(many.pool_block_strict_reappearance):.0%} at .9, of features' latents "
+        f"isolated features, one seed {float(one.pool_features_found):.0%}; a disjoint pool has "
+        f"{float(many.pool_block_reappearance):.0%} of its block latents at cosine .7 and "
+        f"{float(many.pool_block_strict_reappearance):.0%} at .9, of its features' latents "
         f"{float(many.pool_isolated_strict_reappearance):.0%} at .9."
     )
 
@@ -65,27 +66,16 @@ def _found(pool: xr.Dataset) -> str:
 def _spent(last: xr.Dataset) -> str:
     rows = {"one seed": last.sel({"recipe": "kept"}).isel(pool_size=0)}
     rows |= {r: last.sel({"recipe": r}).isel(pool_size=-1) for r in LINES}
-    said = [
-        f"{name} {float(row.pool_explained_variance):.2f}, {float(row.pool_reappearance):.0%}, "
-        f"{float(row.pool_l0):.0f}"
-        for name, row in rows.items()
-    ]
-    return f"EV, latents found by other seeds, L0: {'; '.join(said)}."
+    names = ("pool_explained_variance", "pool_reappearance", "pool_l0")
+    said = [f"{r} {', '.join(f'{float(row[n]):.3g}' for n in names)}" for r, row in rows.items()]
+    return f"EV, live latents found by other seeds, L0: {'; '.join(said)}."
 
 
+RARE = WorldConfig(zipf=1.0, isolated_p_max=0.2, isolated_p_min=0.004)
 study = Study(
     question="When does pooling seeds find features, and when does it only cover a subspace?",
     base=Config(
-        world=WorldConfig(
-            d_model=40,
-            n_isolated=20,
-            zipf=1.0,
-            isolated_p_max=0.2,
-            isolated_p_min=0.004,
-            n_blocks=2,
-            rank=8,
-            block_p=0.3,
-        ),
+        world=replace(RARE, d_model=40, n_isolated=20, n_blocks=2, rank=8, block_p=0.3),
         sae=SAEConfig(n_latents=48),
         train=TrainConfig(n_steps=250, batch_size=256, lr=0.02),
         n_seeds=32,

@@ -56,14 +56,14 @@ def _laws(run: Run, sizes: Sequence[int], draws: int = 64) -> dict[str, tuple]:
         ).mean(axis=0)
         for block, basis in zip(run.blocks, run.bases, strict=True)
     ]
-    c = np.nan_to_num(_mean(np.array(once).T, np.isfinite(once).T))
+    c = _mean(np.array(once).T, np.isfinite(once).T)  # NaN for a seed without block latents
     left = run.config.sae.for_width(run.d_model).size - world.n_isolated
     prior = theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)
     before = theory.pooled_reappearance(prior, sizes)
     return {
         "union_block_law": (
             ("union_size", "seed"),
-            [theory.pooled_reappearance(c, n) for n in sizes],
+            [c * 0 + theory.pooled_reappearance(np.nan_to_num(c), n) for n in sizes],
             "1 - (1 - c)^N with the coverage c of the measured codes under Haar rotations",
         ),
         "union_block_a_priori": (
