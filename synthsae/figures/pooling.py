@@ -99,7 +99,8 @@ def _covered(ax: Axes, ds: xr.Dataset) -> None:
             ax.plot([], [], "o-", color=colour, ms=3.5, lw=1, label=f"rank {rank}")
     ax.axhline(TARGET, color=GREY, lw=0.6, ls=":")
     kind = "block" if "union_block_law" in ds else "live"
-    ax.set_title(f"{kind} latents found in the union of N other seeds\n(line: coverage law)")
+    law = ":\nthe coverage law (lines)" if kind == "block" else ""
+    ax.set_title(f"{kind} latents found in the union of N other seeds{law}")
     _sizes(ax)
     ax.legend(loc="lower right")
 
@@ -131,7 +132,10 @@ def _found(ax: Axes, ds: xr.Dataset) -> None:
         law = last.union_features_found.sel(union_size=last.pool_size)
         mean = law.mean([d for d in WORLDS if d in law.dims])
         ax.plot(ds.pool_size, mean, color="black", lw=3, alpha=0.25, zorder=0)
-    ax.set_title(f"isolated features with a latent{_rank(ds)}\n(grey band: 1 - (1 - q)^N)")
+    one, many = _ends(last.pool_features_found)
+    ax.set_title(
+        f"features found{_rank(ds)}: {one:.0%} by one seed, {many:.0%}\nby pools (band: 1 - (1 - q)^N)"
+    )
     _sizes(ax)
 
 
@@ -147,9 +151,11 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
             if law in ds:
                 mean = last[law].mean([d for d in WORLDS if d in last[law].dims])
                 ax.plot(ds.pool_size, mean, color=colour, lw=4, alpha=0.25, zorder=0)
-    ax.set_title(f"refitted pool: found in a disjoint pool{_rank(ds)}\n(bands: Haar rotations)")
+    ax.set_title(
+        "refitted pool: at cosine .9 a disjoint pool has features,\nnot block latents (bands: Haar)"
+    )
     _sizes(ax)
-    ax.legend(fontsize=7, loc="center left")
+    ax.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 0.1))
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
@@ -160,7 +166,10 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
     low = float(mean.sel({"recipe": ["refitted", "random", "wide"]}).min())
     ax.set_ylim(low - 0.06, 1.01)
     least = float(mean.sel({"recipe": "kept"}).min())
-    ax.set_title(f"explained variance{_rank(ds)}\n(encoders kept: down to {least:.2f})")
+    one, many = _ends(values)
+    ax.set_title(
+        f"explained variance{_rank(ds)}: {one:.2f} of one seed, {many:.2f}\nrefitted (encoders kept: down to {least:.2f})"
+    )
     ax.set_xscale("log", base=2)
     ax.set_xticks(ds.pool_size.values, [str(n) for n in ds.pool_size.values])
     ax.set_xlabel("seeds N")
@@ -168,8 +177,12 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
 
 def _stability(ax: Axes, ds: xr.Dataset) -> None:
     """Pool size against the share of live latents that come back."""
-    _recipes(ax, ds.isel(rank=-1).pool_reappearance)
-    ax.set_title(f"all live latents: found by the same recipe\nfrom other seeds{_rank(ds)}")
+    values = ds.isel(rank=-1).pool_reappearance
+    _recipes(ax, values)
+    one, many = _ends(values)
+    ax.set_title(
+        f"live latents found by other seeds{_rank(ds)}: {one:.0%}\nof one seed's, {many:.0%} of a refitted pool's"
+    )
     _sizes(ax)
 
 
@@ -189,6 +202,12 @@ def _rank(ds: xr.Dataset) -> str:
     return f", rank {ds['rank'].values[-1]}" if ds["rank"].values[-1] else ""
 
 
+def _ends(values: xr.DataArray) -> Array:
+    """A score of one seed and of the largest refitted pool."""
+    mean = values.mean([d for d in WORLDS if d in values.dims]).isel(pool_size=[0, -1])
+    return np.diagonal(mean.sel({"recipe": ["kept", "refitted"]}).transpose("recipe", "pool_size"))
+
+
 def _recipes(ax: Axes, values: xr.DataArray) -> None:
     """A score over the pool size, a line a recipe."""
     for recipe, (name, colour, marker, style) in LINES.items():
@@ -198,7 +217,8 @@ def _recipes(ax: Axes, values: xr.DataArray) -> None:
 
 def _bars(ax: Axes, x: xr.DataArray, seen: Interval, form: str, colour: str, name: str) -> None:
     """A line with the intervals that there are."""
-    ends = np.nan_to_num([seen.estimate - seen.low, seen.high - seen.estimate])
+    high = np.maximum(seen.estimate, np.minimum(seen.high, 1))
+    ends = np.nan_to_num([seen.estimate - seen.low, high - seen.estimate])
     ax.errorbar(x, seen.estimate, ends, fmt=form, color=colour, ms=4, lw=1, capsize=2, label=name)
 
 
