@@ -110,8 +110,13 @@ def _needed(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot(
         RANKS, before_training(RANKS), "-", color=BLUE, lw=1, label="law before training, m = 2R"
     )
-    seen = [needed(ds.union_block_reappearance.sel(rank=r)) for r in ds["rank"].values]
-    ax.plot(ds["rank"], seen, "o", color=BLUE, label="measured")
+    p = ds.union_block_reappearance
+    seen = [needed(p.sel(rank=r)) for r in ds["rank"].values]
+    ax.plot(ds["rank"], seen, "o", color=BLUE, label="measured (ticks: each world)")
+    for world in range(p.sizes.get("world_seed", 1)):
+        one = p.isel(world_seed=world) if "world_seed" in p.dims else p
+        each = [needed(one.sel(rank=r)) for r in ds["rank"].values]
+        ax.plot(ds["rank"], each, "_", color="black", ms=9)
     for rank, n in zip(ds["rank"].values, seen, strict=True):
         if np.isfinite(n):
             ax.annotate(f"{n:.0f}", (rank, n), (5, -9), textcoords="offset points", fontsize=8)
@@ -133,9 +138,8 @@ def _found(ax: Axes, ds: xr.Dataset) -> None:
         mean = law.mean([d for d in WORLDS if d in law.dims])
         ax.plot(ds.pool_size, mean, color="black", lw=3, alpha=0.25, zorder=0)
     one, many = _ends(last.pool_features_found)
-    ax.set_title(
-        f"features found{_rank(ds)}: {one:.0%} by one seed, {many:.0%}\nby pools (band: 1 - (1 - q)^N)"
-    )
+    title = f"features found{_rank(ds)}: {one:.0%} by one seed,"
+    ax.set_title(f"{title}\n{many:.0%} by a pool (band: 1 - (1 - q)^N)")
     _sizes(ax)
 
 
@@ -167,9 +171,8 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylim(low - 0.06, 1.01)
     least = float(mean.sel({"recipe": "kept"}).min())
     one, many = _ends(values)
-    ax.set_title(
-        f"explained variance{_rank(ds)}: {one:.2f} of one seed, {many:.2f}\nrefitted (encoders kept: down to {least:.2f})"
-    )
+    title = f"EV{_rank(ds)}: {one:.2f} of one seed, {many:.2f} of a pool"
+    ax.set_title(f"{title}\nrefitted (encoders kept: down to {least:.2f})")
     ax.set_xscale("log", base=2)
     ax.set_xticks(ds.pool_size.values, [str(n) for n in ds.pool_size.values])
     ax.set_xlabel("seeds N")
@@ -180,9 +183,8 @@ def _stability(ax: Axes, ds: xr.Dataset) -> None:
     values = ds.isel(rank=-1).pool_reappearance
     _recipes(ax, values)
     one, many = _ends(values)
-    ax.set_title(
-        f"live latents found by other seeds{_rank(ds)}: {one:.0%}\nof one seed's, {many:.0%} of a refitted pool's"
-    )
+    title = f"live latents found by other seeds{_rank(ds)}:"
+    ax.set_title(f"{title}\n{one:.0%} of one seed's, {many:.0%} of a refitted pool's")
     _sizes(ax)
 
 
