@@ -63,7 +63,7 @@ def evaluate_ensemble(
             parts.append(one.decode(code)[0])
             counts[j] += kernels.firing_counts(code, m)[0]
             left = left - parts[-1]
-        x_hat = sum(parts) if boosted else torch.stack(parts).mean(0)
+        x_hat = torch.stack(parts).sum(0) if boosted else torch.stack(parts).mean(0)
         sums.append(function.Residual.of(x.cpu().numpy(), x_hat.cpu().numpy()))
     total = sum(sums[1:], start=sums[0])
     rates = counts.flatten().cpu().numpy()[None] / n_samples

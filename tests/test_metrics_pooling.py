@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from synthsae import theory
 from synthsae.geometry import haar, unit
 from synthsae.metrics import pooling, reappearance
-from synthsae.metrics.pooling import any_drawn, distinct, pooled_reappearance
+from synthsae.metrics.pooling import any_drawn, distinct, found_in_pools
 
 
 def greedy(d: np.ndarray, rates: np.ndarray, threshold: float) -> set[int]:
@@ -72,11 +72,11 @@ def test_coverage_of_pooled_codes_is_the_theory_s(rank: int, n: int, threshold: 
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 5])
-def test_pooled_reappearance_is_the_mean_over_all_pools(n: int) -> None:
+def test_found_in_pools_is_the_mean_over_all_pools(n: int) -> None:
     rng = np.random.default_rng(2)
     d, live = unit(rng.standard_normal((6, 9, 3))), rng.random((6, 9)) < 0.8
     hits = reappearance.found(d, live=live)
-    mine = pooled_reappearance(hits, n)
+    mine = found_in_pools(hits, n)
     assert np.isnan(mine[~live]).all()
     for s in range(6):
         others = [t for t in range(6) if t != s]
@@ -89,9 +89,9 @@ def test_pooled_reappearance_is_the_mean_over_all_pools(n: int) -> None:
 def test_any_drawn_is_unbiased_where_the_plain_formula_is_too_low() -> None:
     p, n, total = 0.27, 4, 15
     x = np.random.default_rng(3).binomial(total, p, 40_000)
-    truth, mine = theory.pooled_reappearance(p, n), any_drawn(x, total, n)
+    truth, mine = theory.found_in_pools(p, n), any_drawn(x, total, n)
     assert abs(mine.mean() - truth) <= 4 * mine.std() / 200
-    assert theory.pooled_reappearance(x / total, n).mean() < truth - 0.02
+    assert theory.found_in_pools(x / total, n).mean() < truth - 0.02
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_any_drawn_is_unbiased_where_the_plain_formula_is_too_low() -> None:
         (lambda: any_drawn([4], 3, 1), "marked: 4 to 4; allowed: 0 to 3"),
         (lambda: any_drawn([1], 3, 4), "n: 4; allowed: 1 to 3"),
         (lambda: any_drawn([1], 3, 0), "n: 0; allowed: whole numbers from 1"),
-        (lambda: pooled_reappearance(np.ones((2, 2, 1)), 1), "hits: float64 of shape"),
-        (lambda: pooled_reappearance(np.ones((2, 3, 1), bool), 1), "hits: bool of shape"),
+        (lambda: found_in_pools(np.ones((2, 2, 1)), 1), "hits: float64 of shape"),
+        (lambda: found_in_pools(np.ones((2, 3, 1), bool), 1), "hits: bool of shape"),
     ],
 )
 def test_bad_input(call, message: str) -> None:

@@ -49,7 +49,7 @@ def ds() -> xr.Dataset:
 
 
 def test_seeds_needed() -> None:
-    assert before_training([2, 3, 4, 6, 8, 12, 16]).tolist() == [1, 2, 3, 5, 9, 31, 105]
+    assert before_training([2, 3, 4, 6, 8, 12, 16]).tolist() == [1, 2, 3, 5, 9, 31, 106]
     sizes = np.arange(1, 12)
     values = xr.DataArray(1 - 0.7**sizes, {"union_size": sizes}, ("union_size",))
     assert needed(values) == 9
@@ -85,7 +85,7 @@ def test_figure_has_the_numbers(ds: xr.Dataset) -> None:
             np.testing.assert_allclose(ends[:, 0], want.low)
             np.testing.assert_allclose(ends[:, 1], np.minimum(want.high, 1))
     dots = axes[1].lines
-    assert dots[0].get_ydata().tolist() == [1, 2, 3, 5, 9, 31, 105]
+    assert dots[0].get_ydata().tolist() == [1, 2, 3, 5, 9, 31, 106]
     assert list(dots[1].get_ydata()) == [1, np.inf]
     block = axes[3].containers[2][0].get_ydata()
     want = ds.pool_block_reappearance.sel({"rank": 8, "recipe": "refitted"})

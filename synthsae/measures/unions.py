@@ -11,7 +11,7 @@ from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
 from synthsae.metrics import reappearance
 from synthsae.metrics.latent import cosines
-from synthsae.metrics.pooling import DUPLICATE, any_drawn, pooled_reappearance
+from synthsae.metrics.pooling import DUPLICATE, any_drawn, found_in_pools
 from synthsae.results import Run, labelled, lawful
 from synthsae.rng import numpy_generator
 
@@ -28,7 +28,7 @@ def unions(run: Run) -> xr.Dataset:
         block, isolated = planted_kinds(run.world, run.directions)
         kinds |= {"block_": run.live & block, "isolated_": run.live & isolated}
     hits = reappearance.found(run.directions, live=run.live)
-    found = (pooled_reappearance(hits, n) for n in sizes)
+    found = (found_in_pools(hits, n) for n in sizes)
     share = np.array([[_mean(p, chosen) for chosen in kinds.values()] for p in found])
     out = {
         f"union_{kind}reappearance": (

@@ -63,7 +63,7 @@ def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
     return 1 - missed.prod(axis=-1)
 
 
-def pooled_reappearance(hits: ArrayLike, n: int) -> Array:
+def found_in_pools(hits: ArrayLike, n: int) -> Array:
     """Share of the pools of `n` other seeds in which a latent is found, [S, S, M] -> [S, M].
 
     `hits[s, t, i]` is `reappearance.found`; all pools of n of the S - 1 others count (`any_drawn`),
