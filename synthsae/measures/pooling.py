@@ -13,7 +13,7 @@ from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
 from synthsae.metrics.latent import max_cosines
 from synthsae.metrics.pooling import DUPLICATE, distinct
-from synthsae.metrics.reappearance import THETA
+from synthsae.metrics.reappearance import BLOCK, THETA
 from synthsae.pooling import pool
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
@@ -166,7 +166,8 @@ def _scaled(run: Run, config: SAEConfig) -> TrainConfig:
 def _scores(run: Run, mine: Evaluation, other: Evaluation) -> dict[str, float]:
     """`SCORES` of one SAE whose latents are looked for in another; both have S = 1."""
     a, b = (seen.directions[0, seen.live[0]] for seen in (mine, other))
-    best = max_cosines(a, b)
+    parts = np.array_split(a, max(1, len(a) // BLOCK))  # no whole matrix of cosines
+    best = np.concatenate([max_cosines(part, b) for part in parts])
     out = {
         "explained_variance": float(mine.explained_variance[0]),
         "l0": float(mine.rates.sum()),
