@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import xarray as xr
 
+from realdata.config import Config
 from synthsae import measures
-from synthsae.config import Config
 from synthsae.figures import pools_by_size
 from synthsae.figures.common import slices
 from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed

@@ -89,9 +89,9 @@ def test_found_in_pools_is_the_mean_over_all_pools(n: int) -> None:
 def test_any_drawn_is_unbiased_where_the_plain_formula_is_too_low() -> None:
     p, n, total = 0.27, 4, 15
     x = np.random.default_rng(3).binomial(total, p, 40_000)
-    truth, mine = theory.found_in_pools(p, n), any_drawn(x, total, n)
+    truth, mine = theory.pooled_reappearance(p, n), any_drawn(x, total, n)
     assert abs(mine.mean() - truth) <= 4 * mine.std() / 200
-    assert theory.found_in_pools(x / total, n).mean() < truth - 0.02
+    assert theory.pooled_reappearance(x / total, n).mean() < truth - 0.02
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from synthsae.geometry import Array
 from synthsae.stats import Interval, mean_interval
 from synthsae.theory import coverage_closed, seeds_needed
 
-WORLDS = ("world_seed", "side", "seed", "seed_a", "seed_b")
+WORLDS = ("world_seed", "side", "seed", "seed_a", "seed_b", "block")
 KEEP = ("rank", "recipe", "pool_size", "union_size", *WORLDS)
 LINES = {
     "kept": ("pool, encoders kept", GREY, "v", ":"),
@@ -201,7 +201,7 @@ PANELS: tuple[tuple[str, Callable[[Axes, xr.Dataset], None]], ...] = (
 
 def _rank(ds: xr.Dataset) -> str:
     """The rank that a panel of recipes shows, the last."""
-    return f", rank {ds['rank'].values[-1]}" if ds["rank"].values[-1] else ""
+    return f", rank {ds['rank'].values[-1]}" if "union_block_law" in ds else ""
 
 
 def _ends(values: xr.DataArray) -> Array:
