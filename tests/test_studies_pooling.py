@@ -27,6 +27,9 @@ TINY = {
 }
 
 
+STRICT = ("block_strict_reappearance", "isolated_strict_reappearance")
+
+
 @pytest.fixture
 def ds() -> xr.Dataset:
     """Made-up numbers: scores of their own, worlds that differ by .02."""
@@ -64,8 +67,11 @@ def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
     pool = last.sel({"recipe": "refitted"})
     assert f"A pool of 4 seeds has {float(pool.pool_features_found[1]):.0%}" in text
     assert f"one seed {float(pool.pool_features_found[0]):.0%};" in text
-    for name in ("block_reappearance", "block_strict_reappearance", "isolated_strict_reappearance"):
-        assert f"{float(pool[f'pool_{name}'][1]):.0%} at" in text
+    found = [float(pool[f"pool_{n}"][1]) for n in ("block_reappearance", *STRICT)]
+    said = (
+        "{:.0%} of its block latents at cosine .7 and {:.0%} at .9, of its features' latents {:.0%}"
+    )
+    assert said.format(*found) in text
     for recipe in LINES:
         row = last.sel({"recipe": recipe, "pool_size": 4})
         names = ("pool_explained_variance", "pool_reappearance", "pool_l0")

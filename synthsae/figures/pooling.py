@@ -102,7 +102,8 @@ def _covered(ax: Axes, ds: xr.Dataset) -> None:
     law = ":\nthe coverage law (lines)" if kind == "block" else ""
     ax.set_title(f"{kind} latents found in the union of N other seeds{law}")
     _sizes(ax)
-    ax.legend(loc="lower right")
+    if kind == "block":
+        ax.legend(loc="lower right")
 
 
 def _needed(ax: Axes, ds: xr.Dataset) -> None:
