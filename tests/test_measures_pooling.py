@@ -8,14 +8,14 @@ import xarray as xr
 
 from synthsae import measures, theory
 from synthsae.config import Config, override
-from synthsae.evaluate import evaluate
+from synthsae.evaluate import Evaluation, evaluate
+from synthsae.geometry import haar
 from synthsae.measures.kinds import planted_kinds
 from synthsae.measures.pooling import RECIPES, pool_sizes
 from synthsae.metrics.latent import max_cosines
 from synthsae.pooling import pool
 from synthsae.results import Run, run_cell
 from synthsae.sae import SAEConfig
-from synthsae.stats import rotation_null
 from synthsae.train import refit, train
 from synthsae.world import World
 
@@ -72,28 +72,43 @@ def test_unions_by_hand(run: Run) -> None:
     assert ds.union_features_found.sel(union_size=4) <= has.mean() + 1e-12
 
 
-def test_union_laws(run: Run) -> None:
-    ds = measures.unions(run)
-    once = measures.coverage_law(run).coverage_prediction.mean("block")
-    c = ds.union_block_law.sel(union_size=1)
-    np.testing.assert_allclose(c, once, atol=0.06)  # other rotations of the same codes
-    np.testing.assert_allclose(ds.union_block_law.sel(union_size=3), 1 - (1 - c) ** 3)
-    prior = float(theory.coverage_a_priori(4, (24 - 5) / 2))
+EXACT = 0.7517
+"""Share of the sphere in R^4 within .7 of +-e_i."""
+
+
+@pytest.fixture(scope="module")
+def crosses() -> Run:
+    """24 made-up SAEs: +-e_i in both blocks, turned at random, and two isolated features."""
+    config = override(Config(), TINY | {"sae.n_latents": 18, "n_seeds": 24})
+    world, rng = World.plant(config.world, seed=0), np.random.default_rng(0)
+    d = np.zeros((24, 18, 16))
+    for s in range(24):
+        frames = [haar(4, rng) @ basis.T for basis in world.bases]
+        d[s] = np.concatenate([*frames, *(-f for f in frames), world.isolated[:2]])
+    rates = rng.uniform(0.01, 0.02, (24, 18))
+    return Run(config, world, config.seeds, {}, Evaluation(d, rates, np.zeros(24)))
+
+
+def test_union_laws_are_exact_where_the_share_is_known(crosses: Run) -> None:
+    ds = measures.unions(crosses)
+    want = 1 - (1 - EXACT) ** ds.union_size
+    assert float(abs(ds.union_block_law.mean("seed") - want).max()) < 0.01
+    assert float(abs(ds.union_block_reappearance.mean("seed") - want).max()) < 0.02
+    assert (ds.union_isolated_reappearance == 1).all()
+    assert (ds.union_features_found == 2 / 5).all()
+    prior = float(theory.coverage_a_priori(4, (18 - 5) / 2))
     np.testing.assert_allclose(ds.union_block_a_priori, 1 - (1 - prior) ** ds.union_size)
 
 
-def test_rotated_unions_are_the_law(run: Run) -> None:
-    """Codes turned at random are found in unions by 1 - (1 - c)^N, in many runs' mean."""
-    seen = []
-    for k in range(12):
-        rng, d = np.random.default_rng(k), run.directions
-        for u in run.world.bases:
-            d = rotation_null(lambda x, _: x, d, run.live, u, draws=1, rng=rng)[0]
-        turned = replace(run, evaluation=replace(run.evaluation, directions=d))
-        seen.append(measures.unions(turned).union_block_reappearance.mean("seed").values)
-    law = measures.unions(run).union_block_law.mean("seed").values
-    error = np.std(seen, axis=0, ddof=1) / np.sqrt(12)
-    assert (abs(np.mean(seen, axis=0) - law) <= 4 * error + 0.01).all()
+def test_rotated_pools_are_the_theory_s(crosses: Run) -> None:
+    """Of seeds of which duplicates were dropped, as of `theory.pooled_coverage`."""
+    ds = measures.rotated_pools(crosses, draws=300)  # one has sd .15 at N = 1: 8 rigid latents
+    frame = np.vstack([np.eye(4), -np.eye(4)])
+    for n in (1, 2, 4, 8):
+        law = theory.pooled_coverage(frame, n, duplicate=0.9, draws=100)
+        seen = float(ds.pool_block_reappearance_law.sel(pool_size=n))
+        assert seen == pytest.approx(law.mean(), abs=0.03), n
+    assert (ds.pool_block_strict_reappearance_law <= ds.pool_block_reappearance_law).all()
 
 
 def test_pools_are_what_they_say(run: Run, pools: xr.Dataset) -> None:
@@ -150,16 +165,6 @@ def test_budgets(run: Run, pools: xr.Dataset) -> None:
     ev = evaluate(wide, run.world, 3000).explained_variance[0]
     got = pools.pool_explained_variance.sel({"recipe": "wide", "pool_size": 2})[0]
     assert float(got) == pytest.approx(ev, abs=1e-4)
-
-
-def test_rotated_pools(run: Run) -> None:
-    """At one seed a pool is the seed: the law of its block latents; nothing without blocks."""
-    ds = measures.rotated_pools(run, draws=40)
-    law = float(measures.unions(run).union_block_law.sel(union_size=1).mean())
-    seen = float(ds.pool_block_reappearance_law.sel(pool_size=1))
-    assert seen == pytest.approx(law, abs=0.06)
-    assert (ds.pool_block_strict_reappearance_law <= ds.pool_block_reappearance_law).all()
-    assert float(ds.pool_block_reappearance_law.sel(pool_size=2)) > seen
 
 
 class Samples:

@@ -11,6 +11,7 @@ from synthsae.ensembles import boost, evaluate_ensemble
 from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
+from synthsae.measures.unions import turned
 from synthsae.metrics.latent import max_cosines
 from synthsae.metrics.pooling import DUPLICATE, distinct
 from synthsae.metrics.reappearance import BLOCK, THETA
@@ -18,7 +19,6 @@ from synthsae.pooling import pool
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEConfig, SAEStack
-from synthsae.stats import rotation_null
 from synthsae.train import TrainConfig, refit, train
 
 Mask = NDArray[np.bool_]
@@ -98,11 +98,9 @@ def rotated_pools(run: Run, draws: int = 8) -> xr.Dataset:
     sizes, half = pool_sizes(run), len(run.seeds) // 2
     scores = np.full((draws, len(sizes), 2, 2), np.nan)
     for k in range(draws):
-        turned = run.directions
-        for basis in run.bases:
-            turned = rotation_null(lambda d, _: d, turned, run.live, basis, draws=1, rng=rng)[0]
+        directions = turned(run, rng)
         for i, n in enumerate(sizes):
-            a, b = (_distinct(run, turned, slice(s, s + n)) for s in (0, half))
+            a, b = (_distinct(run, directions, slice(s, s + n)) for s in (0, half))
             for j, (mine, other) in enumerate(((a, b), (b, a))):
                 best = max_cosines(mine[planted_kinds(run.world, mine)[0]], other)
                 scores[k, i, j] = list(_found("block_", best).values())

@@ -14,6 +14,7 @@ from synthsae.metrics.latent import cosines
 from synthsae.metrics.pooling import DUPLICATE, any_drawn, found_in_pools
 from synthsae.results import Run, labelled, lawful
 from synthsae.rng import numpy_generator
+from synthsae.stats import rotation_null
 
 
 def unions(run: Run) -> xr.Dataset:
@@ -42,34 +43,41 @@ def unions(run: Run) -> xr.Dataset:
     return labelled(run, **out, **laws).assign_coords(union_size=list(sizes))
 
 
-def _laws(run: Run, sizes: Sequence[int], draws: int = 64) -> dict[str, tuple]:
-    """Coverage of a block's sphere by several seeds, from the measured codes and before training.
+def turned(run: Run, rng: np.random.Generator) -> Array:
+    """The directions [S, M, D] with each seed's code Haar-rotated inside each block."""
+    directions = run.directions
+    for basis in run.bases:
+        directions = rotation_null(lambda d, _: d, directions, run.live, basis, draws=1, rng=rng)[0]
+    return directions
 
-    With c the coverage by one other seed, independent rotations give 1 - (1 - c)^N.
+
+def _laws(run: Run, sizes: Sequence[int], draws: int = 4) -> dict[str, tuple]:
+    """Block latents found by unions of rotated codes, and of m A_R before training.
+
+    Latents differ in their energy inside the block, so the mean over them is below 1 - (1 - c)^N of
+    their mean coverage c: codes are turned, and the measurement is done again.
     """
     if not run.blocks:
         return {}
     world, rng = run.config.world, numpy_generator("null", run.config.world_seed, len(run.blocks))
-    once = [
-        theory.coverage_monte_carlo(
-            run.directions, run.live, block.members, basis, draws=draws, rng=rng
-        ).mean(axis=0)
-        for block, basis in zip(run.blocks, run.bases, strict=True)
-    ]
-    c = _mean(np.array(once).T, np.isfinite(once).T)  # NaN for a seed without block latents
+    block = np.any([b.members for b in run.blocks], axis=0)
+    shares = []
+    for _ in range(draws):
+        hits = reappearance.found(turned(run, rng), live=run.live)
+        shares.append([_mean(found_in_pools(hits, n), block) for n in sizes])
     left = run.config.sae.for_width(run.d_model).size - world.n_isolated
     prior = theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)
     before = theory.pooled_reappearance(prior, sizes)
     return {
         "union_block_law": (
             ("union_size", "seed"),
-            [c * 0 + theory.pooled_reappearance(np.nan_to_num(c), n) for n in sizes],
-            "1 - (1 - c)^N with the coverage c of the measured codes under Haar rotations",
+            np.mean(shares, axis=0),
+            "union_block_reappearance with each seed's code Haar-rotated inside each block",
         ),
         "union_block_a_priori": (
             ("union_size",),
             before if lawful(run.config) else np.full(len(sizes), np.nan),
-            "the same with c = min(1, m A_R), before training, assuming m = min(2R, latents left)",
+            "1 - (1 - c)^N with c = min(1, m A_R), assuming m = min(2R, latents left)",
         ),
     }
 
