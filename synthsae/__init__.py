@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from synthsae.pooling import pool
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
     from synthsae.store import open_results
@@ -18,11 +19,13 @@ __all__ = [
     "WorldConfig",
     "load_saelens",
     "open_results",
+    "pool",
     "save_saelens",
 ]
 
 _HOME = {
     "open_results": "store",
+    "pool": "pooling",
     "World": "world",
     "WorldConfig": "world",
     "TrainConfig": "train",

@@ -7,6 +7,7 @@ from synthsae.figures.budgets import scores_by_budget
 from synthsae.figures.excess import excess_by_suspect
 from synthsae.figures.kron import correlation_by_arch
 from synthsae.figures.law import stability_by_beta
+from synthsae.figures.pooling import pools_by_size
 from synthsae.figures.rank import stability_by_rank
 from synthsae.figures.song import agreement_by_samples
 from synthsae.figures.sources import stability_by_source
@@ -19,6 +20,7 @@ __all__ = [
     "atoms_by_latents",
     "correlation_by_arch",
     "excess_by_suspect",
+    "pools_by_size",
     "scores_by_budget",
     "scores_by_k",
     "stability_by_beta",

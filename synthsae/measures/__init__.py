@@ -11,9 +11,11 @@ from synthsae.measures.implied import implied_rank
 from synthsae.measures.kinds import latent_kinds
 from synthsae.measures.live import live_stability
 from synthsae.measures.memory import start_memory
+from synthsae.measures.pooling import pools, rotated_pools
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
 from synthsae.measures.stability import block_stability, coverage_law, seed_agreement
+from synthsae.measures.unions import unions
 from synthsae.measures.unstable import loose_subspace
 
 __all__ = [
@@ -30,10 +32,13 @@ __all__ = [
     "latent_kinds",
     "live_stability",
     "loose_subspace",
+    "pools",
     "reconstruction",
+    "rotated_pools",
     "seed_agreement",
     "start_memory",
     "subspace_recovery",
     "training_budget",
     "training_cost",
+    "unions",
 ]

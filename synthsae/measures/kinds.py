@@ -6,22 +6,32 @@ from numpy.typing import NDArray
 
 from synthsae.geometry import Array
 from synthsae.metrics.reappearance import THETA
-from synthsae.metrics.subspace import block_energy
+from synthsae.metrics.subspace import block_energy, members
 from synthsae.results import Run, labelled
+from synthsae.world import World
+
+Mask = NDArray[np.bool_]
+
+
+def planted_kinds(world: World, directions: Array) -> tuple[Mask, Mask]:
+    """Which unit `directions` [..., D] are a block's, and which an isolated feature's: [...] twice.
+
+    A block's: at least half of its energy in one block. A feature's: none of these, and a cosine of
+    .7 or more to an isolated feature.
+    """
+    none = np.zeros(directions.shape[:-1], dtype=bool)
+    block = np.any([none, *(members(directions, basis) for basis in world.bases)], axis=0)
+    cosine = np.max(directions @ world.isolated.T, axis=-1, initial=-1.0)
+    return block, ~block & (cosine >= THETA)
 
 
 def latent_kinds(run: Run) -> xr.Dataset:
     """How many live latents are a block's, an isolated feature's or neither, and do they come back.
 
-    A block's: at least half of its energy in one block. A feature's: none of these, and a cosine of
-    .7 or more to an isolated feature; more than one for each feature is splitting. The others are
-    *surplus*: nothing planted is along them.
+    Of a block or of a feature as in `planted_kinds`; more than one for each feature is splitting.
+    The others are *surplus*: nothing planted is along them.
     """
-    block = (
-        np.any([b.members for b in run.blocks], axis=0) if run.blocks else np.zeros_like(run.live)
-    )
-    cosine = np.max(run.directions @ run.world.isolated.T, axis=2, initial=-1.0)
-    feature = run.live & ~block & (cosine >= THETA)
+    block, feature = (run.live & kind for kind in planted_kinds(run.world, run.directions))
     surplus = run.live & ~block & ~feature
     kinds = {"block": block, "feature": feature, "surplus": surplus}
     counts = {

@@ -43,6 +43,12 @@ class SAEStack:
         params = {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
         return cls(config, tuple(seeds), params)
 
+    @classmethod
+    def join(cls, stacks: Sequence["SAEStack"]) -> "SAEStack":
+        """The SAEs of several stacks of one config, in order, in one."""
+        params = {n: torch.cat([s.params[n] for s in stacks]) for n in stacks[0].params}
+        return cls(stacks[0].config, tuple(seed for s in stacks for seed in s.seeds), params)
+
     @property
     def architecture(self) -> Architecture:
         """The equations of `config.arch`."""

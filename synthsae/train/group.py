@@ -11,7 +11,7 @@ from synthsae.train.source import ActivationSource, batches
 
 
 class Group:
-    """The state of a group's training, and one step of it.
+    """The state of a group's training, and one step of it; with `fixed_decoder` decoder rows stay.
 
     Attributes:
         stack: the SAEs, trained in place.
@@ -27,13 +27,16 @@ class Group:
         stack: SAEStack,
         config: TrainConfig,
         data_seeds: Sequence[int],
+        fixed_decoder: bool = False,
     ):
         self.source, self.stack, self.config, self.data_seeds = source, stack, config, data_seeds
+        self.fixed_decoder = fixed_decoder
         self.n_done, self.frozen = 0, dict[int, int]()
-        decoder, buffers = stack.params["w_dec"], stack.architecture.buffers
+        decoder, still = stack.params["w_dec"], set(stack.architecture.buffers)
+        still |= {"w_dec"} if fixed_decoder else set()
         self.silent = torch.zeros(decoder.shape[:2], dtype=torch.long, device=decoder.device)
         self.loss = torch.full((len(decoder),), torch.nan, device=decoder.device)
-        self._learned = {name: p for name, p in stack.params.items() if name not in buffers}
+        self._learned = {name: p for name, p in stack.params.items() if name not in still}
         self._adam = torch.optim.Adam(self._learned.values(), fused=True)
         self._kept: dict[int, dict[str, Tensor]] = {}
 
@@ -50,7 +53,10 @@ class Group:
         dead = (self.silent >= c.silence_limit()) & (c.aux_coefficient > 0)
         how = Step(dead, c.aux_coefficient, self.n_done / c.n_steps, c.half, 1 / c.n_steps)
         found = self.stack.architecture.gradients(params, x, how)
-        make_tangent(found.grads["w_dec"], params["w_dec"])
+        if self.fixed_decoder:
+            del found.grads["w_dec"]
+        else:
+            make_tangent(found.grads["w_dec"], params["w_dec"])
         each = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in found.grads.values()]
         norm = torch.stack(each).norm(dim=0)
         self._freeze(found.loss + norm)
@@ -68,8 +74,9 @@ class Group:
             p.grad = grads[name].mul_(clip.view(-1, *[1] * (p.ndim - 1)))
         self._adam.param_groups[0]["lr"] = self.config.rate(self.n_done, self.stack.config.size)
         self._adam.step()
-        decoder = self.stack.params["w_dec"]
-        decoder /= torch.linalg.vector_norm(decoder, dim=2, keepdim=True)
+        if not self.fixed_decoder:
+            decoder = self.stack.params["w_dec"]
+            decoder /= torch.linalg.vector_norm(decoder, dim=2, keepdim=True)
 
     def _freeze(self, must_be_finite: Tensor) -> None:
         """Keep the parameters of each SAE whose value [S] is not finite as they are now."""

@@ -1,0 +1,89 @@
+"""When does pooling seeds find features, and when does it only cover a subspace?
+
+Gerasimov et al. (arXiv 2606.12138) pool latents of several seeds into an SAE that is more stable at
+the same explained variance. Their recipe is not published in detail; ours is `synthsae.pool`, then
+`train.refit`: near-duplicates dropped, new encoders under a fixed decoder, the same k. Pools of
+disjoint seeds judge each other, beside what else the training buys (`measures.pools`).
+
+What one other seed has by chance p is in the union of N by 1 - (1 - p)^N. For a feature that seeds
+miss by chance, that is finding it. In a block that no seed can identify, p is coverage of a sphere,
+and the union is more atoms on it. The world has both: features too rare for every seed of so few
+latents to have one, and two blocks.
+"""
+
+from dataclasses import replace
+
+import xarray as xr
+
+from realdata.config import Config
+from synthsae import measures
+from synthsae.figures import pools_by_size
+from synthsae.figures.common import slices
+from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed
+from synthsae.sae import SAEConfig
+from synthsae.study import Study
+from synthsae.train import TrainConfig
+from synthsae.world import WorldConfig
+
+
+def finding(ds: xr.Dataset) -> str:
+    """What unions cover, what pools of the largest size find, and what they cost."""
+    text = []
+    for label, part in slices(ds, KEEP):
+        text += [f"With {label}:"] if label else []
+        mean = part.mean([d for d in WORLDS if d in part.dims])
+        if "union_block_law" in mean and "rank" in mean.dims:
+            text.append(_covered(mean))
+        last = mean.isel(rank=-1) if "rank" in mean.dims else mean
+        if "pool_features_found" in last:
+            text.append(_found(last.sel({"recipe": "refitted"})))
+        text.append(_spent(last))
+    return " ".join(text)
+
+
+def _covered(mean: xr.Dataset) -> str:
+    ranks, p = mean["rank"].values, mean.union_block_reappearance
+    seen = [f"{needed(p.sel(rank=r)):.0f}" for r in ranks]
+    law = [f"{n:.0f}" for n in before_training(ranks)]
+    return (
+        f"Of block latents of rank {', '.join(map(str, ranks))} 95% are in the union of "
+        f"{', '.join(seen)} other seeds ({', '.join(law)} by the law before training), at most "
+        f"{float(abs(p - mean.union_block_law).max()):.3f} from the coverage law."
+    )
+
+
+def _found(pool: xr.Dataset) -> str:
+    one, many = (pool.isel(pool_size=i) for i in (0, -1))
+    return (
+        f"A pool of {int(many.pool_size)} seeds has {float(many.pool_features_found):.0%} of the "
+        f"isolated features, one seed {float(one.pool_features_found):.0%}; a disjoint pool has "
+        f"{float(many.pool_block_reappearance):.0%} of its block latents at cosine .7 and "
+        f"{float(many.pool_block_strict_reappearance):.0%} at .9, of its features' latents "
+        f"{float(many.pool_isolated_strict_reappearance):.0%} at .9."
+    )
+
+
+def _spent(last: xr.Dataset) -> str:
+    rows = {"one seed": last.sel({"recipe": "kept"}).isel(pool_size=0)}
+    rows |= {r: last.sel({"recipe": r}).isel(pool_size=-1) for r in LINES}
+    names = ("pool_explained_variance", "pool_reappearance", "pool_l0")
+    said = [f"{r} {', '.join(f'{float(row[n]):.3g}' for n in names)}" for r, row in rows.items()]
+    return f"EV, live latents found by other seeds, L0: {'; '.join(said)}."
+
+
+RARE = WorldConfig(zipf=1.0, isolated_p_max=0.2, isolated_p_min=0.004)
+study = Study(
+    question="When does pooling seeds find features, and when does it only cover a subspace?",
+    base=Config(
+        world=replace(RARE, d_model=40, n_isolated=20, n_blocks=2, rank=8, block_p=0.3),
+        sae=SAEConfig(n_latents=48),
+        train=TrainConfig(n_steps=200, batch_size=256, lr=0.02),
+        n_seeds=32,
+        eval_samples=8192,
+    ),
+    axes={"world.rank": (2, 4, 8), "world_seed": (0, 1, 2)},
+    measures=(measures.unions, measures.pools, measures.rotated_pools, measures.block_stability),
+    figure=pools_by_size,
+    finding=finding,
+    quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},
+)

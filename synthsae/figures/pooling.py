@@ -1,0 +1,234 @@
+"""Pools of seeds: what they cover, what they find, and what else the same training buys."""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter
+from numpy.typing import ArrayLike
+
+from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, interval_over_seeds, slices
+from synthsae.geometry import Array
+from synthsae.stats import Interval, mean_interval
+from synthsae.theory import coverage_closed, seeds_needed
+
+WORLDS = ("world_seed", "side", "seed", "seed_a", "seed_b", "block")
+KEEP = ("rank", "recipe", "pool_size", "union_size", *WORLDS)
+LINES = {
+    "kept": ("pool, encoders kept", GREY, "v", ":"),
+    "refitted": ("pool, refitted", BLUE, "o", "-"),
+    "random": ("random latents of the pool, refitted", GREY, "^", "--"),
+    "wide": ("one SAE as wide, as long", ORANGE, "s", "-"),
+    "averaged": ("averaged (N k fire)", GREEN, "D", "--"),
+    "boosted": ("boosted (N k fire)", "black", "x", "--"),
+}
+"""Name, colour, marker and line of a recipe."""
+
+TARGET = 0.95
+RANKS = (2, 3, 4, 6, 8, 12, 16)
+
+
+def interval(values: xr.DataArray) -> Interval:
+    """Mean and 95% interval over worlds; with one world over seeds, where they are an axis.
+
+    A score of pools has no interval in one world: two halves are one comparison.
+    """
+    over = [d for d in ("side", "seed") if d in values.dims]
+    if values.sizes.get("world_seed", 1) > 1:
+        return mean_interval(values.mean(over).transpose(..., "world_seed").values)
+    one = values.squeeze("world_seed") if "world_seed" in values.dims else values
+    if "seed" in one.dims:
+        return interval_over_seeds(one)
+    mean = one.mean(over).values
+    return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
+
+
+def needed(values: xr.DataArray, target: float = TARGET) -> float:
+    """Least `union_size` at which the mean of `values` reaches `target`; inf where none does."""
+    mean = values.mean([d for d in WORLDS if d in values.dims])
+    reached = mean.union_size.values[mean.values >= target]
+    return float(reached[0]) if reached.size else np.inf
+
+
+def before_training(rank: ArrayLike) -> Array:
+    """Seeds whose union covers .95 of a block by the law m A_R, assuming m = 2R latents a seed."""
+    rank = np.asarray(rank)
+    return seeds_needed(coverage_closed(2 * rank, rank), TARGET)
+
+
+def pools_by_size(ds: xr.Dataset) -> Figure:
+    """Panels of what the Dataset has: the upper ones need a truth. Rows for each further axis."""
+    parts = list(slices(ds if "rank" in ds.dims else ds.expand_dims(rank=[0]), KEEP))
+    panels = [draw for needs, draw in PANELS if needs in ds]
+    rows = -(-len(panels) // 3)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(11, 3.1 * rows * len(parts) + 0.5), layout="constrained")
+        grid = figure.subplots(rows * len(parts), min(3, len(panels)), squeeze=False)
+        for i, (label, part) in enumerate(parts):
+            axes = grid[rows * i : rows * (i + 1)].ravel()
+            for ax, draw in zip(axes, panels, strict=False):
+                draw(ax, part)
+            for ax in axes[len(panels) :]:
+                ax.set_axis_off()
+            axes[0].set_ylabel("\n".join(filter(None, [label, axes[0].get_ylabel()])))
+        handles = [
+            figure.axes[0].plot([], [], f"{marker}{style}", color=colour, ms=4, label=name)[0]
+            for name, colour, marker, style in LINES.values()
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8)
+    return figure
+
+
+def _covered(ax: Axes, ds: xr.Dataset) -> None:
+    """Union size against the share of block latents found, beside the law, a line a rank."""
+    score = "union_block_reappearance" if "union_block_reappearance" in ds else "union_reappearance"
+    shades = (BLUE, ORANGE, GREEN, GREY, "black")
+    for colour, rank in zip(shades, ds["rank"].values, strict=False):
+        part = ds.sel(rank=rank)
+        at = part.union_size <= 16
+        seen = interval(part[score].sel(union_size=at))
+        x = part.union_size.values[at]
+        ax.plot(x, seen.estimate, "o", color=colour, ms=3.5)
+        ax.fill_between(x, seen.low, seen.high, color=colour, alpha=0.2, lw=0)
+        if "union_block_law" in ds:
+            law = part.union_block_law.mean([d for d in WORLDS if d in part.union_block_law.dims])
+            ax.plot(x, law.sel(union_size=at), color=colour, lw=1)
+            ax.plot([], [], "o-", color=colour, ms=3.5, lw=1, label=f"rank {rank}")
+    ax.axhline(TARGET, color=GREY, lw=0.6, ls=":")
+    kind = "block" if "union_block_law" in ds else "live"
+    law = ":\nthe coverage law (lines)" if kind == "block" else ""
+    ax.set_title(f"{kind} latents found in the union of N other seeds{law}")
+    _sizes(ax)
+    if kind == "block":
+        ax.legend(loc="lower right")
+
+
+def _needed(ax: Axes, ds: xr.Dataset) -> None:
+    """Rank against the seeds whose union finds .95 of a block's latents."""
+    ax.plot(
+        RANKS, before_training(RANKS), "-", color=BLUE, lw=1, label="law before training, m = 2R"
+    )
+    p = ds.union_block_reappearance
+    seen = [needed(p.sel(rank=r)) for r in ds["rank"].values]
+    ax.plot(ds["rank"], seen, "o", color=BLUE, label="measured (ticks: each world)")
+    for world in range(p.sizes.get("world_seed", 1)):
+        one = p.isel(world_seed=world) if "world_seed" in p.dims else p
+        each = [needed(one.sel(rank=r)) for r in ds["rank"].values]
+        ax.plot(ds["rank"], each, "_", color="black", ms=9)
+    for rank, n in zip(ds["rank"].values, seen, strict=True):
+        if np.isfinite(n):
+            ax.annotate(f"{n:.0f}", (rank, n), (5, -9), textcoords="offset points", fontsize=8)
+    ax.set_yscale("log")
+    ax.set_xticks(RANKS[::2] + RANKS[1::2], [str(r) for r in RANKS[::2] + RANKS[1::2]])
+    ax.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("rank of the block")
+    ax.set_title("seeds whose union covers 95% of a block:\nexponential in its rank")
+    ax.legend(loc="upper left")
+
+
+def _found(ax: Axes, ds: xr.Dataset) -> None:
+    """Pool size against features found, beside 1 - (1 - q)^N."""
+    last = ds.isel(rank=-1)
+    _recipes(ax, last.pool_features_found)
+    if "union_features_found" in ds:
+        law = last.union_features_found.sel(union_size=last.pool_size)
+        mean = law.mean([d for d in WORLDS if d in law.dims])
+        ax.plot(ds.pool_size, mean, color="black", lw=3, alpha=0.25, zorder=0)
+    one, many = _ends(last.pool_features_found)
+    title = f"features found{_rank(ds)}: {one:.0%} by one seed,"
+    ax.set_title(f"{title}\n{many:.0%} by a pool (band: 1 - (1 - q)^N)")
+    _sizes(ax)
+
+
+def _strict(ax: Axes, ds: xr.Dataset) -> None:
+    """Pool size against latents that come back in the other pool, at two thresholds."""
+    last = ds.isel(rank=-1).sel({"recipe": "refitted"})
+    for kind, colour in (("isolated", BLUE), ("block", ORANGE)):
+        for strict, style, theta in (("", "-", 0.7), ("strict_", "--", 0.9)):
+            seen = interval(last[f"pool_{kind}_{strict}reappearance"])
+            name = "isolated features" if kind == "isolated" else "block latents"
+            _bars(ax, ds.pool_size, seen, f"o{style}", colour, f"{name}, cosine {theta}")
+            law = f"pool_{kind}_{strict}reappearance_law"
+            if law in ds:
+                mean = last[law].mean([d for d in WORLDS if d in last[law].dims])
+                ax.plot(ds.pool_size, mean, color=colour, lw=4, alpha=0.25, zorder=0)
+    ax.set_title(
+        "refitted pool: at cosine .9 a disjoint pool has features,\nnot block latents (bands: Haar)"
+    )
+    _sizes(ax)
+    ax.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 0.1))
+
+
+def _variance(ax: Axes, ds: xr.Dataset) -> None:
+    """Pool size against EV."""
+    values = ds.isel(rank=-1).pool_explained_variance
+    _recipes(ax, values)
+    mean = values.mean([d for d in WORLDS if d in values.dims])
+    low = float(mean.sel({"recipe": ["refitted", "random", "wide"]}).min())
+    ax.set_ylim(low - 0.06, 1.01)
+    least = float(mean.sel({"recipe": "kept"}).min())
+    one, many = _ends(values)
+    title = f"EV{_rank(ds)}: {one:.2f} of one seed, {many:.2f} of a pool"
+    ax.set_title(f"{title}\nrefitted (encoders kept: down to {least:.2f})")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ds.pool_size.values, [str(n) for n in ds.pool_size.values])
+    ax.set_xlabel("seeds N")
+
+
+def _stability(ax: Axes, ds: xr.Dataset) -> None:
+    """Pool size against the share of live latents that come back."""
+    values = ds.isel(rank=-1).pool_reappearance
+    _recipes(ax, values)
+    one, many = _ends(values)
+    title = f"live latents found by other seeds{_rank(ds)}:"
+    ax.set_title(f"{title}\n{one:.0%} of one seed's, {many:.0%} of a refitted pool's")
+    _sizes(ax)
+
+
+PANELS: tuple[tuple[str, Callable[[Axes, xr.Dataset], None]], ...] = (
+    ("union_reappearance", _covered),
+    ("union_block_reappearance", _needed),
+    ("pool_features_found", _found),
+    ("pool_block_reappearance", _strict),
+    ("pool_explained_variance", _variance),
+    ("pool_reappearance", _stability),
+)
+"""What a panel needs, and what draws it."""
+
+
+def _rank(ds: xr.Dataset) -> str:
+    """The rank that a panel of recipes shows, the last."""
+    return f", rank {ds['rank'].values[-1]}" if "union_block_law" in ds else ""
+
+
+def _ends(values: xr.DataArray) -> Array:
+    """A score of one seed and of the largest refitted pool."""
+    mean = values.mean([d for d in WORLDS if d in values.dims]).isel(pool_size=[0, -1])
+    return np.diagonal(mean.sel({"recipe": ["kept", "refitted"]}).transpose("recipe", "pool_size"))
+
+
+def _recipes(ax: Axes, values: xr.DataArray) -> None:
+    """A score over the pool size, a line a recipe."""
+    for recipe, (name, colour, marker, style) in LINES.items():
+        seen = interval(values.sel({"recipe": recipe}))
+        _bars(ax, values.pool_size, seen, f"{marker}{style}", colour, name)
+
+
+def _bars(ax: Axes, x: xr.DataArray, seen: Interval, form: str, colour: str, name: str) -> None:
+    """A line with the intervals that there are."""
+    high = np.maximum(seen.estimate, np.minimum(seen.high, 1))
+    ends = np.nan_to_num([seen.estimate - seen.low, high - seen.estimate])
+    ax.errorbar(x, seen.estimate, ends, fmt=form, color=colour, ms=4, lw=1, capsize=2, label=name)
+
+
+def _sizes(ax: Axes) -> None:
+    """Axes of a share over seeds."""
+    ax.set_xscale("log", base=2)
+    ax.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
+    ax.set_xlabel("seeds N")
+    ax.set_ylim(-0.03, 1.06)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))

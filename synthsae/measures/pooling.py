@@ -1,0 +1,190 @@
+"""Pools of seeds and what else the same training could buy, judged by a pool of other seeds."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from synthsae.ensembles import boost, evaluate_ensemble
+from synthsae.evaluate import Evaluation, evaluate
+from synthsae.geometry import Array
+from synthsae.measures.kinds import planted_kinds
+from synthsae.measures.unions import turned
+from synthsae.metrics.latent import max_cosines
+from synthsae.metrics.pooling import DUPLICATE, distinct
+from synthsae.metrics.reappearance import BLOCK, THETA
+from synthsae.pooling import pool
+from synthsae.results import Run, labelled
+from synthsae.rng import numpy_generator
+from synthsae.sae import SAEConfig, SAEStack
+from synthsae.train import TrainConfig, refit, train
+
+Mask = NDArray[np.bool_]
+Key = tuple[str, int]
+
+RECIPES = ("kept", "refitted", "random", "wide", "averaged", "boosted")
+"""Ways to spend N seeds, as `pools` says."""
+
+SCORES = {
+    "explained_variance": "explained variance",
+    "l0": "active latents a sample",
+    "latents": "live latents",
+    "dead_fraction": "share of latents that fire on fewer than 1e-4 of the samples",
+    "reappearance": "share of live latents with one of the other pool at cosine >= 0.7",
+    "strict_reappearance": f"the same at cosine >= {DUPLICATE}",
+    "block_reappearance": "share of block latents with one of the other pool at cosine >= 0.7",
+    "block_strict_reappearance": f"the same at cosine >= {DUPLICATE}",
+    "isolated_reappearance": "share of isolated features' latents with one of the other pool",
+    "isolated_strict_reappearance": f"the same at cosine >= {DUPLICATE}",
+    "features_found": f"share of isolated features with a live latent at cosine >= {DUPLICATE}",
+}
+"""What a pool is scored by, in words."""
+
+
+SIZES = (1, 2, 4, 8, 16)
+"""Seeds in a pool."""
+
+
+def pool_sizes(run: Run) -> list[int]:
+    """The `SIZES` of which the seeds hold two disjoint pools."""
+    return [n for n in SIZES if 2 * n <= len(run.seeds)]
+
+
+def pools(run: Run) -> xr.Dataset:
+    """SAEs made of the first N seeds of either half of the seeds, each judged by the other's.
+
+    - *kept*: `pool`, near-duplicates dropped, encoders as they were.
+    - *refitted*: new encoders for it, trained for as many steps as a seed was.
+    - *random*: as many latents M', drawn from all live ones of the N seeds; refitted.
+    - *wide*: one SAE with M' latents from the start. Matched is latents x samples of training, to
+      which multiply-adds are proportional, with the refit's: (N M / M' + 1) n_steps steps.
+    - *averaged*, *boosted*: the ensembles of Gadgil et al. (`synthsae.ensembles`), N M latents in
+      N n_steps steps and no refit. N k latents of a sample fire, not k.
+
+    Learning rates are the run's times sqrt(M / M'), as the default's are. Scores are `SCORES`, as
+    pool_NAME; those of planted kinds where the truth is known. `side` is the half; replicates are
+    other cells (world_seed, first_seed).
+    """
+    if run.stack is None:
+        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+    stack, half, sizes = run.stack, len(run.seeds) // 2, pool_sizes(run)
+    rest = [(run.seeds[j], run.seeds[half + j]) for j in range(1, sizes[-1])]
+    chains = boost(stack.select((0, half)), run.source, run.config.train, rest)
+    starts = zip((0, half), chains, strict=True)
+    sides = [_made(run, stack, start, chain) for start, chain in starts]
+    shape = (len(RECIPES), len(sizes), 2)
+    found: dict[str, Array] = {}
+    for at in np.ndindex(shape):
+        key, side = (RECIPES[at[0]], sizes[at[1]]), at[2]
+        for name, value in _scores(run, sides[side][key], sides[1 - side][key]).items():
+            found.setdefault(name, np.full(shape, np.nan))[at] = value
+    dims = ("recipe", "pool_size", "side")
+    out = {f"pool_{name}": (dims, values, SCORES[name]) for name, values in found.items()}
+    coords = {"recipe": list(RECIPES), "pool_size": sizes}
+    return labelled(run, **out).assign_coords(coords)
+
+
+def rotated_pools(run: Run, draws: int = 8) -> xr.Dataset:
+    """`pools`' block scores had each seed's code been Haar-rotated inside each block.
+
+    Everything else is done again: pooling the live latents, dropping near-duplicates, two halves.
+    Nothing where no block is planted.
+    """
+    if not run.blocks:
+        return xr.Dataset()
+    rng = numpy_generator("null", run.config.world_seed, len(run.blocks) + 1)
+    sizes, half = pool_sizes(run), len(run.seeds) // 2
+    scores = np.full((draws, len(sizes), 2, 2), np.nan)
+    for k in range(draws):
+        directions = turned(run, rng)
+        for i, n in enumerate(sizes):
+            a, b = (_distinct(run, directions, slice(s, s + n)) for s in (0, half))
+            for j, (mine, other) in enumerate(((a, b), (b, a))):
+                best = max_cosines(mine[planted_kinds(run.world, mine)[0]], other)
+                scores[k, i, j] = list(_found("block_", best).values())
+    means = scores.mean(axis=(0, 2)).T
+    names = ("block_reappearance", "block_strict_reappearance")
+    out = {
+        f"pool_{name}_law": (("pool_size",), values, f"{SCORES[name]}, under Haar rotations")
+        for name, values in zip(names, means, strict=True)
+    }
+    return labelled(run, **out).assign_coords(pool_size=sizes)
+
+
+def _distinct(run: Run, directions: Array, which: slice) -> Array:
+    """The live directions of some seeds once near-duplicates are dropped, [n, D]."""
+    live, rates = run.live[which], run.evaluation.rates[which]
+    rows = directions[which][live]
+    return rows[distinct(rows, rates[live])]
+
+
+def _made(run: Run, stack: SAEStack, start: int, chain: SAEStack) -> dict[Key, Evaluation]:
+    """What (recipe, N) makes of the first N seeds from position `start` of `stack` on."""
+    source, samples, out = run.source, run.config.eval_samples, {}
+    for n in pool_sizes(run):
+        members = stack.select(range(start, start + n))
+        rates = run.evaluation.rates[start : start + n]
+        kept = pool(members, rates)
+        rng = numpy_generator("null", members.seeds[0], n)
+        drawn = pool(members, rates, rule=partial(_draw, kept.config.size, rng))
+        both = refit(SAEStack.join([kept, drawn]), source, _scaled(run, kept.config))
+        refitted, random = both.select([0]), both.select([1])
+        saes = (kept, refitted, random, _wide(run, members, kept.config))
+        for recipe, sae in zip(RECIPES, saes, strict=False):
+            out[recipe, n] = evaluate(sae, source, samples)
+        for recipe, parts in (("averaged", members), ("boosted", chain.select(range(n)))):
+            boosted = recipe == "boosted"
+            out[recipe, n] = evaluate_ensemble(parts, source, samples, boosted=boosted)
+    return out
+
+
+def _draw(n: int, rng: np.random.Generator, directions: Array, rates: Array) -> Mask:
+    """A rule that keeps `n` latents at random."""
+    kept = np.zeros(len(rates), dtype=bool)
+    kept[rng.choice(len(rates), n, replace=False)] = True
+    return kept
+
+
+def _wide(run: Run, members: SAEStack, config: SAEConfig) -> SAEStack:
+    """One SAE of `config`, trained as long as `members` and the refit in latents x samples."""
+    trained = len(members.seeds) * members.config.size / config.size + 1
+    steps = round(trained * run.config.train.n_steps)
+    longer = replace(_scaled(run, config), n_steps=steps)
+    return train(run.source, config, longer, seeds=members.seeds[:1]).stack
+
+
+def _scaled(run: Run, config: SAEConfig) -> TrainConfig:
+    """The run's training with its learning rate for SAEs of another size."""
+    lr, size = run.config.train.lr, run.config.sae.for_width(run.d_model).size
+    return replace(run.config.train, lr=lr and lr * (size / config.size) ** 0.5)
+
+
+def _scores(run: Run, mine: Evaluation, other: Evaluation) -> dict[str, float]:
+    """`SCORES` of one SAE whose latents are looked for in another; both have S = 1."""
+    a, b = (seen.directions[0, seen.live[0]] for seen in (mine, other))
+    parts = np.array_split(a, max(1, len(a) // BLOCK))  # no whole matrix of cosines
+    best = np.concatenate([max_cosines(part, b) for part in parts])
+    out = {
+        "explained_variance": float(mine.explained_variance[0]),
+        "l0": float(mine.rates.sum()),
+        "latents": float(len(a)),
+        "dead_fraction": float(1 - mine.live.mean()),
+    } | _found("", best)
+    if run.planted:
+        block, isolated = planted_kinds(run.world, a)
+        out |= _found("block_", best[block]) | _found("isolated_", best[isolated])
+        out["features_found"] = _share(max_cosines(run.world.isolated, a) >= DUPLICATE)
+    return out
+
+
+def _found(kind: str, best: Array) -> dict[str, float]:
+    """Shares of the largest cosines `best` that reach either threshold."""
+    names = (f"{kind}reappearance", THETA), (f"{kind}strict_reappearance", DUPLICATE)
+    return {name: _share(best >= theta) for name, theta in names}
+
+
+def _share(yes: Mask) -> float:
+    """The mean, NaN of nothing."""
+    return float(yes.mean()) if yes.size else np.nan

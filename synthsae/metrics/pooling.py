@@ -1,0 +1,78 @@
+"""Latents of many seeds in one pool: which are not duplicates, and what is found in a pool.
+
+Greedy selection by firing rate is ours: the recipe of Gerasimov et al. (arXiv 2606.12138) is not
+published in detail.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.metrics import _check
+from synthsae.metrics.latent import cosines
+from synthsae.metrics.reappearance import BLOCK, ROUNDING
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+DUPLICATE = 0.9
+"""Signed cosine from which two decoder directions are near-duplicates."""
+
+
+def distinct(directions: ArrayLike, rates: ArrayLike, threshold: float = DUPLICATE) -> Mask:
+    """The rows of `directions` [M, D] that are kept once near-duplicates are dropped: bool [M].
+
+    Greedy: by falling firing rate (`rates` [M]), a row is kept if its signed cosine with every row
+    kept before is below `threshold`. Equal rates go by their coordinates, so which directions are
+    kept does not depend on the order of the rows. Raises ValueError for shapes that do not fit,
+    values that are not finite, a threshold outside [-1, 1].
+    """
+    d = _check.array("directions", directions, "[M, D]")
+    r = _check.array("rates", rates, "[M]")
+    _check.same("rates", r.shape, "directions' rows", d.shape[:1])
+    threshold = _check.between("threshold", threshold, -1, 1) - ROUNDING
+    order = np.lexsort((*d.T, -r))
+    kept = order[:0]
+    for start in range(0, len(order), BLOCK):
+        some = order[start : start + BLOCK]
+        some = some[~(cosines(d[some], d[kept]) >= threshold).any(axis=1)]
+        near = cosines(d[some], d[some]) >= threshold
+        chosen = np.zeros(len(some), dtype=bool)
+        for i in range(len(some)):
+            chosen[i] = not near[i, chosen].any()
+        kept = np.append(kept, some[chosen])
+    out = np.zeros(len(d), dtype=bool)
+    out[kept] = True
+    return out
+
+
+def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
+    """Probability that `n` of `total`, drawn without replacement, hold one of `marked` [...].
+
+    1 - C(total - marked, n) / C(total, n), elementwise. Where `marked` of `total` seeds have
+    something, it is the mean over all pools of n of them, and unbiased for 1 - (1 - p)^n, which
+    p_hat = marked / total put into that formula falls short of. Raises ValueError for `marked`
+    outside 0..total and `n` outside 1..total.
+    """
+    x = _check.array("marked", marked, "[...]")
+    total = _check.at_least("total", total, 1)
+    n = int(_check.between("n", _check.at_least("n", n, 1), 1, total))
+    if x.size and not 0 <= x.min() <= x.max() <= total:
+        raise ValueError(f"marked: {x.min():g} to {x.max():g}; allowed: 0 to {total}")
+    drawn = np.arange(n)
+    missed = np.maximum(total - x[..., None] - drawn, 0) / (total - drawn)
+    return 1 - missed.prod(axis=-1)
+
+
+def found_in_pools(hits: ArrayLike, n: int) -> Array:
+    """Share of the pools of `n` other seeds in which a latent is found, [S, S, M] -> [S, M].
+
+    `hits[s, t, i]` is `reappearance.found`; all pools of n of the S - 1 others count (`any_drawn`),
+    and nothing in them is dropped. `n` = 1 gives p_hat. NaN for dead latents. Raises ValueError for
+    `n` outside 1..S - 1.
+    """
+    h = np.asarray(hits)
+    if h.dtype != bool or h.ndim != 3 or h.shape[0] != h.shape[1]:
+        raise ValueError(f"hits: {h.dtype} of shape {h.shape}; allowed: bool [S, S, M]")
+    _check.seeds("hits", h.shape)
+    alive = np.diagonal(h).T
+    return np.where(alive, any_drawn(h.sum(axis=1) - alive, len(h) - 1, n), np.nan)

@@ -1,0 +1,51 @@
+"""Pooling: one SAE from the distinct decoder directions of many seeds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae.checks import ConfigError
+from synthsae.geometry import Array
+from synthsae.metrics import function
+from synthsae.metrics.pooling import distinct
+from synthsae.sae import SAEStack
+
+Rule = Callable[[Array, Array], NDArray[np.bool_]]
+"""Which of the directions [n, D] with firing rates [n] are kept, bool [n]."""
+
+POOLABLE = ("topk", "hierarchical_topk", "batchtopk")
+"""Architectures whose latents have one encoder row each and mean the same in any order."""
+
+
+def pool(stack: SAEStack, rates: ArrayLike, *, rule: Rule = distinct) -> SAEStack:
+    """One SAE, a stack of S = 1, with the latents of all S seeds of `stack` that `rule` keeps.
+
+    `rates` [S, M] are held-out firing rates (`Evaluation.rates`); latents that are not live are
+    left out before the rule, which by default drops near-duplicates (`metrics.pooling.distinct`).
+    A latent keeps its decoder row, and an encoder that gives the pre-activation it had in its own
+    seed; b_dec, and BatchTopK's threshold, are means over seeds. So one seed, or the same one
+    several times, gives that SAE back. k stays: where it chooses among more latents that overlap,
+    kept encoders overshoot; `train.refit` trains them for the decoder as it is.
+
+    The recipe of Gerasimov et al. (arXiv 2606.12138) is not published in detail: this one is ours.
+    Raises ConfigError for architectures that are not `POOLABLE`, or fewer latents kept than k;
+    ValueError for rates of another shape.
+    """
+    if stack.config.arch not in POOLABLE:
+        raise ConfigError("stack.config.arch", stack.config.arch, ", ".join(POOLABLE))
+    live, params = function.live(rates), stack.params
+    if live.shape != (size := tuple(params["w_dec"].shape[:2])):
+        raise ValueError(f"rates: shape {live.shape}; allowed: {size}, as stack has")
+    kept = live.copy()
+    kept[live] = rule(stack.directions()[live], np.asarray(rates, dtype=float)[live])
+    b_dec = params["b_dec"].mean(0, keepdim=True)
+    shift = torch.einsum("smd,sd->sm", params["w_enc"], b_dec - params["b_dec"])
+    which = torch.from_numpy(kept).to(b_dec.device)
+    rows = {name: params[name] for name in ("w_enc", "w_dec")} | {"b_enc": params["b_enc"] + shift}
+    shared = {name: p.mean(0, keepdim=True) for name, p in params.items() if name not in rows}
+    config = replace(stack.config, n_latents=int(kept.sum()))
+    pooled = shared | {name: p[which][None] for name, p in rows.items()}
+    return SAEStack(config, stack.seeds[:1], pooled)

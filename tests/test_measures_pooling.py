@@ -1,0 +1,200 @@
+"""Measures of pools: what every number is, on a small trained run."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from synthsae import measures, theory
+from synthsae.config import Config, override
+from synthsae.evaluate import Evaluation, evaluate
+from synthsae.geometry import haar
+from synthsae.measures.kinds import planted_kinds
+from synthsae.measures.pooling import RECIPES, pool_sizes
+from synthsae.metrics.latent import max_cosines
+from synthsae.pooling import pool
+from synthsae.results import Run, run_cell
+from synthsae.sae import SAEConfig
+from synthsae.train import refit, train
+from synthsae.world import World
+
+TINY = {
+    "world.d_model": 16,
+    "world.n_isolated": 5,
+    "world.n_blocks": 2,
+    "world.rank": 4,
+    "world.block_p": 0.3,
+    "sae.n_latents": 24,
+    "sae.k": 3,
+    "train.n_steps": 60,
+    "train.batch_size": 128,
+    "train.lr": 0.02,
+    "n_seeds": 5,
+    "eval_samples": 3000,
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return run_cell(override(Config(), TINY))
+
+
+@pytest.fixture(scope="module")
+def pools(run: Run) -> xr.Dataset:
+    return measures.pools(run)
+
+
+def live(run: Run, s: int) -> np.ndarray:
+    return run.directions[s, run.live[s]]
+
+
+def test_unions_by_hand(run: Run) -> None:
+    ds = measures.unions(run)
+    assert ds.union_size.values.tolist() == [1, 2, 3, 4]
+    d = live(run, 1)
+    others = np.concatenate([live(run, t) for t in (0, 2, 3, 4)])
+    seen = (d @ others.T).max(1) >= 0.7
+    block = np.max([(d @ u) @ u.T @ d.T for u in run.world.bases], axis=0).diagonal() >= 0.5
+    isolated = ~block & ((d @ run.world.isolated.T).max(1) >= 0.7)
+    assert block.any()
+    assert isolated.any()
+    last = ds.sel(union_size=4).isel(seed=1)
+    assert last.union_reappearance == pytest.approx(seen.mean())
+    assert last.union_block_reappearance == pytest.approx(seen[block].mean())
+    assert last.union_isolated_reappearance == pytest.approx(seen[isolated].mean())
+    first = ds.sel(union_size=1)
+    np.testing.assert_allclose(first.union_reappearance, np.nanmean(run.p_hat, axis=1))
+    every = np.concatenate([live(run, s) for s in range(5)])
+    has = (run.world.isolated @ every.T).max(1) >= 0.9
+    each = [(run.world.isolated @ live(run, s).T).max(1) >= 0.9 for s in range(5)]
+    assert first.union_features_found == pytest.approx(np.mean(each))
+    assert ds.union_features_found.sel(union_size=4) <= has.mean() + 1e-12
+
+
+EXACT = 0.7517
+"""Share of the sphere in R^4 within .7 of +-e_i."""
+
+
+@pytest.fixture(scope="module")
+def crosses() -> Run:
+    """24 made-up SAEs: +-e_i in both blocks, turned at random, and two isolated features."""
+    config = override(Config(), TINY | {"sae.n_latents": 18, "n_seeds": 24})
+    world, rng = World.plant(config.world, seed=0), np.random.default_rng(0)
+    d = np.zeros((24, 18, 16))
+    for s in range(24):
+        frames = [haar(4, rng) @ basis.T for basis in world.bases]
+        d[s] = np.concatenate([*frames, *(-f for f in frames), world.isolated[:2]])
+    rates = rng.uniform(0.01, 0.02, (24, 18))
+    return Run(config, world, config.seeds, {}, Evaluation(d, rates, np.zeros(24)))
+
+
+def test_union_laws_are_exact_where_the_share_is_known(crosses: Run) -> None:
+    ds = measures.unions(crosses)
+    want = 1 - (1 - EXACT) ** ds.union_size
+    assert float(abs(ds.union_block_law.mean("seed") - want).max()) < 0.01
+    assert float(abs(ds.union_block_reappearance.mean("seed") - want).max()) < 0.02
+    assert (ds.union_isolated_reappearance == 1).all()
+    assert (ds.union_features_found == 2 / 5).all()
+    prior = float(theory.coverage_a_priori(4, (18 - 5) / 2))
+    np.testing.assert_allclose(ds.union_block_a_priori, 1 - (1 - prior) ** ds.union_size)
+
+
+def test_rotated_pools_are_the_theory_s(crosses: Run) -> None:
+    """Of seeds of which duplicates were dropped, as of `theory.pooled_coverage`."""
+    ds = measures.rotated_pools(crosses, draws=300)  # one has sd .15 at N = 1: 8 rigid latents
+    frame = np.vstack([np.eye(4), -np.eye(4)])
+    for n in (1, 2, 4, 8):
+        law = theory.pooled_coverage(frame, n, duplicate=0.9, draws=100)
+        seen = float(ds.pool_block_reappearance_law.sel(pool_size=n))
+        assert seen == pytest.approx(law.mean(), abs=0.03), n
+    assert (ds.pool_block_strict_reappearance_law <= ds.pool_block_reappearance_law).all()
+
+
+def test_pools_are_what_they_say(run: Run, pools: xr.Dataset) -> None:
+    """Two of them again, from the parts, side 0: EV, latents, and both directions of finding."""
+    assert run.stack is not None
+    assert pool_sizes(run) == [1, 2] == pools.pool_size.values.tolist()
+    assert pools.recipe.values.tolist() == list(RECIPES)
+    made = [pool(run.stack.select(at), run.evaluation.rates[at]) for at in ([0, 1], [2, 3])]
+    rate = [0.02 * (24 / p.config.size) ** 0.5 for p in made]
+    fitted = [
+        refit(p, run.world, replace(run.config.train, lr=lr))
+        for p, lr in zip(made, rate, strict=True)
+    ]
+    for recipe, saes in (("kept", made), ("refitted", fitted)):
+        seen = [evaluate(s, run.world, 3000) for s in saes]
+        a, b = (e.directions[0, e.live[0]] for e in seen)
+        at = pools.sel({"recipe": recipe, "pool_size": 2})
+        ev = np.ravel([e.explained_variance for e in seen])
+        np.testing.assert_allclose(at.pool_explained_variance, ev, atol=1e-4)
+        np.testing.assert_array_equal(at.pool_latents, [len(a), len(b)])
+        dead = [1 - e.live.mean() for e in seen]
+        np.testing.assert_allclose(at.pool_dead_fraction, dead, atol=1e-9)
+        c = a @ b.T
+        found = [(c.max(1) >= 0.7).mean(), (c.max(0) >= 0.7).mean()]
+        np.testing.assert_allclose(at.pool_reappearance, found)
+        block = planted_kinds(run.world, a)[0]
+        strict = (c.max(1) >= 0.9)[block].mean()
+        assert at.pool_block_strict_reappearance[0] == pytest.approx(strict)
+        has = (max_cosines(run.world.isolated, b) >= 0.9).mean()
+        assert at.pool_features_found[1] == pytest.approx(has)
+
+
+def test_one_seed_is_itself_by_every_ensemble(run: Run, pools: xr.Dataset) -> None:
+    one = pools.sel(pool_size=1)
+    for recipe in ("kept", "averaged", "boosted"):
+        ev = one.pool_explained_variance.sel({"recipe": recipe})
+        np.testing.assert_allclose(ev, run.evaluation.explained_variance[[0, 2]], atol=1e-3)
+
+
+def test_budgets(run: Run, pools: xr.Dataset) -> None:
+    """k latents fire in what has one code, N k in ensembles; wide is trained as long."""
+    l0 = pools.pool_l0.sel(pool_size=2)
+    assert (l0.sel({"recipe": ["kept", "refitted", "random", "wide"]}) <= 3).all()
+    assert (l0.sel({"recipe": ["averaged", "boosted"]}) > 4.5).all()
+    total = pools.pool_latents / (1 - pools.pool_dead_fraction)
+    same = total.sel(pool_size=2, side=0).sel({"recipe": list(RECIPES[:4])})
+    np.testing.assert_allclose(same, same[0])
+    assert run.stack is not None
+    size = round(float(same[0]))
+    longer = replace(
+        run.config.train, n_steps=round((2 * 24 / size + 1) * 60), lr=0.02 * (24 / size) ** 0.5
+    )
+    wide = train(run.world, SAEConfig(n_latents=size, k=3), longer, seeds=[0]).stack
+    ev = evaluate(wide, run.world, 3000).explained_variance[0]
+    got = pools.pool_explained_variance.sel({"recipe": "wide", "pool_size": 2})[0]
+    assert float(got) == pytest.approx(ev, abs=1e-4)
+
+
+class Samples:
+    """A world whose truth is out of sight."""
+
+    def __init__(self, world: World) -> None:
+        self.d_model, self.batch = world.d_model, world.batch
+
+
+@dataclass(frozen=True)
+class Unlabelled(Config):
+    planted = False
+
+    def open(self) -> Samples:
+        return Samples(World.plant(self.world, seed=self.world_seed))
+
+
+def test_without_truth_the_rest_is_the_same(run: Run, pools: xr.Dataset) -> None:
+    blind = run_cell(override(Unlabelled(), TINY))
+    mine = measures.pools(blind)
+    told = {"explained_variance", "l0", "latents", "dead_fraction"}
+    told |= {"reappearance", "strict_reappearance"}
+    assert set(mine) == {f"pool_{name}" for name in told}
+    xr.testing.assert_identical(mine, pools[list(mine)])
+    union = measures.unions(blind)
+    assert list(union) == ["union_reappearance"]
+    xr.testing.assert_identical(union, measures.unions(run)[list(union)])
+    assert not measures.rotated_pools(blind)
+
+
+def test_pools_need_the_saes(run: Run) -> None:
+    with pytest.raises(ValueError, match="stack: None; allowed: the trained SAEs"):
+        measures.pools(replace(run, stack=None))

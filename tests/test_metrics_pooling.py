@@ -1,0 +1,111 @@
+"""Near-duplicates and pools of other seeds, against loops over everything."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthsae import theory
+from synthsae.geometry import haar, unit
+from synthsae.metrics import pooling, reappearance
+from synthsae.metrics.pooling import any_drawn, distinct, found_in_pools
+
+
+def greedy(d: np.ndarray, rates: np.ndarray, threshold: float) -> set[int]:
+    """The definition, one row at a time; rates differ."""
+    kept: list[int] = []
+    for i in sorted(range(len(d)), key=lambda i: -rates[i]):
+        if all(d[i] @ d[j] < threshold for j in kept):
+            kept.append(i)
+    return set(kept)
+
+
+@pytest.mark.parametrize("threshold", [-0.2, 0.3, 0.7, 0.95])
+def test_distinct_is_greedy_by_rate(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    d, rates = unit(rng.standard_normal((200, 4))), rng.random(200)
+    want = greedy(d, rates, threshold)
+    assert set(np.flatnonzero(distinct(3 * d, rates, threshold))) == want
+    assert 1 <= len(want) < 200
+    monkeypatch.setattr(pooling, "BLOCK", 7)
+    assert set(np.flatnonzero(distinct(d, rates, threshold))) == want
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_distinct_does_not_depend_on_the_order_of_rows(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    d = unit(rng.integers(-2, 3, (n, 3)) + 0.0)  # many equal directions, equal coordinates
+    rates = rng.integers(0, 3, n) / 4  # and equal rates
+    order = rng.permutation(n)
+    kept = d[distinct(d, rates, 0.8)]
+    again = d[order][distinct(d[order], rates[order], 0.8)]
+    assert sorted(map(tuple, kept)) == sorted(map(tuple, again))
+
+
+def test_distinct_keeps_one_of_equals_and_all_that_are_apart() -> None:
+    d = np.eye(5)[[0, 1, 0, 2, 1, 0]]
+    assert distinct(d, np.array([1, 2, 3, 4, 5, 6.0]), 1).tolist() == [0, 0, 0, 1, 1, 1]
+    assert distinct(np.vstack([np.eye(5), -np.eye(5)]), np.ones(10), 0.01).all()
+    assert distinct(np.zeros((0, 5)), np.zeros(0)).shape == (0,)
+
+
+def cross_polytope(rank: int) -> np.ndarray:
+    return np.vstack([np.eye(rank), -np.eye(rank)])
+
+
+@pytest.mark.parametrize(
+    ("rank", "n", "threshold"), [(6, 4, 0.9), (6, 4, 0.7), (8, 8, 0.9), (8, 8, 0.7)]
+)
+def test_coverage_of_pooled_codes_is_the_theory_s(rank: int, n: int, threshold: float) -> None:
+    """`theory.pooled_coverage` drops in order; with independent rates the order is random."""
+    rng, seen = np.random.default_rng(1), []
+    for _ in range(40):
+        pool = (cross_polytope(rank) @ haar(rank, rng, (n,))).reshape(-1, rank)
+        kept = pool[distinct(pool, rng.random(len(pool)), threshold)]
+        x = unit(rng.standard_normal((1000, rank)))
+        seen.append(((x @ kept.T).max(1) >= 0.7).mean())
+    law = theory.pooled_coverage(cross_polytope(rank), n, duplicate=threshold, draws=40)
+    error = np.hypot(np.std(seen), law.std()) / np.sqrt(40)
+    assert abs(np.mean(seen) - law.mean()) <= 3.5 * error
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5])
+def test_found_in_pools_is_the_mean_over_all_pools(n: int) -> None:
+    rng = np.random.default_rng(2)
+    d, live = unit(rng.standard_normal((6, 9, 3))), rng.random((6, 9)) < 0.8
+    hits = reappearance.found(d, live=live)
+    mine = found_in_pools(hits, n)
+    assert np.isnan(mine[~live]).all()
+    for s in range(6):
+        others = [t for t in range(6) if t != s]
+        each = [hits[s, list(pool)].any(axis=0) for pool in combinations(others, n)]
+        np.testing.assert_allclose(mine[s, live[s]], np.mean(each, axis=0)[live[s]], atol=1e-12)
+    if n == 1:
+        np.testing.assert_array_equal(mine, reappearance.reappearance(d, live=live))
+
+
+def test_any_drawn_is_unbiased_where_the_plain_formula_is_too_low() -> None:
+    p, n, total = 0.27, 4, 15
+    x = np.random.default_rng(3).binomial(total, p, 40_000)
+    truth, mine = theory.pooled_reappearance(p, n), any_drawn(x, total, n)
+    assert abs(mine.mean() - truth) <= 4 * mine.std() / 200
+    assert theory.pooled_reappearance(x / total, n).mean() < truth - 0.02
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: distinct(np.eye(3), np.ones(2)), r"rates: shape \(2,\); allowed: \(3,\)"),
+        (lambda: distinct(np.eye(3), np.ones(3), 1.5), "threshold: 1.5; allowed: -1 to 1"),
+        (lambda: any_drawn([4], 3, 1), "marked: 4 to 4; allowed: 0 to 3"),
+        (lambda: any_drawn([1], 3, 4), "n: 4; allowed: 1 to 3"),
+        (lambda: any_drawn([1], 3, 0), "n: 0; allowed: whole numbers from 1"),
+        (lambda: found_in_pools(np.ones((2, 2, 1)), 1), "hits: float64 of shape"),
+        (lambda: found_in_pools(np.ones((2, 3, 1), bool), 1), "hits: bool of shape"),
+    ],
+)
+def test_bad_input(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

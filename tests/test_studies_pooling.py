@@ -1,0 +1,118 @@
+"""pooling: its words and figure have the Dataset's numbers, and the whole in small."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import synthsae
+from studies.pooling import finding
+from synthsae import cli
+from synthsae.figures import pools_by_size
+from synthsae.figures.pooling import LINES, before_training, needed
+from synthsae.measures.pooling import SCORES
+from synthsae.stats import mean_interval
+
+TINY = {
+    "world.d_model": "20",
+    "world.n_isolated": "6",
+    "world.n_blocks": "2",
+    "world.rank": "2,4",
+    "sae.n_latents": "20",
+    "train.n_steps": "30",
+    "train.batch_size": "64",
+    "eval_samples": "500",
+    "world_seed": "0",
+}
+
+
+STRICT = ("block_strict_reappearance", "isolated_strict_reappearance")
+
+
+@pytest.fixture
+def ds() -> xr.Dataset:
+    """Made-up numbers: scores of their own, worlds that differ by .02."""
+    rng = np.random.default_rng(0)
+    coords = {"rank": [2, 8], "world_seed": [0, 1], "recipe": list(LINES), "pool_size": [1, 4]}
+    dims = ("rank", "world_seed", "recipe", "pool_size", "side")
+    made = {f"pool_{name}": (dims, rng.random((2, 2, 6, 2, 2))) for name in SCORES}
+    coords |= {"union_size": range(1, 8), "seed": range(8)}
+    union = ("rank", "world_seed", "union_size", "seed")
+    p = np.array([0.96, 0.25])[:, None, None, None] + np.array([-0.01, 0.01])[:, None, None]
+    curve = 1 - (1 - p) ** np.arange(1, 8)[:, None] + np.zeros(8)
+    made |= {"union_block_reappearance": (union, curve), "union_reappearance": (union, curve)}
+    made["union_block_law"] = (union, curve + 0.031)
+    made["union_features_found"] = (union[:3], rng.random((2, 2, 7)))
+    made["pool_block_reappearance_law"] = (
+        ("rank", "world_seed", "pool_size"),
+        np.full((2,) * 3, 0.5),
+    )
+    return xr.Dataset(made, coords)
+
+
+def test_seeds_needed() -> None:
+    assert before_training([2, 3, 4, 6, 8, 12, 16]).tolist() == [1, 2, 3, 5, 9, 31, 106]
+    sizes = np.arange(1, 12)
+    values = xr.DataArray(1 - 0.7**sizes, {"union_size": sizes}, ("union_size",))
+    assert needed(values) == 9
+    assert needed(values.sel(union_size=slice(1, 8))) == np.inf
+
+
+def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
+    text = finding(ds)
+    assert "rank 2, 8 95% are in the union of 1, inf other seeds (1, 9 by the law" in text
+    assert "at most 0.031 from the coverage law" in text
+    last = ds.sel(rank=8).mean(("world_seed", "side"))
+    pool = last.sel({"recipe": "refitted"})
+    assert f"A pool of 4 seeds has {float(pool.pool_features_found[1]):.0%}" in text
+    assert f"one seed {float(pool.pool_features_found[0]):.0%};" in text
+    found = [float(pool[f"pool_{n}"][1]) for n in ("block_reappearance", *STRICT)]
+    said = (
+        "{:.0%} of its block latents at cosine .7 and {:.0%} at .9, of its features' latents {:.0%}"
+    )
+    assert said.format(*found) in text
+    for recipe in LINES:
+        row = last.sel({"recipe": recipe, "pool_size": 4})
+        names = ("pool_explained_variance", "pool_reappearance", "pool_l0")
+        assert f"{recipe} {', '.join(f'{float(row[n]):.3g}' for n in names)}" in text
+
+
+def test_figure_has_the_numbers(ds: xr.Dataset) -> None:
+    axes = pools_by_size(ds).axes
+    assert len(axes) == 6
+    for ax, name in ((axes[2], "features_found"), (axes[4], "explained_variance")):
+        values = ds[f"pool_{name}"].sel(rank=8)
+        for recipe, bars in zip(LINES, ax.containers, strict=True):
+            each = values.sel({"recipe": recipe}).mean("side")
+            want = mean_interval(each.transpose("pool_size", "world_seed").values)
+            np.testing.assert_allclose(bars[0].get_ydata(), want.estimate)
+            ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
+            np.testing.assert_allclose(ends[:, 0], want.low)
+            np.testing.assert_allclose(ends[:, 1], np.minimum(want.high, 1))
+    dots = axes[1].lines
+    assert dots[0].get_ydata().tolist() == [1, 2, 3, 5, 9, 31, 106]
+    assert list(dots[1].get_ydata()) == [1, np.inf]
+    block = axes[3].containers[2][0].get_ydata()
+    want = ds.pool_block_reappearance.sel({"rank": 8, "recipe": "refitted"})
+    np.testing.assert_allclose(block, want.mean(("world_seed", "side")))
+
+
+def test_one_cell_without_truth(ds: xr.Dataset) -> None:
+    """A model has no rank, no worlds and no kinds: three panels, and a finding."""
+    names = [n for n in ds if not any(w in str(n) for w in ("block", "isolated", "features"))]
+    one = ds[names].isel(rank=0, world_seed=0, drop=True)
+    axes = pools_by_size(one).axes
+    assert len([ax for ax in axes if ax.axison]) == 3
+    said = finding(one)
+    assert said.startswith("EV, live latents found by other seeds, L0: one seed ")
+
+
+def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["pooling", "--out", str(tmp_path), "--seeds", "4", *sets]) == 0
+    assert "Of block latents of rank 2, 4 95%" in capsys.readouterr().out
+    saved = synthsae.open_results("pooling", tmp_path)
+    assert saved.pool_size.values.tolist() == [1, 2]
+    assert saved.pool_explained_variance.notnull().all()
+    assert (tmp_path / "pooling" / "pooling.png").stat().st_size > 1000
