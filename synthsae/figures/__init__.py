@@ -1,5 +1,6 @@
 """Figures, drawn from saved Datasets alone, so that a plot never retrains."""
 
+from synthsae.figures.asymmetry import cost_by_stability
 from synthsae.figures.atoms import atoms_by_latents
 from synthsae.figures.benchmark import scores_by_k
 from synthsae.figures.budget import stability_by_budget
@@ -18,6 +19,7 @@ __all__ = [
     "architectures_at_matched_ev",
     "atoms_by_latents",
     "correlation_by_arch",
+    "cost_by_stability",
     "excess_by_suspect",
     "scores_by_budget",
     "scores_by_k",

@@ -1,5 +1,6 @@
 """Measures of a trained cell: functions of a `results.Run` that return labelled Datasets."""
 
+from synthsae.measures.asymmetry import latent_function
 from synthsae.measures.atoms import atom_recovery
 from synthsae.measures.axes import axis_recovery, flatness
 from synthsae.measures.benchmark import benchmark_scores
@@ -7,9 +8,11 @@ from synthsae.measures.budget import training_budget
 from synthsae.measures.budgets import at_budgets
 from synthsae.measures.cost import training_cost
 from synthsae.measures.covariance import correlation_recovery
+from synthsae.measures.ideal import ideal_code
 from synthsae.measures.implied import implied_rank
 from synthsae.measures.kinds import latent_kinds
 from synthsae.measures.live import live_stability
+from synthsae.measures.masking import masking_by_class
 from synthsae.measures.memory import start_memory
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
@@ -26,10 +29,13 @@ __all__ = [
     "coverage_law",
     "feature_recovery",
     "flatness",
+    "ideal_code",
     "implied_rank",
+    "latent_function",
     "latent_kinds",
     "live_stability",
     "loose_subspace",
+    "masking_by_class",
     "reconstruction",
     "seed_agreement",
     "start_memory",
