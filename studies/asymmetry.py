@@ -17,7 +17,7 @@ import xarray as xr
 from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import cost_by_stability
-from synthsae.figures.asymmetry import common_count, ratio, worlds
+from synthsae.figures.asymmetry import at_equal_rate, common_count, ratio, worlds
 from synthsae.figures.common import interval_over_seeds
 from synthsae.sae import SAEConfig
 from synthsae.stats import Interval
@@ -38,7 +38,7 @@ def finding(ds: xr.Dataset) -> str:
             f"Stable latents fire {_words(ratio(part.class_rate))} times as often as unstable ones "
             f"and cost {_words(ratio(part.class_cost))} times as much; zeroing {n} of them loses "
             f"{stable:.3f} of EV against {unstable:.3f}. At equal rate one with p_hat 1 costs "
-            f"{_words(interval_over_seeds(part.cost_ratio))} times one with p_hat 0. Of the variance "
+            f"{_words(at_equal_rate(part))} times one with p_hat 0. Of the variance "
             f"of log cost rate alone explains {_words(interval_over_seeds(part.rate_unique))}, p_hat "
             f"alone {_words(interval_over_seeds(part.p_hat_unique))} and both "
             f"{_words(interval_over_seeds(part.cost_r2))}; the mean cost of a class is its energy "

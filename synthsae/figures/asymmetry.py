@@ -6,7 +6,15 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from synthsae.figures.common import BLUE, GREY, ORANGE, STYLE, interval_over_seeds, slices
+from synthsae.figures.common import (
+    BLUE,
+    GREY,
+    ORANGE,
+    STYLE,
+    error_bars,
+    interval_over_seeds,
+    slices,
+)
 from synthsae.stats import Interval
 
 KEEP = ("seed", "latent", "label", "masked")
@@ -17,9 +25,14 @@ SHOWN = 2000
 
 
 def ratio(values: xr.DataArray) -> Interval:
-    """Stable over unstable, of a mean by class [seed, label]; the interval is of the logarithm."""
+    """Stable over unstable, of a mean by class [seed, label]; its interval is that of the log."""
     log = np.log(values.sel(label="stable", drop=True) / values.sel(label="unstable", drop=True))
     return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
+
+
+def at_equal_rate(ds: xr.Dataset) -> Interval:
+    """Cost of a latent with p_hat 1 over that of one with p_hat 0 and the same firing rate."""
+    return Interval(*(np.exp(v) for v in interval_over_seeds(ds.p_hat_slope)))
 
 
 def worlds(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
@@ -38,17 +51,17 @@ def cost_by_stability(ds: xr.Dataset) -> Figure:
     """A column a world: single costs (above), joint ones (middle), what explains them (below)."""
     parts = worlds(ds)
     with rc_context(STYLE):
-        figure = Figure(figsize=(0.7 + 3.1 * len(parts), 7.2), layout="constrained")
-        rows = figure.subplots(3, len(parts), squeeze=False, height_ratios=(6, 5, 1.4))
+        figure = Figure(figsize=(0.6 + 3.2 * len(parts), 7.6), layout="constrained")
+        rows = figure.subplots(3, len(parts), squeeze=False, sharey="row", height_ratios=(6, 5, 2))
         for (single, joint, explained), (name, part) in zip(rows.T, parts, strict=True):
             _single(single, part, name)
             _joint(joint, part)
             _explained(explained, part)
         rows[0, 0].set_ylabel("EV lost when one latent is zeroed")
-        rows[1, 0].set_ylabel("EV lost, with 95% interval over seeds")
-        for above in rows[:2]:
-            handles, labels = above[0].get_legend_handles_labels()
-            above[-1].legend(handles, labels, loc="lower right" if above is rows[0] else "best")
+        rows[1, 0].set_ylabel("EV lost, 95% interval over seeds")
+        handles, labels = rows[0, 0].get_legend_handles_labels()
+        more = rows[1, 0].get_legend_handles_labels()
+        figure.legend(handles + more[0], labels + more[1], loc="outside lower center", ncols=3)
     return figure
 
 
@@ -59,21 +72,29 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
     for label, here in chosen.items():
         colour, marker = LOOK[label]
         points = [v.where(here).isel(seed=slice(seeds)) for v in (ds.latent_rate, ds.latent_cost)]
-        ax.plot(*map(np.ravel, points), marker, color=colour, ms=3, alpha=0.6, mew=0, label=label)
+        text = f"{label} latents"
+        ax.plot(*map(np.ravel, points), marker, color=colour, ms=3, alpha=0.6, mew=0, label=text)
     ax.set_xscale("log")
     ax.set_yscale("log")
     if "ideal_rate_block" in ds:
         for kind, marker, line in (("isolated", "*", "--"), ("block", "D", ":")):
             x, y = float(ds[f"ideal_rate_{kind}"]), float(ds[f"ideal_cost_{kind}"])
-            ax.plot(x, y, marker, mfc="white", mec="black", ms=9, label=f"predicted mean: {kind}")
-            ax.axline((x, y), (10 * x, 10 * y), color="black", lw=0.8, ls=line)
+            ax.plot(x, y, marker, mfc="white", mec="black", ms=9, label=f"predicted mean, {kind}")
+            if x > 0 and y > 0:
+                ax.axline((x, y), (10 * x, 10 * y), color="black", lw=0.8, ls=line)
     ax.set_xlabel("firing rate")
-    rate, cost, equal = ratio(ds.class_rate), ratio(ds.class_cost), interval_over_seeds(ds.cost_ratio)
+    rate, cost, equal = ratio(ds.class_rate), ratio(ds.class_cost), at_equal_rate(ds)
     lines = [
-        f"stable latents fire {rate.estimate:.2g}x as often and cost {cost.estimate:.2g}x",
-        f"at equal rate they cost {equal.estimate:.2g}x [{equal.low:.2g}, {equal.high:.2g}]",
+        f"stable / unstable: rate {_times(rate)}",
+        f"cost {_times(cost)}",
+        f"cost at equal rate {_times(equal)}",
     ]
     ax.set_title("\n".join([name, *lines] if name else lines))
+
+
+def _times(score: Interval) -> str:
+    mean, low, high = (f"{float(v):.2g}" for v in score)
+    return f"×{mean}" + (f" [{low}, {high}]" if low != "nan" else "")
 
 
 def _joint(ax: Axes, ds: xr.Dataset) -> None:
@@ -85,7 +106,7 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
         colour, _ = LOOK[label]
         at = part.sel(label=label)
         joint = interval_over_seeds(at.masked_cost.transpose("masked", "seed"))
-        ax.plot(n, joint.estimate, color=colour, lw=1.8, label=label)
+        ax.plot(n, joint.estimate, color=colour, lw=1.8, label=f"{label}, zeroed jointly")
         ax.fill_between(n, joint.low, joint.high, color=colour, alpha=0.2, lw=0)
         matched = at.matched_cost.mean("seed")
         ax.plot(n, matched, "--", color=colour, lw=1.3, label=f"others at the rates of {label}")
@@ -94,21 +115,19 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_xlabel("latents zeroed")
     end = part.isel(masked=-1).mean("seed")
     told = [f"{float(end.masked_cost.sel(label=c)):.2g} {c}" for c in ("stable", "unstable")]
-    ax.set_title(f"EV lost with {most} latents: {', '.join(told)}")
+    ax.set_title(f"{most} latents: {', '.join(told)}")
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:
-    """Shares of the variance of log cost: rate alone, either, p_hat alone, neither."""
-    rate, p, all_ = (float(ds[v].mean("seed")) for v in ("rate_unique", "p_hat_unique", "cost_r2"))
-    shares = {"rate alone": rate, "either": all_ - rate - p, "p_hat alone": p, "neither": 1 - all_}
-    at, colours = 0.0, (GREY, "#C9D7E3", BLUE, "white")
-    for (text, share), colour in zip(shares.items(), colours, strict=True):
-        ax.barh(0, share, left=at, color=colour, edgecolor="black", lw=0.6)
-        if abs(share) > 0.02:
-            y = 0.62 if abs(share) > 0.16 else -0.95
-            ax.text(at + share / 2, y, f"{text}\n{share:.2f}", ha="center", fontsize=7)
-        at += share
-    ax.set_ylim(-1.1, 1.6)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel("variance of log cost that is explained by")
+    """Shares of the variance of log cost that rate and p_hat explain together and alone."""
+    shares = {"both": "cost_r2", "rate alone": "rate_unique", "p_hat alone": "p_hat_unique"}
+    for y, (name, colour) in enumerate(zip(shares.values(), (GREY, "black", BLUE), strict=True)):
+        score = interval_over_seeds(ds[name])
+        bars = np.reshape(error_bars(score), (2, 1))
+        ax.barh(y, score.estimate, color=colour, alpha=0.6, height=0.6)
+        ax.errorbar(score.estimate, y, xerr=bars, color="black", capsize=2, lw=1)
+        ax.text(1.12, y, f"{float(score.estimate):.2f}", va="center", ha="right", fontsize=8)
+    ax.set_yticks(range(len(shares)), list(shares))
+    ax.set_xlim(0, 1.13)
+    ax.set_ylim(2.6, -0.6)
+    ax.set_xlabel("variance of log cost explained")

@@ -14,9 +14,11 @@ from synthsae.measures.kinds import latent_kinds
 from synthsae.measures.live import live_stability
 from synthsae.measures.masking import masking_by_class
 from synthsae.measures.memory import start_memory
+from synthsae.measures.prediction import label_prediction
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
 from synthsae.measures.stability import block_stability, coverage_law, seed_agreement
+from synthsae.measures.transfer import class_dimension, unstable_transfer
 from synthsae.measures.unstable import loose_subspace
 
 __all__ = [
@@ -25,12 +27,14 @@ __all__ = [
     "axis_recovery",
     "benchmark_scores",
     "block_stability",
+    "class_dimension",
     "correlation_recovery",
     "coverage_law",
     "feature_recovery",
     "flatness",
     "ideal_code",
     "implied_rank",
+    "label_prediction",
     "latent_function",
     "latent_kinds",
     "live_stability",
@@ -42,4 +46,5 @@ __all__ = [
     "subspace_recovery",
     "training_budget",
     "training_cost",
+    "unstable_transfer",
 ]

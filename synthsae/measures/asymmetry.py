@@ -100,9 +100,9 @@ def _regression(cost: Array, rate: Array, p_hat: Array) -> dict[str, tuple]:
         "rate_beta": (beta[:, 0], f"standardised coefficient of log rate: {on}"),
         "p_hat_beta": (beta[:, 1], f"standardised coefficient of p_hat: {on}"),
         "rate_slope": (slopes[:, 0], f"coefficient of log rate: {on}"),
-        "cost_ratio": (
-            np.exp(slopes[:, 1]),
-            "cost of a latent with p_hat 1 over that of one with p_hat 0, at equal rate",
+        "p_hat_slope": (
+            slopes[:, 1],
+            "log of the cost of a latent with p_hat 1 over that of one with p_hat 0 at equal rate",
         ),
         "useless_share": (
             1 - useful.sum(axis=1) / np.isfinite(cost).sum(axis=1),
