@@ -17,9 +17,8 @@ import xarray as xr
 from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import cost_by_stability
-from synthsae.figures.asymmetry import at_equal_rate, common_count, ratio, worlds
+from synthsae.figures.asymmetry import at_equal_rate, common_count, predicted, ratio, worlds
 from synthsae.figures.common import interval_over_seeds
-from synthsae.sae import SAEConfig
 from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -30,21 +29,29 @@ def finding(ds: xr.Dataset) -> str:
     """What stable latents cost against unstable ones, in total and at equal rate, by world."""
     sentences = []
     for name, part in worlds(ds):
-        n = common_count(part)
+        n, said = common_count(part), predicted(part)
         lost = part.masked_cost.sel(masked=n).mean("seed")
-        stable, unstable = (float(lost.sel(label=c)) for c in ("stable", "unstable"))
-        gap = float(np.abs(part.class_energy / part.class_cost - 1).max())
-        text = (
-            f"Stable latents fire {_words(ratio(part.class_rate))} times as often as unstable ones "
-            f"and cost {_words(ratio(part.class_cost))} times as much; zeroing {n} of them loses "
-            f"{stable:.3f} of EV against {unstable:.3f}. At equal rate one with p_hat 1 costs "
-            f"{_words(at_equal_rate(part))} times one with p_hat 0. Of the variance "
-            f"of log cost rate alone explains {_words(interval_over_seeds(part.rate_unique))}, p_hat "
-            f"alone {_words(interval_over_seeds(part.p_hat_unique))} and both "
-            f"{_words(interval_over_seeds(part.cost_r2))}; the mean cost of a class is its energy "
-            f"to {gap:.1%}."
+        scores = {
+            "rate": ratio(part.class_rate),
+            "cost": ratio(part.class_cost),
+            "cost at equal rate": at_equal_rate(part),
+        }
+        told = ", ".join(
+            f"{what} {_words(score)}" + (f" (predicted {said[what]:.2f})" if said else "")
+            for what, score in scores.items()
         )
-        sentences.append(f"With {name}: {text[0].lower()}{text[1:]}" if name else text)
+        both, rate, p_hat = (
+            _words(interval_over_seeds(part[v])) for v in ("cost_r2", "rate_unique", "p_hat_unique")
+        )
+        gap = float(np.abs(part.class_energy / part.class_cost - 1).max())
+        sentences.append(
+            (f"With {name}: " if name else "")
+            + f"stable over unstable latents: {told}; zeroing {n} loses "
+            f"{float(lost.sel(label='stable')):.3f} of EV against "
+            f"{float(lost.sel(label='unstable')):.3f}. Of the variance of log cost, rate and p_hat "
+            f"explain {both}, rate alone {rate}, p_hat alone {p_hat}; the mean cost of a class is "
+            f"its energy to {gap:.1%}."
+        )
     return " ".join(sentences)
 
 

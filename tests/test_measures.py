@@ -27,6 +27,10 @@ TINY = {
 }
 
 
+DIMS = {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}
+DIMS |= {"latent", "label", "masked", "r", "features"}
+
+
 @pytest.fixture(scope="module")
 def run() -> Run:
     return run_cell(override(Config(), TINY))
@@ -151,9 +155,7 @@ def test_worlds_without_blocks_or_without_isolated_features(law: str, missing: s
         names -= {"benchmark_scores", "correlation_recovery"}
     for name in names:
         ds = getattr(measures, name)(run)
-        assert set(ds.dims) <= {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}, (
-            name
-        )
+        assert set(ds.dims) <= DIMS, name
     if missing == "world.n_isolated":
         assert np.isnan(measures.feature_recovery(run).isolated_reappearance).all()
     else:

@@ -13,9 +13,9 @@ from synthsae.metrics import (
     masking,
     planted,
     rank,
-    regression,
     reappearance,
     recovery,
+    regression,
     subspace,
     transfer,
 )

@@ -163,15 +163,22 @@ def test_matched_latents_are_the_nearest_in_log_rate():
     labels = np.array(["stable", "stable", "unstable", "unstable", "middle", "dead"])
     for seed in range(8):
         orders = masking.masking_orders(labels, rates, 2, np.random.default_rng(seed), near=1)
-        nearest = {0: 2, 1: 4}  # .05 / .02 is below .02 / .001; .2 is dead; differences say the same
+        nearest = {
+            0: 2,
+            1: 4,
+        }  # .05 / .02 is below .02 / .001; .2 is dead; differences say the same
         assert [nearest[i] for i in orders["stable"].own] == list(orders["stable"].matched)
     far = np.array([0.1, 0.05, 0.21, 0.001])  # nearer in rate to .05, in log rate to .21
     names = np.array(["stable", "middle", "middle", "middle"])
-    assert masking.masking_orders(names, far * [1, 0.9, 1, 1], 1, rng=np.random.default_rng(0), near=1)[
-        "stable"
-    ].matched == [2]
+    assert masking.masking_orders(
+        names, far * [1, 0.9, 1, 1], 1, rng=np.random.default_rng(0), near=1
+    )["stable"].matched == [2]
     drawn = {
-        int(masking.masking_orders(names, far, 1, np.random.default_rng(i), near=2)["stable"].matched[0])
+        int(
+            masking.masking_orders(names, far, 1, np.random.default_rng(i), near=2)[
+                "stable"
+            ].matched[0]
+        )
         for i in range(50)
     }
     assert drawn == {1, 2}

@@ -11,6 +11,7 @@ from synthsae.figures.law import stability_by_beta
 from synthsae.figures.rank import stability_by_rank
 from synthsae.figures.song import agreement_by_samples
 from synthsae.figures.sources import stability_by_source
+from synthsae.figures.transfer import transfer_of_unstable
 from synthsae.figures.variants import architectures_at_matched_ev
 from synthsae.figures.width import stability_by_width
 
@@ -28,4 +29,5 @@ __all__ = [
     "stability_by_rank",
     "stability_by_source",
     "stability_by_width",
+    "transfer_of_unstable",
 ]

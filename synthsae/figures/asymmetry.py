@@ -35,14 +35,28 @@ def at_equal_rate(ds: xr.Dataset) -> Interval:
     return Interval(*(np.exp(v) for v in interval_over_seeds(ds.p_hat_slope)))
 
 
+def predicted(ds: xr.Dataset) -> dict[str, float]:
+    """The ideal code's ratios of isolated features to block latents: rate, cost, cost at a rate."""
+    if "ideal_rate_block" not in ds:
+        return {}
+    rate, cost = (
+        float(ds[f"ideal_{v}_isolated"] / ds[f"ideal_{v}_block"]) for v in ("rate", "cost")
+    )
+    return {"rate": rate, "cost": cost, "cost at equal rate": cost / rate}
+
+
 def worlds(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
     """The Dataset at every setting, with its name; dimensions of one value are not named."""
-    return list(slices(ds.squeeze([d for d in ds.dims if ds.sizes[d] == 1 and d not in KEEP]), KEEP))
+    return list(
+        slices(ds.squeeze([d for d in ds.dims if ds.sizes[d] == 1 and d not in KEEP]), KEEP)
+    )
 
 
 def common_count(ds: xr.Dataset) -> int:
     """The most latents that can be zeroed of both classes and of their matched ones, all seeds."""
-    curves = [ds[name].sel(label=["stable", "unstable"]) for name in ("masked_cost", "matched_cost")]
+    curves = [
+        ds[name].sel(label=["stable", "unstable"]) for name in ("masked_cost", "matched_cost")
+    ]
     known = np.all([c.notnull().all(("seed", "label")) for c in curves], axis=0)
     return int(np.flatnonzero(known)[-1])
 
@@ -83,18 +97,18 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
             if x > 0 and y > 0:
                 ax.axline((x, y), (10 * x, 10 * y), color="black", lw=0.8, ls=line)
     ax.set_xlabel("firing rate")
-    rate, cost, equal = ratio(ds.class_rate), ratio(ds.class_cost), at_equal_rate(ds)
+    measured = (ratio(ds.class_rate), ratio(ds.class_cost), at_equal_rate(ds))
+    told, said = ("rate", "cost", "cost at equal rate"), predicted(ds)
     lines = [
-        f"stable / unstable: rate {_times(rate)}",
-        f"cost {_times(cost)}",
-        f"cost at equal rate {_times(equal)}",
+        f"{what} ×{_times(score)}" + (f", predicted {said[what]:.2g}" if said else "")
+        for what, score in zip(told, measured, strict=True)
     ]
-    ax.set_title("\n".join([name, *lines] if name else lines))
+    ax.set_title("\n".join([f"{name}: stable / unstable" if name else "stable / unstable", *lines]))
 
 
 def _times(score: Interval) -> str:
     mean, low, high = (f"{float(v):.2g}" for v in score)
-    return f"×{mean}" + (f" [{low}, {high}]" if low != "nan" else "")
+    return mean + (f" [{low}, {high}]" if low != "nan" else "")
 
 
 def _joint(ax: Axes, ds: xr.Dataset) -> None:

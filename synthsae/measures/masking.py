@@ -64,5 +64,7 @@ def _orders(run: Run, n: int, draws: int) -> tuple[list[list[dict[str, masking.O
         for d, draw in enumerate(orders[s]):
             for c, (own, matched) in enumerate(draw.values()):
                 if len(matched):
-                    ratio[s, d, c] = np.log(rates[s, matched] / rates[s, own[: len(matched)]]).mean()
+                    ratio[s, d, c] = np.log(
+                        rates[s, matched] / rates[s, own[: len(matched)]]
+                    ).mean()
     return orders, np.exp(ratio.mean(axis=1))

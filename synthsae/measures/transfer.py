@@ -73,7 +73,8 @@ def class_dimension(run: Run, draws: int = 8) -> xr.Dataset:
     names = ("unstable_rank", "stable_rank", "iid_rank", "iid_rank_in_blocks")
     of = ("unstable latents", "stable latents", "i.i.d. directions", "i.i.d. ones in the blocks")
     variables: dict[str, tuple] = {
-        name: (("seed",), v / d, text.format(o)) for name, o, v in zip(names, of, ranks, strict=True)
+        name: (("seed",), v / d, text.format(o))
+        for name, o, v in zip(names, of, ranks, strict=True)
     }
     variables["rank_rows"] = (("seed",), rows, "rows of each set", "latents")
     if g:
