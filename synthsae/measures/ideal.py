@@ -9,6 +9,9 @@ from synthsae.evaluate import BATCH, planted_magnitudes
 from synthsae.results import Run, labelled
 from synthsae.world import World
 
+ROUNDING = 1e-5
+"""Share of a sample's norm, in float32, up to which its code along a direction is none."""
+
 
 def ideal_code(run: Run) -> xr.Dataset:
     """Mean firing rate and energy of isolated and of block latents in an ideal TopK code.
@@ -50,6 +53,7 @@ def _frame(world: World, x: Tensor) -> Tensor:
         return x[:, :0]
     axes = torch.from_numpy(world.bases).to(x).permute(1, 0, 2).reshape(world.d_model, -1)
     along = x @ axes
+    along[along.abs() <= ROUNDING * x.norm(dim=1, keepdim=True)] = 0  # other blocks' samples
     return torch.cat([along, -along], dim=1)
 
 

@@ -18,21 +18,22 @@ def unstable_transfer(run: Run, draws: int = 8) -> xr.Dataset:
     """Energy of the other seeds' unstable latents in the top r dimensions of a seed's, r = 0..D.
 
     Unstable: p_hat <= .05. The nulls (`metrics.transfer`): r / D, the 95% range of random
-    subspaces, and the stable latents of the same seed in place of its unstable ones, as many of
-    each (the smaller of the two counts, `draws` times). The prediction, where blocks are planted:
-    unstable latents fill all of their G R dimensions evenly and nothing else, min(1, r / (G R)).
-    NaN where a seed has no stable or no unstable latent, or no other seed an unstable one.
+    subspaces, and as many stable latents of the same seed in place of its unstable ones (or all,
+    if those are fewer; `draws` times). The prediction, where blocks are planted: unstable latents
+    fill all of their G R dimensions evenly and nothing else, min(1, r / (G R)). NaN where a seed
+    has no unstable latent, no stable one for the null, or no other seed an unstable one.
     """
     label, d = reappearance.labels(run.p_hat), run.d_model
     rng = numpy_generator("null", run.config.world_seed, 0)
     curve, null, low, high = np.full((4, len(label), d + 1), np.nan)
     for s in range(len(label)):
         own, stable, others = _sets(run, label, s)
-        if n := min(len(own), len(stable)) if len(others) else 0:
-            curve[s] = transfer.matched_transfer(own, others, n, rng, draws).mean(axis=0)
-            null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
+        if len(own) and len(others):
+            curve[s] = transfer.transfer_curve(own, others)
             random = transfer.random_transfer(others, rng, RANDOM)
             low[s], high[s] = np.quantile(random, (0.025, 0.975), axis=0)
+            if n := min(len(own), len(stable)):
+                null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
     dims, planted = ("seed", "r"), run.bases.shape[0] * run.bases.shape[2]
     variables = dict(
         transfer=(dims, curve, "energy of the others' unstable latents in its top r dimensions"),
