@@ -59,7 +59,7 @@ def _orders(run: Run, n: int, draws: int) -> tuple[list[list[dict[str, masking.O
     orders = []
     ratio = np.full((len(label), draws, len(masking.CLASSES)), np.nan)
     for s, seed in enumerate(run.seeds):
-        rng = numpy_generator("null", run.config.world_seed, seed)
+        rng = numpy_generator("null", run.config.world_seed, 0, seed)
         orders.append([masking.masking_orders(label[s], rates[s], n, rng) for _ in range(draws)])
         for d, draw in enumerate(orders[s]):
             for c, (own, matched) in enumerate(draw.values()):

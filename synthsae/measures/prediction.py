@@ -41,10 +41,10 @@ def label_prediction(run: Run) -> xr.Dataset:
     kept = [s for s, here in enumerate(label) if {"stable", "unstable"} <= set(here)]
     truth = {s: label[s][_known(label[s])] == "unstable" for s in kept}
     x = {s: _features(run, s, _known(label[s])) for s in kept}
-    rng = numpy_generator("null", run.config.world_seed, 2)
     score, null = np.full((2, len(label), len(SETS)), np.nan)
     for s in kept if len(kept) > 1 else ():
         train = [t for t in kept if t != s]
+        rng = numpy_generator("null", run.config.world_seed, 3, run.seeds[s])
         mixed = [rng.permutation(truth[t]) for t in train]
         for f, name in enumerate(SETS):
             if name != "planted blocks" or len(run.bases):

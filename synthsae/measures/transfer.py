@@ -24,9 +24,9 @@ def unstable_transfer(run: Run, draws: int = 8) -> xr.Dataset:
     has no unstable latent, no stable one for the null, or no other seed an unstable one.
     """
     label, d = reappearance.labels(run.p_hat), run.d_model
-    rng = numpy_generator("null", run.config.world_seed, 0)
     curve, null, low, high = np.full((4, len(label), d + 1), np.nan)
-    for s in range(len(label)):
+    for s, seed in enumerate(run.seeds):
+        rng = numpy_generator("null", run.config.world_seed, 1, seed)
         own, stable, others = _sets(run, label, s)
         if len(own) and len(others):
             curve[s] = transfer.transfer_curve(own, others)
@@ -56,10 +56,10 @@ def class_dimension(run: Run, draws: int = 8) -> xr.Dataset:
     planted: the mean share of a latent's energy that they hold.
     """
     label, (g, d, r) = reappearance.labels(run.p_hat), run.bases.shape
-    rng = numpy_generator("null", run.config.world_seed, 1)
     ranks, rows = np.full((4, len(label)), np.nan), np.zeros(len(label))
     inside = np.full((2, len(label)), np.nan)
-    for s in range(len(label)):
+    for s, seed in enumerate(run.seeds):
+        rng = numpy_generator("null", run.config.world_seed, 2, seed)
         sets = [run.directions[s, label[s] == c] for c in ("unstable", "stable")]
         rows[s] = n = min(map(len, sets))
         for c, rows_of in enumerate(sets):
