@@ -17,7 +17,7 @@ import xarray as xr
 from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import cost_by_stability
-from synthsae.figures.asymmetry import at_equal_rate, common_count, predicted, ratio, worlds
+from synthsae.figures.asymmetry import at_equal_rate, common_count, measured, predicted, worlds
 from synthsae.figures.common import interval_over_seeds
 from synthsae.stats import Interval
 from synthsae.study import Study
@@ -30,15 +30,10 @@ def finding(ds: xr.Dataset) -> str:
     sentences = []
     for name, part in worlds(ds):
         n, said = common_count(part), predicted(part)
-        lost = part.masked_cost.sel(masked=n).mean("seed")
-        scores = {
-            "rate": ratio(part.class_rate),
-            "cost": ratio(part.class_cost),
-            "cost at equal rate": at_equal_rate(part),
-        }
+        at = part.sel(masked=n).mean("seed")
         told = ", ".join(
             f"{what} {_words(score)}" + (f" (predicted {said[what]:.2f})" if said else "")
-            for what, score in scores.items()
+            for what, score in measured(part).items()
         )
         both, rate, p_hat = (
             _words(interval_over_seeds(part[v])) for v in ("cost_r2", "rate_unique", "p_hat_unique")
@@ -46,13 +41,18 @@ def finding(ds: xr.Dataset) -> str:
         gap = float(np.abs(part.class_energy / part.class_cost - 1).max())
         sentences.append(
             (f"With {name}: " if name else "")
-            + f"stable over unstable latents: {told}; zeroing {n} loses "
-            f"{float(lost.sel(label='stable')):.3f} of EV against "
-            f"{float(lost.sel(label='unstable')):.3f}. Of the variance of log cost, rate and p_hat "
-            f"explain {both}, rate alone {rate}, p_hat alone {p_hat}; the mean cost of a class is "
-            f"its energy to {gap:.1%}."
+            + f"stable over unstable latents: {told}. Zeroing {n} loses {_lost(at, 'stable')} of "
+            f"EV against {_lost(at, 'unstable')}. Of the variance of log cost, rate and p_hat explain "
+            f"{both}, rate alone {rate}, p_hat alone {p_hat}; by that fit, stable latents cost "
+            f"{_words(at_equal_rate(part))} times unstable ones of their rate. The mean cost of a "
+            f"class is its energy to {gap:.1%}."
         )
     return " ".join(sentences)
+
+
+def _lost(at: xr.Dataset, label: str) -> str:
+    joint, matched = (float(at[v].sel(label=label)) for v in ("masked_cost", "matched_cost"))
+    return f"{joint:.3f} ({label}; {matched:.3f} for others at their rates)"
 
 
 def _words(score: Interval) -> str:

@@ -12,7 +12,14 @@ import synthsae
 from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.evaluate import Evaluation, held_out
-from synthsae.figures.asymmetry import at_equal_rate, common_count, predicted, ratio, worlds
+from synthsae.figures.asymmetry import (
+    at_equal_rate,
+    common_count,
+    measured,
+    predicted,
+    ratio,
+    worlds,
+)
 from synthsae.figures.common import interval_over_seeds
 from synthsae.measures import asymmetry
 from synthsae.metrics import function, reappearance
@@ -185,6 +192,8 @@ def test_ratios_and_common_count() -> None:
     log = np.array([[1.0, 2.0, 0.5], [2.0, 2.0, 0.5], [4.0, 2.0, 0.5]])
     values = xr.DataArray(log, {"label": ["stable", "middle", "unstable"]}, ("seed", "label"))
     assert ratio(values).estimate == pytest.approx(4)
+    both = measured(xr.Dataset({"class_rate": values, "class_cost": values**3}))
+    assert [float(v.estimate) for v in both.values()] == pytest.approx([4, 64, 16])
     ds = xr.Dataset({"p_hat_slope": ("seed", np.log([2.0, 4, 8]))})
     assert at_equal_rate(ds).estimate == pytest.approx(4)
     curves = np.full((3, 3, 6), 0.1)
@@ -197,7 +206,7 @@ def test_ratios_and_common_count() -> None:
     assert common_count(ds) == 3
     ideal = {"ideal_rate_isolated": 6.0, "ideal_rate_block": 2.0}
     ideal |= {"ideal_cost_isolated": 12.0, "ideal_cost_block": 1.0}
-    assert predicted(xr.Dataset(ideal)) == {"rate": 3, "cost": 12, "cost at equal rate": 4}
+    assert predicted(xr.Dataset(ideal)) == {"rate": 3, "cost": 12, "cost per firing": 4}
     assert predicted(xr.Dataset()) == {}
 
 
@@ -213,7 +222,7 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         assert f"p_hat alone {float(unique.estimate):.2f} [{float(unique.low):.2f}" in text
         n = common_count(part)
         lost = part.masked_cost.sel(masked=n).mean("seed")
-        assert f"zeroing {n} loses {float(lost.sel(label='stable')):.3f}" in text
+        assert f"Zeroing {n} loses {float(lost.sel(label='stable')):.3f}" in text
     assert (tmp_path / "asymmetry" / "asymmetry.png").stat().st_size > 1000
 
 

@@ -30,19 +30,29 @@ def ratio(values: xr.DataArray) -> Interval:
     return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
 
 
+def measured(ds: xr.Dataset) -> dict[str, Interval]:
+    """Stable over unstable latents: their mean rate, mean cost, and the ratio of these."""
+    per_firing = ds.class_cost / ds.class_rate
+    return {
+        "rate": ratio(ds.class_rate),
+        "cost": ratio(ds.class_cost),
+        "cost per firing": ratio(per_firing),
+    }
+
+
 def at_equal_rate(ds: xr.Dataset) -> Interval:
     """Cost of a latent with p_hat 1 over that of one with p_hat 0 and the same firing rate."""
     return Interval(*(np.exp(v) for v in interval_over_seeds(ds.p_hat_slope)))
 
 
 def predicted(ds: xr.Dataset) -> dict[str, float]:
-    """The ideal code's ratios of isolated features to block latents: rate, cost, cost at a rate."""
+    """The `measured` ratios in the ideal code, of isolated features to block latents."""
     if "ideal_rate_block" not in ds:
         return {}
     rate, cost = (
         float(ds[f"ideal_{v}_isolated"] / ds[f"ideal_{v}_block"]) for v in ("rate", "cost")
     )
-    return {"rate": rate, "cost": cost, "cost at equal rate": cost / rate}
+    return {"rate": rate, "cost": cost, "cost per firing": cost / rate}
 
 
 def worlds(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
@@ -97,11 +107,10 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
             if x > 0 and y > 0:
                 ax.axline((x, y), (10 * x, 10 * y), color="black", lw=0.8, ls=line)
     ax.set_xlabel("firing rate")
-    measured = (ratio(ds.class_rate), ratio(ds.class_cost), at_equal_rate(ds))
-    told, said = ("rate", "cost", "cost at equal rate"), predicted(ds)
+    said = predicted(ds)
     lines = [
         f"{what} ×{_times(score)}" + (f", predicted {said[what]:.2g}" if said else "")
-        for what, score in zip(told, measured, strict=True)
+        for what, score in measured(ds).items()
     ]
     ax.set_title("\n".join([f"{name}: stable / unstable" if name else "stable / unstable", *lines]))
 
