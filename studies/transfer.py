@@ -17,6 +17,7 @@ from synthsae.config import Config
 from synthsae.figures import transfer_of_unstable
 from synthsae.figures.common import interval_over_seeds
 from synthsae.figures.transfer import reach, worlds
+from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -65,6 +66,7 @@ study = Study(
         world=WorldConfig(
             n_isolated=128, isolated_p=0.03, zipf=0.5, rank=12, block_p=0.15, noise=0.1
         ),
+        sae=SAEConfig(k=6),
         train=TrainConfig(n_steps=1000, lr=0.01),
     ),
     axes={"world.n_blocks": (0, 2, 4)},
