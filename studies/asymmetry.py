@@ -43,8 +43,8 @@ def finding(ds: xr.Dataset) -> str:
             (f"With {name}: " if name else "")
             + f"stable over unstable latents: {told}. Zeroing {n} loses {_lost(at, 'stable')} of "
             f"EV against {_lost(at, 'unstable')}. Of the variance of log cost, rate and p_hat "
-            f"explain {both}, rate alone {rate}, p_hat alone {p_hat}; by that fit, stable ones cost "
-            f"{_words(at_equal_rate(part))} times unstable ones of their rate. The mean cost of a "
+            f"explain {both}, rate alone {rate}, p_hat alone {p_hat}; by that fit, stable cost "
+            f"{_words(at_equal_rate(part))} times unstable of their rate. The mean cost of a "
             f"class is its energy to {gap:.1%}."
         )
     return " ".join(sentences)

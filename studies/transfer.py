@@ -10,6 +10,7 @@ they are unstable and in no block, the control. The preset, in some 30 minutes:
     python -m synthsae.study transfer --world gerasimov_like --set world.n_blocks=12 --set sae.k=12
 """
 
+import numpy as np
 import xarray as xr
 
 from synthsae import measures
@@ -36,7 +37,7 @@ def finding(ds: xr.Dataset) -> str:
         blocks = (
             f"; planted blocks hold {_words(part.unstable_in_blocks)} of the energy of unstable "
             f"latents (chance {float(part.in_blocks_chance):.2f})"
-            if "unstable_in_blocks" in part
+            if part.get("unstable_in_blocks", part.l0 * np.nan).notnull().any()
             else ""
         )
         told = ", ".join(
