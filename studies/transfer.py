@@ -5,16 +5,19 @@ holds those of another, that they fill fewer dimensions than stable ones, and th
 classifier of decoder directions tells them apart (F1 .67 to .73). Here the same isolated features
 stand beside no, two and four blocks of rank 12. The prediction fits nothing: unstable latents fill
 the G R planted dimensions evenly, and no others. Noise gives surplus latents something to live on;
-they are unstable and in no block, the control. The preset, in some 30 minutes:
+they are unstable and in no block, the control. On a preset, or a model (one value, as the axis is
+the world's):
 
-    python -m synthsae.study transfer --world gerasimov_like --set world.n_blocks=12 --set sae.k=12
+    python -m synthsae.study transfer --world gerasimov_like --set world.n_blocks=12 --k 12
+    python -m synthsae.study transfer --model gpt2 --layer 7 --text PATH --tokens 10M \\
+        --set world.n_blocks=0 --n-latents 4096 --k 32
 """
 
 import numpy as np
 import xarray as xr
 
+from realdata.config import Config
 from synthsae import measures
-from synthsae.config import Config
 from synthsae.figures import transfer_of_unstable
 from synthsae.figures.common import interval_over_seeds
 from synthsae.figures.transfer import reach, worlds

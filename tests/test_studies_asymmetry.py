@@ -25,6 +25,7 @@ from synthsae.measures import asymmetry
 from synthsae.metrics import function, reappearance
 from synthsae.results import Run, run_cell
 from synthsae.sae import SAEStack
+from synthsae.world import World
 
 TINY = {
     "world.d_model": "24",
@@ -235,3 +236,16 @@ def test_without_truth_only_the_prediction_is_missing(run: Run) -> None:
     a, b = measures.latent_function(run), measures.latent_function(blind)
     assert set(a) - set(b) == {"class_in_blocks"}
     xr.testing.assert_identical(a[list(b)], b)
+
+
+def test_an_array_in_place_of_the_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    world = World.plant(override(cli.load("asymmetry").base, TINY).world, seed=0)
+    np.save(tmp_path / "x.npy", world.batch(0, 30_000, seed=0).numpy())
+    one = {"source.arrays": str(tmp_path / "x.npy"), "source.passes": "1", "eval_samples": "3000"}
+    sets = [x for f, v in (TINY | one).items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["asymmetry", "--out", str(tmp_path / "r"), *sets]) == 0
+    ds, text = synthsae.open_results("asymmetry", tmp_path / "r"), capsys.readouterr().out
+    assert "ideal_rate_block" not in ds
+    assert "table over unstable latents" in text
+    assert "nan" not in text
+    assert (tmp_path / "r" / "asymmetry" / "asymmetry.png").stat().st_size > 1000

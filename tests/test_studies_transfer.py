@@ -23,6 +23,20 @@ from synthsae.world import World
 
 S, D, G, R, STABLE = 5, 56, 2, 16, 16
 
+TINY = {
+    "world.d_model": "24",
+    "world.n_isolated": "16",
+    "world.isolated_p": "0.05",
+    "world.n_blocks": "1",
+    "world.rank": "8",
+    "world.noise": "0.01",
+    "sae.k": "3",
+    "train.n_steps": "200",
+    "train.batch_size": "256",
+    "n_seeds": "4",
+    "eval_samples": "4000",
+}
+
 
 def planted_run(rotate: bool = True) -> Run:
     """Seeds with a rotated cross-polytope in each block, and isolated features that they share.
@@ -212,19 +226,7 @@ def test_reach_is_where_nine_tenths_are() -> None:
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    tiny = {
-        "world.d_model": "24",
-        "world.n_isolated": "16",
-        "world.isolated_p": "0.05",
-        "world.n_blocks": "0,1",
-        "world.rank": "8",
-        "world.noise": "0.01",
-        "sae.k": "3",
-        "train.n_steps": "200",
-        "train.batch_size": "256",
-        "n_seeds": "4",
-        "eval_samples": "4000",
-    }
+    tiny = TINY | {"world.n_blocks": "0,1"}
     sets = [x for f, v in tiny.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["transfer", "--out", str(tmp_path), *sets]) == 0
     ds, text = synthsae.open_results("transfer", tmp_path), capsys.readouterr().out
@@ -237,3 +239,16 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert f"hold {float(at.transfer.mean()):.2f} [" in text
     assert float((part.transfer - part.transfer_chance).mean("seed").sel(r=8)) > 0.1
     assert (tmp_path / "transfer" / "transfer.png").stat().st_size > 1000
+
+
+def test_an_array_in_place_of_the_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    world = World.plant(override(cli.load("transfer").base, TINY).world, seed=0)
+    np.save(tmp_path / "x.npy", world.batch(0, 30_000, seed=0).numpy())
+    one = {"source.arrays": str(tmp_path / "x.npy"), "source.passes": "1", "eval_samples": "3000"}
+    sets = [x for f, v in (TINY | one).items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["transfer", "--out", str(tmp_path / "r"), *sets]) == 0
+    ds, text = synthsae.open_results("transfer", tmp_path / "r"), capsys.readouterr().out
+    assert "unstable_in_blocks" not in ds
+    assert "of live latents are unstable" in text
+    assert "nan" not in text
+    assert (tmp_path / "r" / "transfer" / "transfer.png").stat().st_size > 1000
