@@ -17,6 +17,7 @@ from synthsae.evaluate import Evaluation
 from synthsae.figures.common import interval_over_seeds
 from synthsae.figures.transfer import reach, worlds
 from synthsae.geometry import haar, unit
+from synthsae.measures import prediction
 from synthsae.metrics import rank, reappearance, transfer
 from synthsae.results import Run
 from synthsae.world import World
@@ -148,18 +149,18 @@ def test_labels_learned_from_directions_and_rates_by_hand(run: Run) -> None:
 
 
 def test_density_is_of_the_latents_own_seed() -> None:
-    from synthsae.measures.prediction import _features
-
     run = planted_run()
     rates = run.evaluation.rates.copy()
     rates[0, 7] = 0  # dead latents are no neighbours
     run = replace(run, evaluation=replace(run.evaluation, rates=rates))
     which = np.arange(run.live.shape[1]) % 3 == 0
-    density = _features(run, 0, which & run.live[0])["density"]
+    density = prediction._features(run, 0, which & run.live[0])["density"]
     for row, i in zip(density, np.flatnonzero(which & run.live[0]), strict=True):
         others = [j for j in np.flatnonzero(run.live[0]) if j != i]
         c = run.directions[0, others] @ run.directions[0, i]
         assert np.allclose(row, [c.max(), c.min(), (c**2).sum()])
+    again = prediction._density(run.directions[0], which, block=4)
+    assert np.allclose(again, prediction._density(run.directions[0], which))
 
 
 def reordered(run: Run, seeds: list[int], latents: np.ndarray) -> Run:

@@ -52,7 +52,7 @@ def latent_function(run: Run) -> xr.Dataset:
     cost, energy = (np.where(run.live, v, np.nan) for v in removal(run))
     rate = np.where(run.live, run.evaluation.rates, np.nan)
     label, each = reappearance.labels(run.p_hat), ("seed", "latent")
-    variables = dict(
+    variables: dict[str, tuple] = dict(
         latent_rate=(each, rate, "firing rate of a live latent"),
         latent_cost=(each, cost, "EV lost when a live latent alone is zeroed"),
         latent_reappearance=(each, run.p_hat, "p_hat of a live latent"),
@@ -67,7 +67,7 @@ def latent_function(run: Run) -> xr.Dataset:
         **_regression(cost, rate, run.p_hat),
     )
     if len(run.bases):
-        inside = sum(block_energy(run.directions, basis) for basis in run.bases)
+        inside = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
         variables["class_in_blocks"] = _by_class(
             label, inside >= MEMBER, "share of latents inside planted blocks"
         )

@@ -28,7 +28,7 @@ def label_prediction(run: Run) -> xr.Dataset:
 
     - decoder: the decoder direction (Gerasimov et al. report an F1 of .67 to .73);
     - rate: the logarithm of the firing rate;
-    - density: nearest, farthest and mean squared cosine to the other live latents of its own seed;
+    - density: largest, smallest and summed squared cosine to the other live latents of its seed;
     - shared subspace: energy in the top dimensions of the unstable latents that it learns from, as
       many as hold 90% of theirs;
     - planted blocks: energy in them; NaN where none are planted.
@@ -68,19 +68,33 @@ def _known(label: NDArray[np.str_]) -> Mask:
 
 def _features(run: Run, s: int, which: Mask) -> Mapping[str, Array]:
     """Features [n, P] of latents `which` of seed s, by the name of the set."""
-    own, live = run.directions[s, which], run.directions[s, run.live[s]]
-    cosine = own @ live.T
-    itself = np.flatnonzero(run.live[s])[None] == np.flatnonzero(which)[:, None]
-    others = cosine[~itself].reshape(len(own), -1)
-    ends = [others.max(1, initial=-1), others.min(1, initial=1), np.sum(others**2, axis=1)]
+    own = run.directions[s, which]
     inside = [block_energy(own, basis) for basis in run.bases]
     return {
         "decoder": own,
         "rate": np.log(run.evaluation.rates[s, which])[:, None],
-        "density": np.stack(ends, axis=1),
+        "density": _density(run.directions[s, run.live[s]], which[run.live[s]]),
         SHARED: own,
         "planted blocks": np.sum(inside, axis=0)[:, None] if inside else own[:, :0],
     }
+
+
+def _density(d: Array, which: Mask, block: int = 1024) -> Array:
+    """Largest, smallest, summed squared cosine of rows `which` of d [M, D] to the others, [n, 3].
+
+    `block` rows at a time, which bounds memory.
+    """
+    rows = np.flatnonzero(which)
+    out = np.empty((len(rows), 3))
+    for at in range(0, len(rows), block):
+        some = rows[at : at + block]
+        c, itself = d[some] @ d.T, (np.arange(len(some)), some)
+        for column, (nothing, fold) in enumerate(((-1, np.max), (1, np.min))):
+            c[itself] = nothing
+            out[at : at + block, column] = fold(c, axis=1)
+        c[itself] = 0
+        out[at : at + block, 2] = np.sum(c**2, axis=1)
+    return out
 
 
 def _f1(rows: Sequence[Array], labels: Sequence[Mask], answer: Mask, shared: bool) -> float:

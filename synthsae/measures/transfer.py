@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from synthsae.geometry import Array
 from synthsae.metrics import reappearance, transfer
@@ -10,6 +11,7 @@ from synthsae.metrics.subspace import block_energy
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 
+CLASSES = ("unstable", "stable")
 RANDOM = 20
 """Random nested subspaces that the second null draws."""
 
@@ -35,7 +37,7 @@ def unstable_transfer(run: Run, draws: int = 8) -> xr.Dataset:
             if n := min(len(own), len(stable)):
                 null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
     dims, planted = ("seed", "r"), run.bases.shape[0] * run.bases.shape[2]
-    variables = dict(
+    variables: dict[str, tuple] = dict(
         transfer=(dims, curve, "energy of the others' unstable latents in its top r dimensions"),
         transfer_stable=(dims, null, "the same with as many of its stable latents"),
         transfer_random_low=(dims, low, "2.5% quantile for random subspaces"),
@@ -57,39 +59,49 @@ def class_dimension(run: Run, draws: int = 8) -> xr.Dataset:
     """
     label, (g, d, r) = reappearance.labels(run.p_hat), run.bases.shape
     ranks, rows = np.full((4, len(label)), np.nan), np.zeros(len(label))
-    inside = np.full((2, len(label)), np.nan)
     for s, seed in enumerate(run.seeds):
         rng = numpy_generator("null", run.config.world_seed, 2, seed)
-        sets = [run.directions[s, label[s] == c] for c in ("unstable", "stable")]
-        rows[s] = n = min(map(len, sets))
-        for c, rows_of in enumerate(sets):
-            if n:
-                picks = [rng.choice(rows_of, n, replace=False) for _ in range(draws)]
-                ranks[c, s] = effective_rank(np.stack(picks)).mean()
-            if g and len(rows_of):
-                inside[c, s] = sum(block_energy(rows_of, basis).mean() for basis in run.bases)
-        if n:
+        sets = [run.directions[s, label[s] == c] for c in CLASSES]
+        if n := min(map(len, sets)):
+            picks = [[rng.choice(x, n, replace=False) for _ in range(draws)] for x in sets]
+            ranks[:2, s] = effective_rank(np.array(picks)).mean(axis=1)
             ranks[2:, s] = [iid_effective_rank(n, k) if k else np.nan for k in (d, g * r)]
-    text = "effective rank / D of {} (row-matched)"
+        rows[s] = n
+    of = ("unstable latents", "stable latents", "i.i.d. directions", "i.i.d. ones in blocks")
     names = ("unstable_rank", "stable_rank", "iid_rank", "iid_rank_in_blocks")
-    of = ("unstable latents", "stable latents", "i.i.d. directions", "i.i.d. ones in the blocks")
-    variables: dict[str, tuple] = {
-        name: (("seed",), v / d, text.format(o))
-        for name, o, v in zip(names, of, ranks, strict=True)
+    variables = {
+        name: (("seed",), v / d, f"effective rank / D of {o}, rows matched")
+        for name, o, v in zip(names[: 3 + bool(g)], of, ranks, strict=False)
     }
-    variables["rank_rows"] = (("seed",), rows, "rows of each set", "latents")
-    if g:
-        more = "mean share of energy in planted blocks, {} latents"
-        for c, name in enumerate(("unstable", "stable")):
-            variables[f"{name}_in_blocks"] = (("seed",), inside[c], more.format(name))
-        variables["in_blocks_chance"] = ((), g * r / d, "the same of a random direction")
-    else:
-        del variables["iid_rank_in_blocks"]
-    return labelled(run, **variables)
+    return labelled(
+        run,
+        rank_rows=(("seed",), rows, "rows of each matched set", "latents"),
+        **variables,
+        **_in_blocks(run, label),
+    )
 
 
-def _sets(run: Run, label: Array, s: int) -> tuple[Array, Array, Array]:
+def _in_blocks(run: Run, label: NDArray[np.str_]) -> dict[str, tuple]:
+    """Mean share of a latent's energy in the planted blocks, of both classes; none without blocks.
+
+    Chance is the share of the dimensions.
+    """
+    g, d, r = run.bases.shape
+    if not g:
+        return {}
+    energy = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
+    variables: dict[str, tuple] = {"in_blocks_chance": ((), g * r / d, "of a random direction")}
+    for c in CLASSES:
+        n = (label == c).sum(axis=1)
+        total = np.where(label == c, energy, 0).sum(axis=1)
+        share = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+        text = f"mean share of energy in planted blocks, {c} latents"
+        variables[f"{c}_in_blocks"] = (("seed",), share, text)
+    return variables
+
+
+def _sets(run: Run, label: NDArray[np.str_], s: int) -> tuple[Array, Array, Array]:
     """Unstable and stable directions of seed s, and the unstable ones of all other seeds."""
     rest = np.arange(len(label)) != s
-    own, stable = (run.directions[s, label[s] == c] for c in ("unstable", "stable"))
+    own, stable = (run.directions[s, label[s] == c] for c in CLASSES)
     return own, stable, run.directions[rest][label[rest] == "unstable"]
