@@ -27,6 +27,11 @@ TINY = {
 }
 
 
+DIMS = {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}
+DIMS |= {"latent", "label", "masked", "r", "features"}
+DIMS |= {"union_size", "pool_size", "recipe", "side"}
+
+
 @pytest.fixture(scope="module")
 def run() -> Run:
     return run_cell(override(Config(), TINY))
@@ -151,8 +156,7 @@ def test_worlds_without_blocks_or_without_isolated_features(law: str, missing: s
         names -= {"benchmark_scores", "correlation_recovery"}
     for name in names:
         ds = getattr(measures, name)(run)
-        own = {"budget", "matrix", "union_size", "pool_size", "recipe", "side"}
-        assert set(ds.dims) <= {"seed", "seed_a", "seed_b", "block", "angle"} | own, name
+        assert set(ds.dims) <= DIMS, name
     if missing == "world.n_isolated":
         assert np.isnan(measures.feature_recovery(run).isolated_reappearance).all()
     else:

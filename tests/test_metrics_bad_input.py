@@ -15,6 +15,7 @@ from synthsae.metrics import (
     rank,
     reappearance,
     recovery,
+    regression,
     subspace,
     transfer,
 )
@@ -157,7 +158,13 @@ CASES = {
         lambda: masking.masking_curve(SAMPLES, SAMPLES, CODES, A, [5]),
         "order: .*0 to 4",
     ),
-    "masking n": (lambda: masking.masking_orders(["stable"], -1, RNG), "n: -1"),
+    "masking n": (lambda: masking.masking_orders(["stable"], [0.1], -1, RNG), "n: -1"),
+    "masking rates": (
+        lambda: masking.masking_orders(["stable"], [0.1, 0.2], 1, RNG),
+        r"labels: shape \(1,\)",
+    ),
+    "masking near": (lambda: masking.masking_orders(["dead"], [0.1], 1, RNG, 0), "near: 0"),
+    "regression rows": (lambda: regression.least_squares([1.0], A), r"y: shape \(1,\)"),
 }
 
 

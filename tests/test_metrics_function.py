@@ -114,13 +114,71 @@ def test_masking_leaves_its_arguments_alone():
         np.testing.assert_array_equal(a, b)
 
 
-def test_masking_orders():
-    labels = np.array(["stable"] * 5 + ["unstable"] * 3 + ["middle"] * 2 + ["dead"] * 6)
-    rng = np.random.default_rng(0)
-    orders = masking.masking_orders(labels, 4, rng, ("stable", "unstable"))
-    assert {k: len(v) for k, v in orders.items()} == {"stable": 4, "unstable": 3, "random": 4}
-    for name in ("stable", "unstable"):
-        assert set(labels[orders[name]]) == {name}
-        assert len(set(orders[name])) == len(orders[name])
-    drawn = {int(i) for _ in range(200) for i in masking.masking_orders(labels, 4, rng)["random"]}
-    assert drawn == set(range(10))
+@given(generators())
+def test_a_decoder_at_its_optimum_makes_the_cost_of_a_latent_its_energy(rng):
+    """Where no change of w (here: least squares) helps, mean z e is 0, so 2 z <e, w> is too."""
+    x, _, codes, _ = sae_batch(rng)
+    design = np.column_stack([codes, np.ones(len(x))])
+    decoder = np.linalg.lstsq(design, x, rcond=None)[0]
+    costs = masking.removal_costs(x, design @ decoder, codes, decoder[:-1])
+    energy = np.sum(codes**2, axis=0) * np.sum(decoder[:-1] ** 2, axis=1)
+    scatter = np.sum((x - x.mean(axis=0)) ** 2)
+    np.testing.assert_allclose(costs, energy / scatter, atol=1e-9)
+
+
+def test_masking_none_costs_nothing_and_masking_all_leaves_the_bias():
+    x, x_hat, codes, decoder = sae_batch(np.random.default_rng(0))
+    curve = masking.masking_curve(x, x_hat, codes, decoder, np.arange(7))
+    bias = x_hat - codes @ decoder
+    assert curve[0] == pytest.approx(function.explained_variance(x, x_hat))
+    assert curve[-1] == pytest.approx(function.explained_variance(x, bias))
+    none = masking.masking_curve(x, x_hat, codes, decoder, [])
+    np.testing.assert_allclose(none, curve[:1])
+
+
+LABELS = np.array(["stable"] * 5 + ["unstable"] * 3 + ["middle"] * 2 + ["dead"] * 6)
+
+
+def test_masking_orders_are_nested_and_of_their_class():
+    rates, rng = np.random.default_rng(1).uniform(0.01, 0.5, 16), np.random.default_rng(0)
+    orders = masking.masking_orders(LABELS, rates, 4, rng)
+    assert {k: (len(o.own), len(o.matched)) for k, o in orders.items()} == {
+        "stable": (4, 4),
+        "middle": (2, 2),
+        "unstable": (3, 3),
+    }
+    for name, (own, matched) in orders.items():
+        assert set(LABELS[own]) == {name}
+        assert not set(LABELS[matched]) & {name, "dead"}
+        for order in (own, matched):
+            assert len(set(order)) == len(order)
+    few = masking.masking_orders(np.array(["stable"] * 3 + ["dead"]), rates[:4], 2, rng)
+    assert [len(o) for o in few["stable"]] == [2, 0]
+    first = {int(masking.masking_orders(LABELS, rates, 1, rng)["stable"].own[0]) for _ in range(99)}
+    assert first == set(range(5))
+
+
+def test_matched_latents_are_the_nearest_in_log_rate():
+    rates = np.array([0.1, 0.02, 0.11, 0.001, 0.05, 0.2])
+    labels = np.array(["stable", "stable", "unstable", "unstable", "middle", "dead"])
+    for seed in range(8):
+        orders = masking.masking_orders(labels, rates, 2, np.random.default_rng(seed), near=1)
+        nearest = {
+            0: 2,
+            1: 4,
+        }  # .05 / .02 is below .02 / .001; .2 is dead; differences say the same
+        assert [nearest[i] for i in orders["stable"].own] == list(orders["stable"].matched)
+    far = np.array([0.1, 0.05, 0.21, 0.001])  # nearer in rate to .05, in log rate to .21
+    names = np.array(["stable", "middle", "middle", "middle"])
+    assert masking.masking_orders(
+        names, far * [1, 0.9, 1, 1], 1, rng=np.random.default_rng(0), near=1
+    )["stable"].matched == [2]
+    drawn = {
+        int(
+            masking.masking_orders(names, far, 1, np.random.default_rng(i), near=2)[
+                "stable"
+            ].matched[0]
+        )
+        for i in range(50)
+    }
+    assert drawn == {1, 2}

@@ -1,5 +1,6 @@
 """Figures, drawn from saved Datasets alone, so that a plot never retrains."""
 
+from synthsae.figures.asymmetry import cost_by_stability
 from synthsae.figures.atoms import atoms_by_latents
 from synthsae.figures.benchmark import scores_by_k
 from synthsae.figures.budget import stability_by_budget
@@ -11,6 +12,7 @@ from synthsae.figures.pooling import pools_by_size
 from synthsae.figures.rank import stability_by_rank
 from synthsae.figures.song import agreement_by_samples
 from synthsae.figures.sources import stability_by_source
+from synthsae.figures.transfer import transfer_of_unstable
 from synthsae.figures.variants import architectures_at_matched_ev
 from synthsae.figures.width import stability_by_width
 
@@ -19,6 +21,7 @@ __all__ = [
     "architectures_at_matched_ev",
     "atoms_by_latents",
     "correlation_by_arch",
+    "cost_by_stability",
     "excess_by_suspect",
     "pools_by_size",
     "scores_by_budget",
@@ -28,4 +31,5 @@ __all__ = [
     "stability_by_rank",
     "stability_by_source",
     "stability_by_width",
+    "transfer_of_unstable",
 ]

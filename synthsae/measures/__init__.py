@@ -1,5 +1,6 @@
 """Measures of a trained cell: functions of a `results.Run` that return labelled Datasets."""
 
+from synthsae.measures.asymmetry import latent_function
 from synthsae.measures.atoms import atom_recovery
 from synthsae.measures.axes import axis_recovery, flatness
 from synthsae.measures.benchmark import benchmark_scores
@@ -7,14 +8,18 @@ from synthsae.measures.budget import training_budget
 from synthsae.measures.budgets import at_budgets
 from synthsae.measures.cost import training_cost
 from synthsae.measures.covariance import correlation_recovery
+from synthsae.measures.ideal import ideal_code
 from synthsae.measures.implied import implied_rank
 from synthsae.measures.kinds import latent_kinds
 from synthsae.measures.live import live_stability
+from synthsae.measures.masking import masking_by_class
 from synthsae.measures.memory import start_memory
 from synthsae.measures.pooling import pools, rotated_pools
+from synthsae.measures.prediction import label_prediction
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
 from synthsae.measures.stability import block_stability, coverage_law, seed_agreement
+from synthsae.measures.transfer import class_dimension, unstable_transfer
 from synthsae.measures.unions import unions
 from synthsae.measures.unstable import loose_subspace
 
@@ -24,14 +29,19 @@ __all__ = [
     "axis_recovery",
     "benchmark_scores",
     "block_stability",
+    "class_dimension",
     "correlation_recovery",
     "coverage_law",
     "feature_recovery",
     "flatness",
+    "ideal_code",
     "implied_rank",
+    "label_prediction",
+    "latent_function",
     "latent_kinds",
     "live_stability",
     "loose_subspace",
+    "masking_by_class",
     "pools",
     "reconstruction",
     "rotated_pools",
@@ -41,4 +51,5 @@ __all__ = [
     "training_budget",
     "training_cost",
     "unions",
+    "unstable_transfer",
 ]

@@ -1,0 +1,156 @@
+"""What latents cost, over how often they fire, by how stable they are."""
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from synthsae.figures.common import (
+    BLUE,
+    GREY,
+    ORANGE,
+    STYLE,
+    error_bars,
+    interval_over_seeds,
+    slices,
+)
+from synthsae.stats import Interval
+
+KEEP = ("seed", "latent", "label", "masked")
+LOOK = {"stable": (BLUE, "o"), "unstable": (ORANGE, "^"), "middle": ("#BBBBBB", ".")}
+"""Colour and marker of a class."""
+SHOWN = 2000
+"""Latents drawn at most, so that the file stays small."""
+
+
+def ratio(values: xr.DataArray) -> Interval:
+    """Stable over unstable, of a mean by class [seed, label]; its interval is that of the log."""
+    log = np.log(values.sel(label="stable", drop=True) / values.sel(label="unstable", drop=True))
+    return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
+
+
+def measured(ds: xr.Dataset) -> dict[str, Interval]:
+    """Stable over unstable latents: their mean rate, mean cost, and the ratio of these."""
+    per_firing = ds.class_cost / ds.class_rate
+    return {
+        "rate": ratio(ds.class_rate),
+        "cost": ratio(ds.class_cost),
+        "cost per firing": ratio(per_firing),
+    }
+
+
+def at_equal_rate(ds: xr.Dataset) -> Interval:
+    """Cost of a latent with p_hat 1 over that of one with p_hat 0 and the same firing rate."""
+    return Interval(*(np.exp(v) for v in interval_over_seeds(ds.p_hat_slope)))
+
+
+def predicted(ds: xr.Dataset) -> dict[str, float]:
+    """The `measured` ratios in the ideal code, of isolated features to block latents."""
+    if "ideal_rate_block" not in ds:
+        return {}
+    rate, cost = (
+        float(ds[f"ideal_{v}_isolated"] / ds[f"ideal_{v}_block"]) for v in ("rate", "cost")
+    )
+    return {"rate": rate, "cost": cost, "cost per firing": cost / rate}
+
+
+def worlds(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """The Dataset at every setting, with its name; dimensions of one value are not named."""
+    return list(
+        slices(ds.squeeze([d for d in ds.dims if ds.sizes[d] == 1 and d not in KEEP]), KEEP)
+    )
+
+
+def common_count(ds: xr.Dataset) -> int:
+    """The most latents that can be zeroed of both classes and of their matched ones, all seeds."""
+    curves = [
+        ds[name].sel(label=["stable", "unstable"]) for name in ("masked_cost", "matched_cost")
+    ]
+    known = np.all([c.notnull().all(("seed", "label")) for c in curves], axis=0)
+    return int(np.flatnonzero(known)[-1])
+
+
+def cost_by_stability(ds: xr.Dataset) -> Figure:
+    """A column a world: single costs (above), joint ones (middle), what explains them (below)."""
+    parts = worlds(ds)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(0.6 + 3.2 * len(parts), 7.6), layout="constrained")
+        rows = figure.subplots(3, len(parts), squeeze=False, sharey="row", height_ratios=(6, 5, 2))
+        for (single, joint, explained), (name, part) in zip(rows.T, parts, strict=True):
+            _single(single, part, name)
+            _joint(joint, part)
+            _explained(explained, part)
+        rows[0, 0].set_ylabel("EV lost when one latent is zeroed")
+        rows[1, 0].set_ylabel("EV lost, 95% interval over seeds")
+        handles, labels = rows[0, 0].get_legend_handles_labels()
+        more = rows[1, 0].get_legend_handles_labels()
+        figure.legend(handles + more[0], labels + more[1], loc="outside lower center", ncols=3)
+    return figure
+
+
+def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
+    """Rate against cost of every latent, and the ideal code with its lines of equal magnitude."""
+    p, seeds = ds.latent_reappearance, max(1, SHOWN // ds.sizes["latent"])
+    chosen = {"middle": (p > 0.05) & (p < 0.95), "stable": p >= 0.95, "unstable": p <= 0.05}
+    for label, here in chosen.items():
+        colour, marker = LOOK[label]
+        points = [v.where(here).isel(seed=slice(seeds)) for v in (ds.latent_rate, ds.latent_cost)]
+        text = f"{label} latents"
+        ax.plot(*map(np.ravel, points), marker, color=colour, ms=3, alpha=0.6, mew=0, label=text)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    if "ideal_rate_block" in ds:
+        for kind, marker, line in (("isolated", "*", "--"), ("block", "D", ":")):
+            x, y = float(ds[f"ideal_rate_{kind}"]), float(ds[f"ideal_cost_{kind}"])
+            ax.plot(x, y, marker, mfc="white", mec="black", ms=9, label=f"predicted mean, {kind}")
+            if x > 0 and y > 0:
+                ax.axline((x, y), (10 * x, 10 * y), color="black", lw=0.8, ls=line)
+    ax.set_xlabel("firing rate")
+    said = predicted(ds)
+    lines = [
+        f"{what} ×{_times(score)}" + (f", predicted {said[what]:.2g}" if said else "")
+        for what, score in measured(ds).items()
+    ]
+    ax.set_title("\n".join([f"{name}: stable / unstable" if name else "stable / unstable", *lines]))
+
+
+def _times(score: Interval) -> str:
+    mean, low, high = (f"{float(v):.2g}" for v in score)
+    return mean + (f" [{low}, {high}]" if low != "nan" else "")
+
+
+def _joint(ax: Axes, ds: xr.Dataset) -> None:
+    """EV lost over the number of latents zeroed: a class, its sum of single costs, its match."""
+    most = common_count(ds)
+    part = ds.sel(masked=slice(0, most))
+    n = part.masked.values
+    for label in ("stable", "unstable"):
+        colour, _ = LOOK[label]
+        at = part.sel(label=label)
+        joint = interval_over_seeds(at.masked_cost.transpose("masked", "seed"))
+        ax.plot(n, joint.estimate, color=colour, lw=1.8, label=f"{label}, zeroed jointly")
+        ax.fill_between(n, joint.low, joint.high, color=colour, alpha=0.2, lw=0)
+        matched = at.matched_cost.mean("seed")
+        ax.plot(n, matched, "--", color=colour, lw=1.3, label=f"others at the rates of {label}")
+        ax.plot(n, at.summed_cost.mean("seed"), ":", color="black", lw=1.1)
+    ax.plot([], [], ":", color="black", lw=1.1, label="predicted: sum of single costs")
+    ax.set_xlabel("latents zeroed")
+    end = part.isel(masked=-1).mean("seed")
+    told = [f"{float(end.masked_cost.sel(label=c)):.2g} {c}" for c in ("stable", "unstable")]
+    ax.set_title(f"{most} latents: {', '.join(told)}")
+
+
+def _explained(ax: Axes, ds: xr.Dataset) -> None:
+    """Shares of the variance of log cost that rate and p_hat explain together and alone."""
+    shares = {"both": "cost_r2", "rate alone": "rate_unique", "p_hat alone": "p_hat_unique"}
+    for y, (name, colour) in enumerate(zip(shares.values(), (GREY, "black", BLUE), strict=True)):
+        score = interval_over_seeds(ds[name])
+        bars = np.reshape(error_bars(score), (2, 1))
+        ax.barh(y, score.estimate, color=colour, alpha=0.6, height=0.6)
+        ax.errorbar(score.estimate, y, xerr=bars, color="black", capsize=2, lw=1)
+        ax.text(1.12, y, f"{float(score.estimate):.2f}", va="center", ha="right", fontsize=8)
+    ax.set_yticks(range(len(shares)), list(shares))
+    ax.set_xlim(0, 1.13)
+    ax.set_ylim(2.6, -0.6)
+    ax.set_xlabel("variance of log cost explained")
