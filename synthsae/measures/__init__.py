@@ -5,15 +5,29 @@ from synthsae.measures.axes import axis_recovery, flatness
 from synthsae.measures.benchmark import benchmark_scores
 from synthsae.measures.budget import training_budget
 from synthsae.measures.budgets import at_budgets
+from synthsae.measures.clusters import cluster_ranks
 from synthsae.measures.cost import training_cost
+from synthsae.measures.counts import reappearance_counts
 from synthsae.measures.covariance import correlation_recovery
 from synthsae.measures.implied import implied_rank
 from synthsae.measures.kinds import latent_kinds
 from synthsae.measures.live import live_stability
+from synthsae.measures.matching import (
+    matched_agreement,
+    matched_agreement_all,
+    nearest_agreement,
+    shared_latents,
+)
 from synthsae.measures.memory import start_memory
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
-from synthsae.measures.stability import block_stability, coverage_law, seed_agreement
+from synthsae.measures.spans import effective_ranks, unstable_transfer
+from synthsae.measures.stability import (
+    block_stability,
+    coverage_law,
+    initial_agreement,
+    seed_agreement,
+)
 from synthsae.measures.unstable import loose_subspace
 
 __all__ = [
@@ -22,18 +36,27 @@ __all__ = [
     "axis_recovery",
     "benchmark_scores",
     "block_stability",
+    "cluster_ranks",
     "correlation_recovery",
     "coverage_law",
+    "effective_ranks",
     "feature_recovery",
     "flatness",
     "implied_rank",
+    "initial_agreement",
     "latent_kinds",
     "live_stability",
     "loose_subspace",
+    "matched_agreement",
+    "matched_agreement_all",
+    "nearest_agreement",
+    "reappearance_counts",
     "reconstruction",
     "seed_agreement",
+    "shared_latents",
     "start_memory",
     "subspace_recovery",
     "training_budget",
     "training_cost",
+    "unstable_transfer",
 ]
