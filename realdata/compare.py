@@ -76,13 +76,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         saes = [
             sae for path in args.saes for sae in read(path, args.decoder, transpose=args.transpose)
         ]
-        dataset = compare(stacked(saes, args.live))
+        together = stacked(saes, args.live)
+        _make(args.out)
+        dataset = compare(together)
         _save(dataset, args.out)
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     print(f"\n{report(dataset)}\n{CAVEAT}\n\n{args.out / 'compare'}.nc, .png, .pdf")
     return 0
+
+
+def _make(out: Path) -> None:
+    """Make the folder before anything is computed for it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(out, error) from error
 
 
 def _save(dataset: xr.Dataset, out: Path) -> None:
@@ -94,12 +104,14 @@ def _save(dataset: xr.Dataset, out: Path) -> None:
         figure.savefig(drawn, format=kind, dpi=200)
         parts[kind] = drawn.getvalue()
     try:
-        out.mkdir(parents=True, exist_ok=True)
         for kind, data in parts.items():
             files.write(out / f"compare.{kind}", data)
     except OSError as error:
-        allowed = f"a folder that can be written ({error.strerror})"
-        raise ConfigError("--out", str(out), allowed) from error
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: Path, error: OSError) -> ConfigError:
+    return ConfigError("--out", str(out), f"a folder that can be written ({error.strerror})")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -114,7 +114,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.set_xticks([0, 1], [k for k, *_ in kinds])
     ax.set_xlim(-0.6, 1.6)
-    ax.set_ylabel("effective rank / that of random directions")
+    ax.set_ylabel("effective rank / random one")
     a, b = (float((ds[f"effective_rank_{k}"] / ds.effective_rank_iid).mean()) for k, *_ in kinds)
     n = float(ds.effective_rank_rows.mean())
     ax.set_title(

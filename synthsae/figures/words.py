@@ -85,11 +85,12 @@ def _spans(ds: xr.Dataset) -> str:
 def _clusters(ds: xr.Dataset) -> str:
     n = int(ds.clusters)
     if not n:
-        return "No group of unstable latents shares a subspace beyond chance."
+        return "No group of latents that do not always come back shares a subspace beyond chance."
     first = ds.isel(cluster=0)
     return (
-        f"{n} group{'s' * (n > 1)} of unstable latents share{'s' * (n == 1)} a subspace beyond "
-        f"chance; the largest has {float(first.cluster_share):.0%} of them in "
+        f"{n} group{'s' * (n > 1)} of latents that do not always come back "
+        f"share{'s' * (n == 1)} a subspace beyond chance; the largest has "
+        f"{float(first.cluster_share):.0%} of them in "
         f"{float(first.cluster_rank):.0f} dimensions, where the coverage law implies rank "
         f"{float(first.cluster_implied_rank):.1f} (p_hat {float(first.cluster_reappearance):.2f}, "
         f"{float(first.cluster_latents):.0f} latents an SAE)."

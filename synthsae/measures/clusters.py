@@ -12,21 +12,22 @@ CLUSTERS = 8
 """Clusters that are reported, the largest."""
 
 POOLED = 4096
-"""Unstable latents that are clustered at most; drawn from more."""
+"""Loose latents that are clustered at most; drawn from more."""
 
 
 def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
-    """Groups of unstable latents, pooled over seeds, that share a subspace (`metrics.groups`).
+    """Groups of loose latents, pooled over seeds, that share a subspace (`metrics.groups`).
 
-    A group's span, of the rank that parallel analysis gives, is then treated as a block: the live
+    Loose: p_hat < .95; unstable ones alone (<= .05) are by choice too far apart to be joined. A
+    group's span, of the rank that parallel analysis gives, is then treated as a block: the live
     latents of *any* stability with half of their energy in it are its members, since p_hat of
-    unstable ones alone is small by choice. Their mean p_hat and their number a seed imply a rank by
+    loose ones alone is small by choice. Their mean p_hat and their number a seed imply a rank by
     the coverage law, which is right where nothing prefers a direction inside the group and it holds
     no stable latent by accident. NaN beyond the groups there are. A single group that holds nearly
     everything says that cosines do not separate groups here.
     """
-    unstable = reappearance.labels(run.p_hat) == "unstable"
-    pool, rng = run.directions[unstable], numpy_generator("null", 0)
+    loose = run.live & (reappearance.labels(run.p_hat) != "stable")
+    pool, rng = run.directions[loose], numpy_generator("null", 0)
     if len(pool) > POOLED:
         pool = pool[rng.choice(len(pool), POOLED, replace=False)]
     found = groups.groups(pool, rng, least=len(run.seeds), draws=draws)[:CLUSTERS]
@@ -37,7 +38,7 @@ def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
         values[:4, g] = len(group.rows) / len(pool), group.rank, m, p
         values[4, g] = theory.implied_rank(p, m).rank
     names = {
-        "cluster_share": "share of the unstable latents that are in the group",
+        "cluster_share": "share of the loose latents that are in the group",
         "cluster_rank": "dimensions of the group by parallel analysis",
         "cluster_latents": "live latents a seed with half of their energy in its span",
         "cluster_reappearance": "mean p_hat of these",
