@@ -1,0 +1,138 @@
+"""Harvesting: a model reads a text once, and its activations at one site go to the disk cache.
+
+First the text is packed into contexts of token ids, which are saved; then the model reads these, a
+shard at a time. After a kill the same call goes on behind the last shard. Memory: the model, one
+shard (three times `SHARD_BYTES`) and 4 bytes for each token.
+"""
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from realdata import hub, identity, packing, text
+from realdata.cache import SPLITS, Folder
+from realdata.config import SourceConfig
+from realdata.model import LanguageModel
+from synthsae.checks import ConfigError
+
+SHARD_BYTES = 2**26
+"""Largest size of a shard."""
+VERSIONS = ("synthsae", "torch", "transformers", "transformer-lens")
+
+
+def harvest(source: SourceConfig) -> Folder:
+    """The folder of the finished harvest of `source`, made where it is not there.
+
+    Says before it starts how much it will write. Raises ConfigError where that is more than
+    `source.cache_limit` or the disk has room for, and for every kind of bad input.
+    """
+    folder = Folder(source)
+    if folder.manifest() is None:
+        with folder.hold():
+            if folder.manifest() is None:  # the process that was waited for has not made it
+                _Harvest(source, folder).run()
+    return folder
+
+
+class _Harvest:
+    """One harvest in the making."""
+
+    def __init__(self, source: SourceConfig, folder: Folder):
+        self.source, self.folder = source, folder
+        self.width = {"float32": 4, "bfloat16": 2}[source.dtype] * hub.facts(source.model).d_model
+        context = source.batch * source.context * self.width
+        self.per_shard = max(1, SHARD_BYTES // context) * source.batch
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        return LanguageModel(self.source)
+
+    def run(self) -> None:
+        began = time.perf_counter()
+        self._announce()
+        about: dict[str, Any] = {"source": asdict(self.source), "identity": self.folder.identity}
+        with self._bar("text") as bar:
+            splits = self._contexts(bar)
+        with self._bar(f"{self.source.hook} {self.source.layer}") as bar:
+            for split, (tokens, positions) in splits.items():
+                self._shards(split, tokens, positions, bar)
+                about[split] = {"contexts": len(tokens), "rows": len(positions)}
+        about["versions"] = {name: version(name) for name in VERSIONS}
+        about["seconds"] = time.perf_counter() - began
+        self.folder.save("manifest.json", json.dumps(about, indent=1).encode())
+
+    def _bar(self, what: str) -> tqdm:
+        every = 0.2 if sys.stderr.isatty() else 20.0
+        total = self.source.tokens
+        return tqdm(total=total, desc=what, unit=" tokens", unit_scale=True, mininterval=every)
+
+    def _announce(self) -> None:
+        """Say what will be written, or raise ConfigError where there is no room for it."""
+        s, path = self.source, self.folder.path
+        need, gib = s.tokens * (self.width + 16), 2**30
+        free = shutil.disk_usage(path).free + sum(p.stat().st_size for p in path.iterdir())
+        if need > s.cache_limit * gib:
+            allowed = f"{need / gib:.3g} or more for {s.tokens} activations"
+            raise ConfigError("source.cache_limit", s.cache_limit, allowed)
+        if need > free:
+            allowed = f"a disk with {need / gib:.3g} GiB of room; {free / gib:.3g} are free"
+            raise ConfigError("source.cache", str(path), allowed)
+        tqdm.write(
+            f"harvest: {s.tokens:,} activations of {s.model}, {s.hook} {s.layer}: "
+            f"{need / gib:.3g} GiB (limit {s.cache_limit:g}) in {path}",
+            file=sys.stderr,
+        )
+
+    def _contexts(self, bar: tqdm) -> dict[str, packing.Packed]:
+        """The contexts and positions of each split: those saved, or the text's."""
+        names = {split: (f"{split}-tokens.npy", f"{split}-positions.npy") for split in SPLITS}
+        saved = {s: tuple(self.folder.load(n) for n in pair) for s, pair in names.items()}
+        if not any(part is None for pair in saved.values() for part in pair):
+            bar.update(self.source.tokens)
+            return saved  # type: ignore[return-value]
+        local = text.local(self.source)
+        words = text.documents(self.source, "" if local else identity.revision(self.source.text))
+        made = packing.pack(words, self.model.encode, self.model.bos, self.source, bar.update)
+        for split, pair in names.items():
+            for name, part in zip(pair, made[split], strict=True):
+                self.folder.save(name, part)
+        return made
+
+    def _shards(self, split: str, tokens: NDArray, positions: NDArray, bar: tqdm) -> None:
+        """Write the shards of a split that are not there."""
+        for number, start in enumerate(range(0, len(tokens), self.per_shard)):
+            stop = min(start + self.per_shard, len(tokens))
+            edges = np.searchsorted(positions, [start * tokens.shape[1], stop * tokens.shape[1]])
+            if self.folder.has_shard(split, number):
+                bar.update(int(edges[1] - edges[0]))
+                continue
+            parts = []
+            for i in range(start, stop, self.source.batch):
+                j = min(i + self.source.batch, stop)
+                parts.append(self._read(split, i, tokens[i:j], positions[edges[0] : edges[1]]))
+                bar.update(len(parts[-1]))
+            self.folder.save_shard(split, number, np.concatenate(parts))
+
+    def _read(self, split: str, first: int, tokens: NDArray, positions: NDArray) -> NDArray:
+        """The wanted activations of contexts [B, T] from the `first` on, [rows, D]."""
+        flat = positions - first * tokens.shape[1]
+        flat = flat[(flat >= 0) & (flat < tokens.size)]
+        x = self.model.activations(torch.from_numpy(np.array(tokens))).flatten(0, 1)
+        x = x[torch.from_numpy(flat).to(x.device)].cpu()
+        if not (finite := x.isfinite().all(1)).all():
+            bad = flat[~finite.numpy()]
+            context, position = divmod(int(bad[0]), tokens.shape[1])
+            where = f"position {position} of {split} context {first + context}"
+            allowed = f"finite activations; {len(bad)} of {len(x)} are not, the first at {where}"
+            raise ConfigError("source.model", self.source.model, allowed)
+        return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()

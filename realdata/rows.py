@@ -1,0 +1,46 @@
+"""Rows of activations in several arrays on disk, read by number."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 2**14
+"""Rows read at a time where all are read."""
+
+
+class Rows:
+    """Rows [n, D], n over all `parts` in order, each [rows, D], usually memory-mapped.
+
+    uint16 holds the bits of bfloat16, which NumPy has not; everything is read as float32.
+    """
+
+    def __init__(self, parts: Sequence[NDArray]):
+        self.parts = list(parts)
+        self.starts = np.cumsum([0, *map(len, parts)])
+        self.d_model = int(parts[0].shape[1])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def read(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The rows of these numbers, [len(at), D]."""
+        out = np.empty((len(at), self.d_model), np.float32)
+        part = np.searchsorted(self.starts, at, side="right") - 1
+        for i in np.unique(part):
+            here = part == i
+            out[here] = widen(self.parts[i][at[here] - self.starts[i]])
+        return out
+
+    def chunks(self) -> Iterator[NDArray[np.float32]]:
+        """All rows in order, a few at a time."""
+        for part in self.parts:
+            for i in range(0, len(part), CHUNK):
+                yield widen(part[i : i + CHUNK])
+
+
+def widen(x: NDArray) -> NDArray[np.float32]:
+    """float32 of floats, and of the bits of bfloat16."""
+    if x.dtype != np.uint16:
+        return x.astype(np.float32)
+    return (x.astype(np.uint32) << 16).view(np.float32)
