@@ -8,6 +8,8 @@ from synthsae.figures.excess import excess_by_suspect
 from synthsae.figures.kron import correlation_by_arch
 from synthsae.figures.law import stability_by_beta
 from synthsae.figures.rank import stability_by_rank
+from synthsae.figures.report import stability_report
+from synthsae.figures.seeds import stability_by_size
 from synthsae.figures.song import agreement_by_samples
 from synthsae.figures.sources import stability_by_source
 from synthsae.figures.variants import architectures_at_matched_ev
@@ -24,6 +26,8 @@ __all__ = [
     "stability_by_beta",
     "stability_by_budget",
     "stability_by_rank",
+    "stability_by_size",
     "stability_by_source",
     "stability_by_width",
+    "stability_report",
 ]

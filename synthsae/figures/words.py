@@ -3,13 +3,13 @@
 import numpy as np
 import xarray as xr
 
-from synthsae.stats import Interval, pairwise_interval
+from synthsae.figures.common import interval_over_pairs
+from synthsae.stats import Interval
 
 
 def pairs_in_words(matrix: xr.DataArray) -> str:
     """Mean over pairs of seeds and its jackknife interval: 0.94 [0.90, 0.99]."""
-    score = pairwise_interval(matrix.transpose("seed_a", "seed_b").values)
-    return in_words(score)
+    return in_words(interval_over_pairs(matrix))
 
 
 def in_words(score: Interval) -> str:

@@ -19,6 +19,7 @@ from synthsae.measures.matching import (
     shared_latents,
 )
 from synthsae.measures.memory import start_memory
+from synthsae.measures.rates import firing_rates
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
 from synthsae.measures.spans import effective_ranks, unstable_transfer
@@ -41,6 +42,7 @@ __all__ = [
     "coverage_law",
     "effective_ranks",
     "feature_recovery",
+    "firing_rates",
     "flatness",
     "implied_rank",
     "initial_agreement",

@@ -30,9 +30,9 @@ def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
     pool, rng = run.directions[loose], numpy_generator("null", 0)
     if len(pool) > POOLED:
         pool = pool[rng.choice(len(pool), POOLED, replace=False)]
-    found = groups.groups(pool, rng, least=len(run.seeds), draws=draws)[:CLUSTERS]
+    found = groups.groups(pool, rng, least=len(run.seeds), draws=draws)
     values = np.full((5, CLUSTERS), np.nan)
-    for g, group in enumerate(found):
+    for g, group in enumerate(found[:CLUSTERS]):
         block = recovery.block_recovery(run.directions, group.span, run.live, run.p_hat)
         p, m = run.p_hat[block.members].mean(), block.latents.mean()
         values[:4, g] = len(group.rows) / len(pool), group.rank, m, p
@@ -49,5 +49,10 @@ def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
         name: (("cluster",), row, text, units.get(name, "1"))
         for (name, text), row in zip(names.items(), values, strict=True)
     }
-    variables["clusters"] = ((), len(found), f"groups found, at most {CLUSTERS} kept", "groups")
+    variables["clusters"] = (
+        (),
+        len(found),
+        f"groups found; the {CLUSTERS} largest are kept",
+        "groups",
+    )
     return labelled(run, **variables)

@@ -5,6 +5,7 @@ residual e = x - x_hat the squared error grows by 2 z_i <e, w_i> + z_i^2 ||w_i||
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,9 @@ from synthsae.metrics.function import Residual
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+
+CLASSES = ("stable", "middle", "unstable")
+"""The classes of `reappearance.labels` that are masked."""
 
 
 def removal_errors(
@@ -71,19 +75,39 @@ def masking_curve(
     return 1.0 - masking_errors(x, x_hat, codes, decoder, order).fvu
 
 
-def masking_orders(
-    labels: ArrayLike, n: int, rng: np.random.Generator, classes: tuple[str, ...] = ("stable",)
-) -> dict[str, Index]:
-    """Random orders to mask, by name: `n` latents (or all there are) of each class, and "random".
+class Orders(NamedTuple):
+    """Latents of a class in a random order, and others in their place that fire as often, [n]."""
 
-    `labels` [M] from `reappearance.labels`; "random" draws n from all latents that are not "dead",
-    the set that a class is compared with at equal count.
+    own: Index
+    matched: Index
+
+
+def masking_orders(
+    labels: ArrayLike, rates: ArrayLike, n: int, rng: np.random.Generator, near: int = 4
+) -> dict[str, Orders]:
+    """Random orders to mask, by class: `n` latents of it (or all there are), and others matched.
+
+    `labels` [M] from `reappearance.labels`, firing `rates` [M]. Each latent in turn is matched with
+    one that is not yet used, not "dead" and of another class: any of the `near` closest in log
+    rate, at equal chances. `matched` is shorter where no other is left. A set is nested in the next
+    and has a partner for each of its latents, so the two curves compare at equal count and rate.
     """
-    name = np.asarray(labels)
+    name, rate = np.asarray(labels), _check.array("rates", rates, "[M]")
+    _check.same("labels", name.shape, "rates", rate.shape)
     _check.at_least("n", n, 0)
-    pools = {c: np.flatnonzero(name == c) for c in classes}
-    pools["random"] = np.flatnonzero(name != "dead")
-    return {c: rng.permutation(pool)[:n] for c, pool in pools.items()}
+    _check.at_least("near", near, 1)
+    log = np.log(np.maximum(rate, np.finfo(float).tiny))
+    orders = {}
+    for c in CLASSES:
+        own = rng.permutation(np.flatnonzero(name == c))[:n]
+        pool = np.flatnonzero((name != c) & (name != "dead"))
+        matched = np.empty(min(len(own), len(pool)), dtype=np.intp)
+        for step, i in enumerate(own[: len(matched)]):
+            some = np.argsort(np.abs(log[pool] - log[i]), kind="stable")[:near]
+            pick = rng.choice(some)
+            matched[step], pool = pool[pick], np.delete(pool, pick)
+        orders[c] = Orders(own, matched)
+    return orders
 
 
 def _parts(
