@@ -1,5 +1,8 @@
 """What comes back between dictionaries, in four panels: needs no truth, so it fits any SAEs."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
@@ -17,23 +20,38 @@ from synthsae.figures.common import (
     slices,
 )
 
-KEEP = ("seed", "seed_a", "seed_b", "found_in", "cosine", "r_over_d", "cluster", "latent")
+KEEP = (
+    *("seed", "seed_a", "seed_b", "found_in", "cosine", "r_over_d", "cluster", "latent", "label"),
+)
 
 
 def stability_report(ds: xr.Dataset) -> Figure:
-    """p_hat, matched cosines, transfer of unstable latents, effective rank; a row a setting."""
-    rows = list(slices(ds, KEEP))
+    """p_hat, matched cosines, transfer of unstable latents, effective rank and, where samples were
+    at hand, firing rates; a row a setting.
+    """
+    panels = [found_in_others, matched_cosines, transfer, effective_rank]
+    panels += [firing_rates] * ("firing_rate" in ds)
+    rows = list(settings(ds))
     with rc_context(STYLE):
-        figure = Figure(figsize=(13, 0.3 + 3 * len(rows)), layout="constrained")
-        axes = figure.subplots(len(rows), 4, squeeze=False)
+        size = (0.4 + 3.2 * len(panels), 0.3 + 3 * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(rows), len(panels), squeeze=False)
         for row, (label, part) in zip(axes, rows, strict=True):
-            found_in_others(row[0], part)
-            matched_cosines(row[1], part)
-            transfer(row[2], part)
-            effective_rank(row[3], part)
+            for ax, panel in zip(row, panels, strict=True):
+                panel(ax, part)
             if label:
                 row[0].set_ylabel(f"{label}\n\n{row[0].get_ylabel()}")
     return figure
+
+
+def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """`slices` with models by the last part of their name, and worlds as such."""
+    for label, part in slices(ds, KEEP):
+        model = str(part.coords["model"].values) if "model" in part.coords else None
+        if model is not None:
+            short = Path(model).name if model else "planted world"
+            label = label.replace(f"model = {model}", short)
+        yield label, part
 
 
 def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
@@ -121,4 +139,20 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
         f"effective rank at {n:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random"
         if np.isfinite(a)
         else "too few stable or unstable\nlatents for an effective rank"
+    )
+
+
+def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
+    """How often latents of each class fire."""
+    rate = interval_over_seeds(ds.firing_rate.transpose("label", "seed"))
+    look = zip((BLUE, GREY, ORANGE), rate.estimate, error_bars(rate).T, strict=True)
+    for i, (colour, mean, bars) in enumerate(look):
+        ax.errorbar(i, mean, bars[:, None], fmt="o", color=colour, capsize=3)
+    ax.set_xticks(range(3), ds.label.values)
+    ax.set_xlim(-0.5, 2.5)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_ylabel("share of samples on which it fires")
+    ax.set_title(
+        f"stable latents fire {rate.estimate[0] / rate.estimate[2]:.1f} times\nas often as unstable"
     )

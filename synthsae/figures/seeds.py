@@ -75,24 +75,26 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None
     gain = ds.transfer - ds.transfer_live
     row[1].plot(ds.r_over_d, gain.mean("seed"), lw=1.5, color=look["color"])
     if "masked_loss" in ds:
-        for kind, marker, fill in (("stable", "o", "full"), ("unstable", "s", "none")):
-            part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None))
-            ratio = (part.masked_loss.mean("seed") / part.matched_loss.mean("seed")).values
-            row[2].plot(
-                part.zeroed,
-                ratio,
-                marker=marker,
-                fillstyle=fill,
-                color=look["color"],
-                lw=1.2,
-                ls="-" if kind == "stable" else "--",
-                label=f"{label} {kind}",
-            )
+        _masked(row[2], ds, look, label)
+    else:
+        kinds = ("effective_rank_stable", "effective_rank_unstable")
+        ratio = [interval_over_seeds(ds[kind] / ds.effective_rank_iid) for kind in kinds]
+        for i, each in enumerate(ratio):
+            row[2].errorbar(i, each.estimate, error_bars(each)[:, None], ms=5, capsize=3, **look)
     name = "surface_form" if "surface_form" in ds else "firing_rate"
     i = interval_over_seeds(ds[name].transpose("label", "seed"))
     row[3].errorbar(range(3), i.estimate, error_bars(i), lw=1.3, ms=5, capsize=3, **look)
     if name == "surface_form":
         row[3].plot(range(3), ds.surface_form_null.mean("seed"), color=GREY, lw=1, ls="-.")
+
+
+def _masked(ax: Axes, ds: xr.Dataset, look: dict, label: str) -> None:
+    """What zeroing latents of a class costs, over what others that fire as often cost."""
+    for kind, fill, line in (("stable", "full", "-"), ("unstable", "none", "--")):
+        part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None))
+        ratio = (part.masked_loss.mean("seed") / part.matched_loss.mean("seed")).values
+        words = f"{label} {kind}".strip()
+        ax.plot(part.zeroed, ratio, fillstyle=fill, lw=1.2, ls=line, label=words, **look)
 
 
 def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
@@ -127,21 +129,23 @@ def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
     _dress_text(below[2], below[3], "masked_loss" in ds)
 
 
-def _dress_text(loss: Axes, form: Axes, model: bool) -> None:
+def _dress_text(left: Axes, right: Axes, model: bool) -> None:
     """The two panels that have more to show where the source is a language model."""
-    form.set_xticks(range(3), ["stable", "middle", "unstable"])
-    form.set_xlim(-0.4, 2.4)
-    form.set_ylim(bottom=0)
+    right.set_xticks(range(3), ["stable", "middle", "unstable"])
+    right.set_xlim(-0.4, 2.4)
+    right.set_ylim(bottom=0)
     if not model:
-        loss.axis("off")
-        form.set_title("share of samples on which\na latent fires")
+        left.set_xticks(range(2), ["stable", "unstable"])
+        left.set_xlim(-0.4, 1.4)
+        left.set_title("effective rank over that of\nas many random directions")
+        right.set_title("share of samples on which\na latent fires")
         return
-    loss.set_title("rise of cross-entropy when zeroed,\nover others of like firing rates")
-    loss.axhline(1, color=GREY, lw=1, ls="-.")
-    loss.set_xscale("log", base=2)
-    loss.set_xlabel("share of the latents zeroed")
-    loss.legend()
-    form.set_title("activation mass on one token\nstring (-. permuted tokens)")
+    left.set_title("rise of cross-entropy when zeroed,\nover others of like firing rates")
+    left.axhline(1, color=GREY, lw=1, ls="-.")
+    left.set_xscale("log", base=2)
+    left.set_xlabel("share of the latents zeroed")
+    left.legend()
+    right.set_title("activation mass on one token\nstring (-. permuted tokens)")
 
 
 def report_by_size(ds: xr.Dataset) -> str:

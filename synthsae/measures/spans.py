@@ -48,9 +48,8 @@ def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
         name: (("seed", "r_over_d"), curve, text)
         for (name, text), curve in zip(texts.items(), curves, strict=True)
     }
-    return labelled(run, **variables).assign_coords(
-        r_over_d=GRID, transfer_dimensions=("r_over_d", r)
-    )
+    variables["transfer_dimensions"] = (("r_over_d",), r, "dimensions r of the subspace")
+    return labelled(run, **variables).assign_coords(r_over_d=GRID)
 
 
 def effective_ranks(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
