@@ -33,7 +33,7 @@ MEASURES = (
     measures.live_stability,
     measures.reappearance_counts,
     measures.nearest_agreement,
-    measures.unstable_transfer,
+    measures.subspace_transfer,
     measures.effective_ranks,
     measures.cluster_ranks,
 )

@@ -54,7 +54,7 @@ study = Study(
         measures.matched_agreement_all,
         measures.nearest_agreement,
         measures.shared_latents,
-        measures.unstable_transfer,
+        measures.subspace_transfer,
         measures.effective_ranks,
         measures.cluster_ranks,
         measures.firing_rates,

@@ -22,7 +22,7 @@ from synthsae.measures.memory import start_memory
 from synthsae.measures.rates import firing_rates
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
-from synthsae.measures.spans import effective_ranks, unstable_transfer
+from synthsae.measures.spans import effective_ranks, subspace_transfer
 from synthsae.measures.stability import (
     block_stability,
     coverage_law,
@@ -58,7 +58,7 @@ __all__ = [
     "shared_latents",
     "start_memory",
     "subspace_recovery",
+    "subspace_transfer",
     "training_budget",
     "training_cost",
-    "unstable_transfer",
 ]

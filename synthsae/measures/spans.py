@@ -13,7 +13,7 @@ GRID = np.linspace(0, 1, 65)
 """Dimensions of a subspace, as a share of D."""
 
 
-def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
+def subspace_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     """Energy of the other seeds' unstable latents in the top r singular directions of one seed's.
 
     Unstable: p_hat <= .05 (Gerasimov et al.). Beside the curve its nulls: r / D; the spread of
