@@ -75,7 +75,7 @@ class Activations:
 
     @classmethod
     def open(cls, source: SourceConfig) -> "Activations":
-        """The reader of `source`, which is harvested where that was not done. Raises ConfigError."""
+        """The reader of `source`, harvested where that was not done. Raises ConfigError."""
         if source.model:
             from realdata.harvest import harvest
 
@@ -84,7 +84,8 @@ class Activations:
             rows = {split: Rows(folder.shards(split)) for split in SPLITS}
         else:
             folder, manifest = Folder(source), {}
-            array = arrays.rows(source.arrays, folder)
+            array = arrays.mapped(source.arrays)
+            array = array if isinstance(array, np.ndarray) else folder.copy(array)
             rows = {"train": Rows([array[: source.n_train]])}
             rows["eval"] = Rows([array[source.n_train :]])
         found = statistics(folder, rows, source)

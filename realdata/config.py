@@ -28,8 +28,8 @@ class SourceConfig:
     text: str = field(
         default="",
         metadata={
-            "help": "a .txt (blank lines between documents), .jsonl, .jsonl.gz or .parquet file, or "
-            "a Hugging Face dataset (a name, or a folder)"
+            "help": "a .txt (documents between blank lines), .jsonl, .jsonl.gz or .parquet file, "
+            "or a Hugging Face dataset (a name, or a folder)"
         },
     )
     subset: str = field(default="", metadata={"help": "configuration of a dataset (none: default)"})

@@ -96,16 +96,17 @@ class _Harvest:
     def _contexts(self, bar: tqdm) -> dict[str, packing.Packed]:
         """The contexts and positions of each split: those saved, or the text's."""
         names = {split: (f"{split}-tokens.npy", f"{split}-positions.npy") for split in SPLITS}
-        saved = {s: tuple(self.folder.load(n) for n in pair) for s, pair in names.items()}
-        if not any(part is None for pair in saved.values() for part in pair):
+        saved = {s: (self.folder.load(t), self.folder.load(p)) for s, (t, p) in names.items()}
+        whole = {s: (t, p) for s, (t, p) in saved.items() if t is not None and p is not None}
+        if len(whole) == len(names):
             bar.update(self.source.tokens)
-            return saved  # type: ignore[return-value]
+            return whole
         local = text.local(self.source)
         words = text.documents(self.source, "" if local else identity.revision(self.source.text))
         made = packing.pack(words, self.model.encode, self.model.bos, self.source, bar.update)
-        for split, pair in names.items():
-            for name, part in zip(pair, made[split], strict=True):
-                self.folder.save(name, part)
+        for split, (tokens, positions) in names.items():
+            self.folder.save(tokens, made[split][0])
+            self.folder.save(positions, made[split][1])
         return made
 
     def _shards(self, split: str, tokens: NDArray, positions: NDArray, bar: tqdm) -> None:

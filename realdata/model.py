@@ -118,7 +118,7 @@ def _load(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
     if missing := sorted(found["missing_keys"]):  # transformers would fill them at random
         raise ValueError(f"its weights lack {', '.join(missing[:3])}, {len(missing)} in all")
     model = model.to(device).eval().requires_grad_(False)
-    bridge: Any = TransformerBridge.boot_transformers(  # type: ignore[attr-defined]
+    bridge: Any = TransformerBridge.boot_transformers(
         str(folder),
         hf_model=model,
         tokenizer=tokenizer,
