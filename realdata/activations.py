@@ -83,8 +83,8 @@ class Activations:
             manifest = folder.manifest() or {}
             rows = {split: Rows(folder.shards(split)) for split in SPLITS}
         else:
-            folder, manifest = Folder(source), {}
             array = arrays.mapped(source.arrays)
+            folder, manifest = Folder(source), {}
             array = array if isinstance(array, np.ndarray) else folder.copy(array)
             rows = {"train": Rows([array[: source.n_train]])}
             rows["eval"] = Rows([array[source.n_train :]])

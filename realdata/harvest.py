@@ -23,6 +23,7 @@ from realdata import hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.config import SourceConfig
 from realdata.model import LanguageModel
+from synthsae.cell import threads
 from synthsae.checks import ConfigError
 
 SHARD_BYTES = 2**26
@@ -40,7 +41,8 @@ def harvest(source: SourceConfig) -> Folder:
     if folder.manifest() is None:
         with folder.hold():
             if folder.manifest() is None:  # the process that was waited for has not made it
-                _Harvest(source, folder).run()
+                with threads(source.threads):
+                    _Harvest(source, folder).run()
     return folder
 
 

@@ -32,7 +32,8 @@ class LanguageModel:
 
     def __init__(self, source: SourceConfig):
         """Load it. Raises ConfigError for what cannot be loaded."""
-        self.source, self.device = source, resolve_device(source.device)
+        self.source = source
+        self.device = resolve_device(source.device, "source.device")
         folder = hub.weights(source.model)
         try:
             with _quiet():

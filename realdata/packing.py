@@ -35,7 +35,9 @@ class Packer:
         return self.n_kept >= self.quota
 
     def add(self, document: list[int]) -> None:
-        """Take one document."""
+        """Take one document; none is needed once it is full."""
+        if self.full:
+            return
         ids = self._left + ([] if self.bos is None else [self.bos]) + document
         start = 0
         while len(ids) - start >= self.length and not self.full:

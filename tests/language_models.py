@@ -56,7 +56,9 @@ KINDS = {
     "llama": Kind(
         "model.layers", "self_attn", "mlp", "model.norm", LLAMA_LIKE | {"num_key_value_heads": 1}
     ),
-    "gpt_neox": Kind("gpt_neox.layers", "attention", "mlp", "gpt_neox.final_layer_norm", LLAMA_LIKE),
+    "gpt_neox": Kind(
+        "gpt_neox.layers", "attention", "mlp", "gpt_neox.final_layer_norm", LLAMA_LIKE
+    ),
 }
 
 

@@ -70,6 +70,8 @@ def test_metrics_and_theory_never_import_torch() -> None:
             modules = {m.split(".")[0] for m in imported(path)}
             assert not modules & {"torch", "xarray"}, path
     heavy = ("transformer_lens", "transformers", "datasets", "dask", "matplotlib.pyplot")
-    code = f"import sys, synthsae, realdata.config; print([m for m in {heavy!r} if m in sys.modules])"
+    code = (
+        f"import sys, synthsae, realdata.config; print([m for m in {heavy!r} if m in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -106,7 +106,9 @@ def test_the_cut_of_extreme_norms(opened: Any) -> None:
     assert np.array_equal(found.read(np.arange(795), "data"), x[kept[:795]])
     assert np.array_equal(found.read(np.arange(198), "eval"), x[kept[795:]])
     np.testing.assert_allclose(found.statistics.mean, x[kept[:795]].mean(0, dtype=float))
-    assert found.statistics.square == pytest.approx((x[kept[:795]].astype(float) ** 2).sum(1).mean())
+    assert found.statistics.square == pytest.approx(
+        (x[kept[:795]].astype(float) ** 2).sum(1).mean()
+    )
     epoch = found.batch(0, 795, seed=0).numpy()
     assert np.linalg.norm(epoch, axis=1).max() <= 10 * median
     assert opened(x, max_norm=0.0).n_train == 800

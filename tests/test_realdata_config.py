@@ -12,6 +12,7 @@ import httpx
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from language_models import KINDS, LAYERS, WIDTH
 
@@ -138,6 +139,28 @@ def test_no_network_and_not_downloaded(tmp_path: Path) -> None:
     last = out.stderr.strip().splitlines()[-1]
     assert "source.model: 'gpt2'; allowed: with no network, a model that was downloaded" in last
     assert "--model FOLDER" in last
+
+
+def test_no_network_but_downloaded(language_model: Folders, tmp_path: Path) -> None:
+    """Hugging Face's cache, as a download leaves it."""
+    repo = tmp_path / "hub/models--someone--tiny"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs/main").write_text("0123abcd")
+    (repo / "snapshots").mkdir()
+    (repo / "snapshots/0123abcd").symlink_to(language_model("llama"))
+    code = "from realdata import hub; print(hub.facts('someone/tiny'), hub.weights('someone/tiny'))"
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | quiet
+    )
+    assert f"Facts(d_model={WIDTH}" in out.stdout, out.stderr
+    assert out.stdout.strip().endswith("snapshots/0123abcd")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_no_such_device(language_model: Folders) -> None:
+    with pytest.raises(ConfigError, match=r"source.device: 'cuda'; allowed: cpu or auto"):
+        config(language_model("gpt2"), device="cuda").to_json()
 
 
 @pytest.mark.parametrize(
