@@ -14,7 +14,8 @@ from synthsae.train import resolve_device
 
 FORMAT = 1
 """Version of what a harvest's folder holds."""
-FIELDS = "layer hook tokens context skip_bos held_out dtype batch threads".split()
+FIELDS = ["layer", "hook", "tokens", "context", "skip_bos", "held_out"]
+FIELDS += ["dtype", "batch", "threads"]
 """Fields that change a harvest, if only by rounding. Cut, centre and scale come at reading."""
 
 
