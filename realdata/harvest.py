@@ -2,7 +2,7 @@
 
 First the text is packed into contexts of token ids, which are saved; then the model reads these, a
 shard at a time. After a kill the same call goes on behind the last shard. Memory: the model, one
-shard (three times `SHARD_BYTES`) and 4 bytes for each token.
+shard (three times `SHARD_BYTES`) and some 20 bytes for each token.
 """
 
 import json

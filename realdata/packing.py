@@ -69,7 +69,7 @@ def pack(
 ) -> dict[str, Packed]:
     """The contexts of `train` and `eval`, from different documents, evenly spread.
 
-    The token ids are held in memory, 4 bytes each. Raises ConfigError where the text is too short.
+    The token ids and positions are held in memory, some 20 bytes for each. Raises ConfigError where the text is too short.
     """
     quotas = {"train": source.n_train, "eval": source.n_eval}
     how = (source.context, bos, source.skip_bos)
