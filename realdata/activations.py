@@ -75,7 +75,7 @@ class Activations:
 
     @classmethod
     def open(cls, source: SourceConfig) -> "Activations":
-        """The reader of `source`, which is harvested where that was not done. Raises ConfigError."""
+        """The reader of `source`, harvested where that was not done. Raises ConfigError."""
         if source.model:
             from realdata.harvest import harvest
 
@@ -83,8 +83,9 @@ class Activations:
             manifest = folder.manifest() or {}
             rows = {split: Rows(folder.shards(split)) for split in SPLITS}
         else:
+            array = arrays.mapped(source.arrays)
             folder, manifest = Folder(source), {}
-            array = arrays.rows(source.arrays, folder)
+            array = array if isinstance(array, np.ndarray) else folder.copy(array)
             rows = {"train": Rows([array[: source.n_train]])}
             rows["eval"] = Rows([array[source.n_train :]])
         found = statistics(folder, rows, source)

@@ -1,7 +1,7 @@
 """Activations at hand: one array [rows, D] in a .npy, .safetensors or .zarr file.
 
 The first two are memory-mapped. Zarr is compressed in chunks, so that rows at random would be slow:
-it is copied once, into the folder of its statistics.
+`Folder.copy` makes a mapped one of it.
 """
 
 import json
@@ -12,10 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realdata.cache import Folder
-from realdata.rows import CHUNK
 from synthsae.checks import ConfigError
-from synthsae.files import ASIDE
 
 KINDS = (".npy", ".safetensors", ".zarr")
 FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.uint16}
@@ -31,24 +28,6 @@ def shape(arrays: str) -> tuple[int, int]:
     if array.shape[0] < 2:
         raise ConfigError("source.arrays", arrays, "two rows or more")
     return int(array.shape[0]), int(array.shape[1])
-
-
-def rows(arrays: str, folder: Folder) -> NDArray:
-    """The array, memory-mapped; of zarr a copy, made in `folder`."""
-    array = mapped(arrays)
-    if isinstance(array, np.ndarray):
-        return array
-    with folder.hold():
-        if (copy := folder.load("rows.npy")) is None:
-            aside = folder.path / f".rows.npy{ASIDE}"
-            out = np.lib.format.open_memmap(aside, "w+", array.dtype, array.shape)
-            for i in range(0, len(out), CHUNK):
-                out[i : i + CHUNK] = array[i : i + CHUNK]
-            out.flush()
-            aside.replace(folder.path / "rows.npy")
-            copy = folder.load("rows.npy")
-    assert copy is not None
-    return copy
 
 
 def mapped(arrays: str) -> NDArray:
@@ -87,7 +66,7 @@ def _safetensors(path: Path, tensor: str) -> NDArray:
         if length > path.stat().st_size:
             raise ValueError("its header is damaged")
         header = json.loads(file.read(length))
-    names = [n for n in header if n != "__metadata__"]
+    names = sorted(n for n in header if n != "__metadata__")
     if not tensor and len(names) == 1:
         tensor = names[0]
     if tensor not in names:

@@ -5,8 +5,9 @@
 <cache>/<hash>/train-positions.npy        the flat positions in them that are kept, [rows]
 <cache>/<hash>/train-00000-<checksum>.npy   activations, [rows of the shard, D]
 <cache>/<hash>/eval-...                   the same of the documents that are held out
-<cache>/<hash>/manifest.json              written last: counts, shards, versions, what it was made by
+<cache>/<hash>/manifest.json              written last: counts, configuration, versions
 <cache>/<hash>/statistics-<cut>.json      see `realdata.normal`
+<cache>/<hash>/rows.npy                   a copy of arrays that cannot be memory-mapped
 """
 
 import io
@@ -14,7 +15,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from realdata.config import SourceConfig, cache_folder
 from realdata.identity import identity
+from realdata.rows import CHUNK
 from synthsae import files
 from synthsae.checks import ConfigError
 
@@ -94,6 +95,18 @@ class Folder:
         with suppress(OSError, ValueError):
             return np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         return None
+
+    def copy(self, array: NDArray) -> NDArray:
+        """A memory-mapped copy of an array of another kind, such as zarr, in this folder."""
+        with self.hold():
+            if (found := self.load("rows.npy")) is None:
+                aside = self.path / f".rows.npy{files.ASIDE}"
+                found = np.lib.format.open_memmap(aside, "w+", array.dtype, array.shape)
+                for i in range(0, len(found), CHUNK):
+                    found[i : i + CHUNK] = array[i : i + CHUNK]
+                found.flush()
+                aside.replace(self.path / "rows.npy")
+            return found
 
     def manifest(self) -> dict[str, Any] | None:
         """What the finished harvest says of itself; None where it is not finished, or damaged."""

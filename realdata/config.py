@@ -28,8 +28,8 @@ class SourceConfig:
     text: str = field(
         default="",
         metadata={
-            "help": "a .txt (blank lines between documents), .jsonl, .jsonl.gz or .parquet file, or "
-            "a Hugging Face dataset (a name, or a folder)"
+            "help": "a .txt (documents between blank lines), .jsonl, .jsonl.gz or .parquet file, "
+            "or a Hugging Face dataset (a name, or a folder)"
         },
     )
     subset: str = field(default="", metadata={"help": "configuration of a dataset (none: default)"})
@@ -42,6 +42,9 @@ class SourceConfig:
     batch: int = field(default=32, metadata={"help": "contexts in a forward pass"})
     dtype: str = field(default="float32", metadata={"help": "of the model: float32 or bfloat16"})
     device: str = field(default="auto", metadata={"help": "of the model: auto, cpu or cuda"})
+    threads: int = field(
+        default=1, metadata={"help": "cores that run the model, on a CPU; rounding depends on it"}
+    )
     skip_bos: bool = field(default=True, metadata={"help": "leave out the positions of BOS"})
     max_norm: float = field(
         default=10.0,
@@ -80,6 +83,7 @@ class SourceConfig:
         within("source.tokens", self.tokens, 2)
         within("source.context", self.context, 2)
         within("source.batch", self.batch, 1)
+        within("source.threads", self.threads, 1)
         within("source.max_norm", self.max_norm, 0)
         within("source.held_out", self.held_out, 0, 0.9, strict=True)
         within("source.passes", self.passes, 0)

@@ -2,7 +2,7 @@
 
 First the text is packed into contexts of token ids, which are saved; then the model reads these, a
 shard at a time. After a kill the same call goes on behind the last shard. Memory: the model, one
-shard (three times `SHARD_BYTES`) and 4 bytes for each token.
+shard (three times `SHARD_BYTES`) and some 20 bytes for each token.
 """
 
 import json
@@ -23,6 +23,7 @@ from realdata import hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.config import SourceConfig
 from realdata.model import LanguageModel
+from synthsae.cell import threads
 from synthsae.checks import ConfigError
 
 SHARD_BYTES = 2**26
@@ -40,7 +41,8 @@ def harvest(source: SourceConfig) -> Folder:
     if folder.manifest() is None:
         with folder.hold():
             if folder.manifest() is None:  # the process that was waited for has not made it
-                _Harvest(source, folder).run()
+                with threads(source.threads):
+                    _Harvest(source, folder).run()
     return folder
 
 
@@ -96,16 +98,17 @@ class _Harvest:
     def _contexts(self, bar: tqdm) -> dict[str, packing.Packed]:
         """The contexts and positions of each split: those saved, or the text's."""
         names = {split: (f"{split}-tokens.npy", f"{split}-positions.npy") for split in SPLITS}
-        saved = {s: tuple(self.folder.load(n) for n in pair) for s, pair in names.items()}
-        if not any(part is None for pair in saved.values() for part in pair):
+        saved = {s: (self.folder.load(t), self.folder.load(p)) for s, (t, p) in names.items()}
+        whole = {s: (t, p) for s, (t, p) in saved.items() if t is not None and p is not None}
+        if len(whole) == len(names):
             bar.update(self.source.tokens)
-            return saved  # type: ignore[return-value]
+            return whole
         local = text.local(self.source)
         words = text.documents(self.source, "" if local else identity.revision(self.source.text))
         made = packing.pack(words, self.model.encode, self.model.bos, self.source, bar.update)
-        for split, pair in names.items():
-            for name, part in zip(pair, made[split], strict=True):
-                self.folder.save(name, part)
+        for split, (tokens, positions) in names.items():
+            self.folder.save(tokens, made[split][0])
+            self.folder.save(positions, made[split][1])
         return made
 
     def _shards(self, split: str, tokens: NDArray, positions: NDArray, bar: tqdm) -> None:

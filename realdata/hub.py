@@ -40,11 +40,13 @@ def facts(model: str) -> Facts:
     except (OSError, ValueError) as error:
         raise ConfigError("source.model", model, f"a folder with a config.json ({error})") from None
     found = found.get("text_config") or found
-    values = [next((found[k] for k in keys if k in found), None) for keys in (WIDTH, DEPTH, LENGTH)]
-    if None in values[:2]:
+    width, depth, length = (
+        next((int(found[k]) for k in keys if found.get(k)), 0) for keys in (WIDTH, DEPTH, LENGTH)
+    )
+    if not (width and depth):
         text = f"a language model; its config.json has none of {', '.join(WIDTH + DEPTH)}"
         raise ConfigError("source.model", model, text)
-    return Facts(values[0], values[1], values[2] or 2**31)
+    return Facts(width, depth, length or 2**31)
 
 
 def weights(model: str) -> Path:

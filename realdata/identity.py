@@ -14,8 +14,9 @@ from synthsae.train import resolve_device
 
 FORMAT = 1
 """Version of what a harvest's folder holds."""
-FIELDS = ("layer", "hook", "tokens", "context", "batch", "dtype", "skip_bos", "held_out")
-"""The fields that change a harvest. Cutting, centring and scaling happen when it is read."""
+FIELDS = ["layer", "hook", "tokens", "context", "skip_bos", "held_out"]
+FIELDS += ["dtype", "batch", "threads"]
+"""Fields that change a harvest, if only by rounding. Cut, centre and scale come at reading."""
 
 
 def identity(source: SourceConfig) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def identity(source: SourceConfig) -> dict[str, Any]:
         path, tensor = arrays.located(source.arrays)
         return {"arrays": _hash(*_files(path)), "tensor": tensor, "held_out": source.held_out}
     fields = {name: getattr(source, name) for name in FIELDS}
-    fields["device"] = resolve_device(source.device).type
+    fields["device"] = resolve_device(source.device, "source.device").type
     return {"format": FORMAT, "model": model(source), "text": words(source), **fields}
 
 

@@ -32,7 +32,8 @@ class LanguageModel:
 
     def __init__(self, source: SourceConfig):
         """Load it. Raises ConfigError for what cannot be loaded."""
-        self.source, self.device = source, resolve_device(source.device)
+        self.source = source
+        self.device = resolve_device(source.device, "source.device")
         folder = hub.weights(source.model)
         try:
             with _quiet():
@@ -118,7 +119,7 @@ def _load(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
     if missing := sorted(found["missing_keys"]):  # transformers would fill them at random
         raise ValueError(f"its weights lack {', '.join(missing[:3])}, {len(missing)} in all")
     model = model.to(device).eval().requires_grad_(False)
-    bridge: Any = TransformerBridge.boot_transformers(  # type: ignore[attr-defined]
+    bridge: Any = TransformerBridge.boot_transformers(
         str(folder),
         hf_model=model,
         tokenizer=tokenizer,

@@ -35,7 +35,9 @@ class Packer:
         return self.n_kept >= self.quota
 
     def add(self, document: list[int]) -> None:
-        """Take one document."""
+        """Take one document; none is needed once it is full."""
+        if self.full:
+            return
         ids = self._left + ([] if self.bos is None else [self.bos]) + document
         start = 0
         while len(ids) - start >= self.length and not self.full:
@@ -67,7 +69,7 @@ def pack(
 ) -> dict[str, Packed]:
     """The contexts of `train` and `eval`, from different documents, evenly spread.
 
-    The token ids are held in memory, 4 bytes each. Raises ConfigError where the text is too short.
+    The token ids and positions are held in memory, some 20 bytes for each. Raises ConfigError where the text is too short.
     """
     quotas = {"train": source.n_train, "eval": source.n_eval}
     how = (source.context, bos, source.skip_bos)

@@ -25,7 +25,7 @@ def rows(n: int, start: int, size: int, *, seed: int, stream: str) -> NDArray[np
     out = np.empty(size, np.int64)
     for epoch in range(start // n, (start + size - 1) // n + 1):
         inside = at // n == epoch
-        keys = sequence(stream, seed, epoch).generate_state(ROUNDS, np.uint64)
+        keys = sequence(stream, seed, epoch).generate_state(ROUNDS, np.uint64).astype(np.uint64)
         out[inside] = permute(at[inside] - epoch * n, n, keys)
     return out
 

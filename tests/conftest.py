@@ -9,8 +9,9 @@ import os
 import torch
 from cluster import dask, whole
 from hypothesis import settings
+from language_models import language_model, stories
 
-__all__ = ["dask", "whole"]  # fixtures
+__all__ = ["dask", "language_model", "stories", "whole"]  # fixtures
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

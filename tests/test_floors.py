@@ -69,7 +69,9 @@ def test_metrics_and_theory_never_import_torch() -> None:
         for path in (ROOT / "synthsae" / folder).glob("*.py"):
             modules = {m.split(".")[0] for m in imported(path)}
             assert not modules & {"torch", "xarray"}, path
-    heavy = "transformer_lens", "dask", "matplotlib.pyplot"
-    code = f"import sys, synthsae, realdata; print([m for m in {heavy!r} if m in sys.modules])"
+    heavy = ("transformer_lens", "transformers", "datasets", "dask", "matplotlib.pyplot")
+    code = (
+        f"import sys, synthsae, realdata.config; print([m for m in {heavy!r} if m in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

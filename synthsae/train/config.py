@@ -101,10 +101,10 @@ class TrainConfig:
         return peak * min(1.0, rise, fall)
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, field: str = "train.device") -> torch.device:
     """The device of `auto`, `cpu` or `cuda`; raises ConfigError where there is no CUDA device."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("train.device", name, "cpu or auto; torch finds no CUDA device here")
+        raise ConfigError(field, name, "cpu or auto; torch finds no CUDA device here")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

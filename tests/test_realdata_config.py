@@ -1,0 +1,206 @@
+"""What a source may be, and what is known of it before it is read."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from language_models import KINDS, LAYERS, WIDTH
+
+import synthsae.config
+from realdata import hub
+from realdata.config import Config, SourceConfig
+from synthsae.checks import ConfigError
+from synthsae.config import describe, override
+from synthsae.train import TrainConfig
+from synthsae.world import World
+
+Folders = Callable[[str], Path]
+
+
+def config(folder: Path | str, text: Path | str = "t.txt", **fields: Any) -> Config:
+    there = {"context": 16, "tokens": 2000} | fields
+    return Config(source=SourceConfig(model=str(folder), text=str(text), **there), eval_samples=100)
+
+
+def test_without_a_source_it_is_the_world() -> None:
+    plain, mine = synthsae.config.Config(), Config()
+    assert mine.planted
+    assert mine.d_model == plain.d_model
+    assert mine.train == plain.train
+    assert isinstance(mine.open(), World)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_facts_of_a_folder(language_model: Folders, kind: str) -> None:
+    assert hub.facts(str(language_model(kind))) == hub.Facts(WIDTH, LAYERS, 64)
+    made = config(language_model(kind))
+    assert made.d_model == WIDTH
+    assert not made.planted
+
+
+def test_steps_follow_from_passes(language_model: Folders) -> None:
+    folder = language_model("gpt2")
+    assert config(folder).train.n_steps == 1800 // 512
+    assert config(folder, passes=2.5, held_out=0.25).train.n_steps == 3750 // 512
+    kept = Config(
+        train=TrainConfig(n_steps=7),
+        source=SourceConfig(model=str(folder), text="t.txt", passes=0, context=16),
+    )
+    assert kept.train.n_steps == 7
+    changes = {"source.passes": "4", "train.batch_size": "100", "source.tokens": "20k"}
+    assert override(config(folder), changes).train.n_steps == 720
+
+
+def test_every_field_has_help() -> None:
+    assert all(text for name, _, text in describe(Config()) if name.startswith("source."))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("hook", "resid_mid", "resid_pre, resid_post, attn_out, mlp_out"),
+        ("layer", 3, "0 or more, at most 2"),
+        ("layer", -1, "0 or more"),
+        ("context", 65, "2 or more, at most 64"),
+        ("dtype", "float16", "float32, bfloat16"),
+        ("device", "tpu", "auto, cpu, cuda"),
+        ("held_out", 0.0, "above 0, at most 0.9"),
+        ("max_norm", -1.0, "0 or more"),
+        ("passes", -1.0, "0 or more"),
+        ("cache_limit", 0.0, "above 0"),
+        ("arrays", "x.npy", "none beside source.model"),
+    ],
+)
+def test_bad_fields(language_model: Folders, field: str, value: Any, allowed: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config(language_model("gpt2"), **{field: value})
+    assert str(error.value) == f"source.{field}: {value!r}; allowed: {allowed}"
+
+
+def test_a_model_needs_text(language_model: Folders) -> None:
+    with pytest.raises(ConfigError, match=r"source.text: ''; allowed: a file of text"):
+        config(language_model("gpt2"), text="")
+
+
+def test_more_evaluation_than_is_held_out(language_model: Folders) -> None:
+    with pytest.raises(ConfigError, match=r"eval_samples: 100; allowed: at most 50, "):
+        config(language_model("gpt2"), tokens=500)
+
+
+def test_cells_know_the_model_and_the_text(language_model: Folders, tmp_path: Path) -> None:
+    text, other = tmp_path / "a.txt", tmp_path / "b.txt"
+    text.write_text("one")
+    made = config(language_model("gpt2"), text)
+    assert json.loads(made.to_json())["source"]["layer"] == 0
+    assert made.to_json() == config(language_model("gpt2"), text, cache="x").to_json()
+    other.write_text("two")
+    found = [
+        json.loads(config(language_model(kind), path).to_json())["source"]["identity"]
+        for kind, path in (("gpt2", text), ("gpt2", other), ("llama", text))
+    ]
+    assert len({str(f["text"]) for f in found}) == 2
+    assert len({f["model"] for f in found}) == 2
+    text.write_text("three")
+    assert made.to_json() != json.dumps(found[0])
+    assert json.loads(made.to_json())["source"]["identity"]["text"] != found[0]["text"]
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "a/b/c"])
+def test_no_such_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"source.model: .*a folder that exists"):
+        config(name)
+
+
+def test_a_folder_that_holds_no_language_model(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a folder with a config.json"):
+        config(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    hub.facts.cache_clear()
+    with pytest.raises(ConfigError, match=r"a language model; its config.json has none of"):
+        config(tmp_path)
+
+
+def test_no_network_and_not_downloaded(tmp_path: Path) -> None:
+    code = "from realdata.config import *; Config(source=SourceConfig(model='gpt2', text='-'))"
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | quiet
+    )
+    last = out.stderr.strip().splitlines()[-1]
+    assert "source.model: 'gpt2'; allowed: with no network, a model that was downloaded" in last
+    assert "--model FOLDER" in last
+
+
+def test_no_network_but_downloaded(language_model: Folders, tmp_path: Path) -> None:
+    """Hugging Face's cache, as a download leaves it."""
+    repo = tmp_path / "hub/models--someone--tiny"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs/main").write_text("0123abcd")
+    (repo / "snapshots").mkdir()
+    (repo / "snapshots/0123abcd").symlink_to(language_model("llama"))
+    code = "from realdata import hub; print(hub.facts('someone/tiny'), hub.weights('someone/tiny'))"
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | quiet
+    )
+    assert f"Facts(d_model={WIDTH}" in out.stdout, out.stderr
+    assert out.stdout.strip().endswith("snapshots/0123abcd")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_no_such_device(language_model: Folders) -> None:
+    with pytest.raises(ConfigError, match=r"source.device: 'cuda'; allowed: cpu or auto"):
+        config(language_model("gpt2"), device="cuda").to_json()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(RepositoryNotFoundError, "the name of a model"), (GatedRepoError, "accept its terms")],
+)
+def test_what_the_hub_answers(monkeypatch: pytest.MonkeyPatch, kind: Any, words: str) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise kind("no", response=httpx.Response(401, request=httpx.Request("GET", "http://hub")))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(ConfigError, match=words):
+        config(f"someone/{kind.__name__}")
+
+
+def test_a_hub_model_is_the_folder_of_its_commit(
+    language_model: Folders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "snapshots" / "0123abcd"
+    snapshot.parent.mkdir()
+    snapshot.symlink_to(language_model("gpt2"))
+    asked: dict[str, Any] = {}
+
+    def download(name: str, **kwargs: Any) -> str:
+        asked.update(kwargs, name=name)
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    (tmp_path / "a.txt").write_text("one")
+    made = config("someone/tiny", tmp_path / "a.txt")
+    assert made.d_model == WIDTH
+    assert json.loads(made.to_json())["source"]["identity"]["model"] == "0123abcd"
+    assert asked["name"] == "someone/tiny"
+    assert not any("safetensors" in p for p in asked["allow_patterns"])  # no weights were needed
+    assert hub.weights("someone/tiny") == snapshot
+    assert not any(p.endswith((".bin", ".pt", "*")) for p in asked["allow_patterns"])
+
+
+def test_shape_of_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((300, 5), np.float32))
+    made = Config(source=SourceConfig(arrays=str(tmp_path / "a.npy")), eval_samples=30)
+    assert (made.d_model, made.source.n_train, made.source.n_eval) == (5, 270, 30)
+    assert made.train.n_steps == 0

@@ -1,0 +1,260 @@
+"""A harvest is made once, whole or not at all, and read back as the model had it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from realdata import harvest as harvesting
+from realdata.activations import Activations
+from realdata.cache import Folder
+from realdata.config import Config, SourceConfig
+from realdata.harvest import harvest
+from realdata.model import LanguageModel
+from synthsae.checks import ConfigError
+from synthsae.sae import SAEConfig
+from synthsae.train import TrainConfig, train
+
+Folders = Callable[[str], Path]
+Make = Callable[..., SourceConfig]
+
+
+@pytest.fixture
+def make(language_model: Folders, stories: Path, tmp_path: Path) -> Iterator[Make]:
+    def made(kind: str = "gpt2", **fields: Any) -> SourceConfig:
+        there = {"layer": 1, "context": 16, "tokens": 2000, "held_out": 0.25, "batch": 4}
+        there |= {"cache": str(tmp_path / "cache"), "device": "cpu"}
+        there |= {"text": str(stories)} | fields
+        return SourceConfig(model=str(language_model(kind)), **there)
+
+    return made
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    kinds = ("train-*", "eval-*", "identity.json", "statistics*")
+    return {p.name: p.read_bytes() for kind in kinds for p in path.glob(kind)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_rows_are_what_the_model_has(make: Make, dtype: str, skip: bool) -> None:
+    source = make(dtype=dtype, skip_bos=skip, max_norm=0.0, center=False, scale=False)
+    found, model = Activations.open(source), LanguageModel(source)
+    assert (found.n_train, found.n_eval) == (1500, 500)
+    for stream, n in (("data", 1500), ("eval", 500)):
+        rows = np.arange(n)
+        contexts = torch.from_numpy(np.array(found.contexts(stream)))
+        x = torch.cat([model.activations(c) for c in contexts.split(4)]).float()
+        context, position = found.places(rows, stream)
+        assert torch.equal(found.read(rows, stream), x[context, position])
+        assert np.array_equal(found.tokens(rows, stream), contexts[context, position])
+        assert (contexts[:, 0] == model.bos).all()
+        wanted = ((contexts != model.bos) | (not skip)).flatten().nonzero().ravel()
+        assert np.array_equal(context * 16 + position, wanted[:n])
+
+
+def test_documents_of_evaluation_are_not_trained_on(make: Make) -> None:
+    found = Activations.open(make())
+    seen, held = (
+        {tuple(c[i : i + 8]) for c in found.contexts(stream) for i in range(1, 9)}
+        for stream in ("data", "eval")
+    )
+    assert len(held) > 200
+    assert not seen & held  # words are drawn at random: the same eight in a row come once
+
+
+def test_harvest_then_train_is_train_from_arrays(make: Make, tmp_path: Path) -> None:
+    source = make(max_norm=0.0)
+    harvested = Activations.open(source)
+    raw = [harvested.splits[split].rows.read(np.arange(n)) for split, n in _sizes(harvested)]
+    np.save(tmp_path / "x.npy", np.concatenate(raw))
+    arrays = Activations.open(
+        SourceConfig(
+            arrays=str(tmp_path / "x.npy"), held_out=0.25, max_norm=0.0, cache=source.cache
+        )
+    )
+    how = SAEConfig(n_latents=32, k=4), TrainConfig(n_steps=30, batch_size=64, device="cpu")
+    a, b = (train(x, *how, seeds=(0, 1, 2)).stack.params for x in (harvested, arrays))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def _sizes(found: Activations) -> list[tuple[str, int]]:
+    return [("train", found.n_train), ("eval", found.n_eval)]
+
+
+def test_a_cell_trains_on_a_model(make: Make) -> None:
+    from synthsae.results import run_cell
+
+    config = Config(
+        source=make(passes=8.0),
+        sae=SAEConfig(n_latents=32, k=4),
+        train=TrainConfig(batch_size=100, device="cpu", lr=0.01),
+        n_seeds=2,
+        eval_samples=400,
+    )
+    assert config.train.n_steps == 120
+    run = run_cell(config)
+    assert not run.planted
+    assert (run.evaluation.explained_variance > 0.2).all()
+
+
+def test_it_is_made_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = harvest(make())
+    monkeypatch.setattr(harvesting, "LanguageModel", None)  # it is not loaded again
+    after = harvest(make(max_norm=3.0, center=False))
+    assert after.path == before.path
+    with pytest.raises(TypeError):
+        harvest(make(layer=2))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"layer": 2},
+        {"hook": "mlp_out"},
+        {"context": 8},
+        {"tokens": 1000},
+        {"skip_bos": False},
+        {"held_out": 0.5},
+        {"batch": 8},
+        {"threads": 2},
+        {"dtype": "bfloat16"},
+        {"kind": "llama"},
+        {"column": "other"},
+    ],
+    ids=str,
+)
+def test_what_changes_a_harvest_changes_its_folder(make: Make, fields: dict[str, Any]) -> None:
+    assert Folder(make()).path != Folder(make(**fields)).path
+
+
+SCRIPT = """
+import sys
+from realdata import harvest
+from realdata.config import SourceConfig
+harvest.SHARD_BYTES = 4096
+harvest.harvest(SourceConfig(**eval(sys.argv[1])))
+"""
+
+
+def test_killed_and_resumed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 at three moments, then the same command: the bits of an undisturbed harvest."""
+    from dataclasses import asdict
+
+    source = make(tokens=2400)
+    command = [sys.executable, "-c", SCRIPT, repr(asdict(source))]
+    seen = []
+    for n_files in (1, 6, 12):  # among them are identity.json and four files of token ids
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            _until(lambda n=n_files: len(_files(source)) > n or process.poll() is not None)
+            os.kill(process.pid, signal.SIGKILL)
+        seen.append(len(_files(source)))
+        assert Folder(source).manifest() is None
+    kept = {p: p.stat().st_mtime_ns for p in _files(source) if "-0" in p.name}
+    assert kept
+    assert seen == sorted(seen)
+    monkeypatch.setattr(harvesting, "SHARD_BYTES", 4096)
+    resumed = harvest(source)
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert not list(resumed.path.glob(".*.part"))
+    whole = harvest(make(tokens=2400, cache=str(tmp_path / "other")))
+    assert contents(resumed.path) == contents(whole.path)
+    assert len(contents(whole.path)) > 20
+
+
+def _files(source: SourceConfig) -> list[Path]:
+    return [p for p in Path(source.cache).glob("*/*") if not p.name.startswith(".")]
+
+
+def _until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.0005)
+
+
+def test_two_at_once(make: Make) -> None:
+    from dataclasses import asdict
+
+    command = [sys.executable, "-c", SCRIPT, repr(asdict(make()))]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("harvest: 2,000 activations" in text for text in told) == 1
+    assert Folder(make()).manifest() is not None
+
+
+def test_a_damaged_shard_is_harvested_again(
+    make: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harvesting, "SHARD_BYTES", 4096)
+    path = harvest(make()).path
+    before = contents(path)
+    shards = sorted(path.glob("train-0*"))
+    shards[3].write_bytes(shards[3].read_bytes()[:-100])
+    shards[5].unlink()
+    harvest(make())
+    assert contents(path) == before
+    told = capsys.readouterr().err
+    assert f"damaged, and mended: {path}" in told
+    assert f"damaged, and harvested again: {shards[3]}" in told
+
+
+def test_a_foreign_folder(make: Make) -> None:
+    path = Folder(make()).path
+    (path / "identity.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"source.cache: .*a cache whose folders realdata made"):
+        harvest(make())
+    (path / "identity.json").rename(path / "mine.txt")
+    with pytest.raises(ConfigError, match=r"source.cache: .*a cache whose folders realdata made"):
+        harvest(make())
+    assert (path / "mine.txt").read_text() == "{}"
+
+
+def test_the_size_limit(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=r"source.cache_limit: 1e-05; allowed: .* or more for"):
+        harvest(make(cache_limit=1e-5))
+    folder = harvest(make())
+    assert "2,000 activations of" in capsys.readouterr().err
+    taken = sum(p.stat().st_size for p in folder.path.glob("*-*"))
+    assert taken < 2000 * (16 * 4 + 16) * 1.1  # what was said
+
+
+def test_a_disk_without_room(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")(1, 1, 1)
+    monkeypatch.setattr(harvesting.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(ConfigError, match=r"a disk with .* GiB of room"):
+        harvest(make())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_activations_that_are_not_finite(
+    make: Make, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    right = LanguageModel.activations
+
+    def wrong(self: LanguageModel, tokens: torch.Tensor) -> torch.Tensor:
+        x = right(self, tokens).clone()
+        x[2, 5, 1] = x[2, 6, 0] = value
+        return x
+
+    monkeypatch.setattr(LanguageModel, "activations", wrong)
+    words = r"finite activations; 2 of \d+ are not, the first at position 5 of train context 2"
+    with pytest.raises(ConfigError, match=words):
+        harvest(make(skip_bos=False))
+
+
+def test_text_shorter_than_a_context(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("w1 w2 w3")
+    with pytest.raises(ConfigError, match=r"source.text: .*a longer one"):
+        harvest(make(text=str(tmp_path / "a.txt")))

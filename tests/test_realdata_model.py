@@ -1,0 +1,187 @@
+"""A model's activations and losses are those that Hugging Face's own forward pass has."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from language_models import KINDS, LAYERS, STORIES, needs_stories, save
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from realdata.config import HOOKS, SourceConfig
+from realdata.model import LanguageModel
+from synthsae.checks import ConfigError
+
+TOKENS = torch.randint(3, 43, (4, 20), generator=torch.Generator().manual_seed(0))
+Folders = Callable[[str], Path]
+
+
+def load(folder: Path, layer: int = 1, hook: str = "resid_post", **fields: Any) -> LanguageModel:
+    return LanguageModel(
+        SourceConfig(model=str(folder), layer=layer, hook=hook, text="-", device="cpu", **fields)
+    )
+
+
+def reference(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+
+
+def part(model: Any, kind: str, layer: int, name: str) -> Any:
+    return model.get_submodule(f"{KINDS[kind].blocks}.{layer}.{getattr(KINDS[kind], name)}")
+
+
+def first(out: Any) -> Tensor:
+    return out[0] if isinstance(out, tuple) else out
+
+
+@pytest.mark.parametrize("layer", range(LAYERS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_residuals_are_hidden_states(language_model: Folders, kind: str, layer: int) -> None:
+    folder = language_model(kind)
+    model = reference(folder)
+    with torch.no_grad():
+        states = model(TOKENS, output_hidden_states=True).hidden_states
+        pre = load(folder, layer, "resid_pre").activations(TOKENS)
+        post = load(folder, layer).activations(TOKENS)
+        torch.testing.assert_close(pre, states[layer], rtol=1e-5, atol=1e-5)
+        if layer == LAYERS - 1:  # the last state has been through the final norm
+            post = model.get_submodule(KINDS[kind].norm)(post)
+        torch.testing.assert_close(post, states[layer + 1], rtol=1e-5, atol=1e-5)
+    assert (pre - states[layer + 1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("hook", "name"), [("attn_out", "attention"), ("mlp_out", "mlp")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_added_to_the_residual(
+    language_model: Folders, kind: str, hook: str, name: str
+) -> None:
+    folder = language_model(kind)
+    model, seen = reference(folder), []
+    part(model, kind, 1, name).register_forward_hook(lambda m, i, out: seen.append(first(out)))
+    with torch.no_grad():
+        model(TOKENS)
+    found = load(folder, 1, hook).activations(TOKENS)
+    torch.testing.assert_close(found, seen[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gemma2", "llama"])
+def test_a_block_adds_attention_and_mlp(language_model: Folders, kind: str) -> None:
+    x = {hook: load(language_model(kind), 1, hook).activations(TOKENS) for hook in HOOKS}
+    added = x["resid_pre"] + x["attn_out"] + x["mlp_out"]
+    torch.testing.assert_close(x["resid_post"], added, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_nothing_runs_behind_the_site(language_model: Folders, hook: str) -> None:
+    model, ran = load(language_model("llama"), 1, hook), []
+    for name, module in model._bridge.original_model.named_modules():
+        if list(module.parameters()):  # not the bridge's own hook points
+            module.register_forward_hook(lambda m, i, out, name=name: ran.append(name))
+    model.activations(TOKENS)
+    behind = ["model.layers.2", "model.norm", "lm_head"]
+    behind += ["model.layers.1.mlp"] * (hook == "attn_out")
+    behind += ["model.layers.1"] * (hook == "resid_pre")
+    assert any("layers.0" in name for name in ran)
+    assert not [name for name in ran if any(name.startswith(b) for b in behind)]
+    model.loss(TOKENS)
+    assert any("lm_head" in name for name in ran)  # the hooks do see what runs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_with_the_identity_and_without_the_site(language_model: Folders, kind: str) -> None:
+    folder = language_model(kind)
+    model, mine = reference(folder), load(folder, 1, "mlp_out")
+
+    def loss() -> Tensor:
+        with torch.no_grad():
+            logits = model(TOKENS).logits[:, :-1]
+        return cross_entropy(logits.transpose(1, 2), TOKENS[:, 1:], reduction="none")
+
+    own = mine.loss(TOKENS)
+    torch.testing.assert_close(own, loss(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(mine.loss(TOKENS, lambda x: x), own)
+    part(model, kind, 1, "mlp").register_forward_hook(lambda m, i, out: torch.zeros_like(out))
+    ablated = mine.loss(TOKENS, torch.zeros_like)
+    torch.testing.assert_close(ablated, loss(), rtol=1e-5, atol=1e-5)
+    assert (ablated - own).abs().max() > 0.01
+    assert torch.equal(mine.loss(TOKENS), own)  # no hook is left behind
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_loss_with_another_residual(language_model: Folders, kind: str) -> None:
+    folder = language_model(kind)
+    model, mine = reference(folder), load(folder, 0)
+
+    def halved(module: Any, args: Any, out: Any) -> Any:
+        return (out[0] / 2, *out[1:]) if isinstance(out, tuple) else out / 2
+
+    model.get_submodule(KINDS[kind].blocks)[0].register_forward_hook(halved)
+    with torch.no_grad():
+        logits = model(TOKENS).logits[:, :-1]
+    expected = cross_entropy(logits.transpose(1, 2), TOKENS[:, 1:], reduction="none")
+    torch.testing.assert_close(mine.loss(TOKENS, lambda x: x / 2), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16(language_model: Folders) -> None:
+    x = load(language_model("gpt2"), dtype="bfloat16").activations(TOKENS)
+    assert x.dtype == torch.bfloat16
+    exact = load(language_model("gpt2")).activations(TOKENS)
+    assert 0 < (x - exact).norm() / exact.norm() < 0.03
+
+
+@needs_stories
+def test_loss_of_the_shared_model() -> None:
+    model = load(STORIES[0], 2)
+    text = (
+        "Once upon a time, there was a little girl named Lily. She loved to play in the park with "
+        "her mom."
+    )
+    ids = torch.tensor([[model.bos, *model.encode([text])[0]]])
+    assert model.loss(ids).mean() == pytest.approx(0.355, abs=5e-4)
+
+
+def test_tokenizer_that_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a tokenizer that fits: it has the id 42 \('w39'\)"):
+        load(save("gpt2", tmp_path, vocabulary=20)).encode(["w0", "w39 w1"])
+
+
+def test_pickles_are_refused(language_model: Folders, tmp_path: Path) -> None:
+    for path in language_model("gpt2").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(ConfigError, match=r"safetensors; there are pickles, pytorch_model.bin"):
+        load(tmp_path)
+
+
+def test_weights_that_are_not_all_there(language_model: Folders, tmp_path: Path) -> None:
+    for path in language_model("gpt2").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    lost = next(name for name in weights if name.endswith("h.1.mlp.c_fc.weight"))
+    del weights[lost]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"weights lack .*h.1.mlp.c_fc.weight, 1 in all"):
+        load(tmp_path)
+
+
+def test_a_folder_without_a_tokenizer(language_model: Folders, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((language_model("llama") / name).read_bytes())
+    with pytest.raises(ConfigError, match=r"source.model: .* with a tokenizer"):
+        load(tmp_path)
+
+
+def test_importing_is_cheap() -> None:
+    heavy = "transformers", "transformer_lens", "datasets", "pyarrow", "zarr", "huggingface_hub"
+    code = f"import sys, realdata.config; print([m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
