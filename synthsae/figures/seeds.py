@@ -125,6 +125,8 @@ def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
         "unstable latents: energy in another seed's\nsubspace, over as many live ones"
     )
     below[1].set_xlabel("dimensions of the subspace / D")
+    low, high = below[1].get_ylim()
+    below[1].set_ylim(min(low, -0.05), max(high, 0.05))
     below[1].axhline(0, color=GREY, lw=1, ls="-.")
     _dress_text(below[2], below[3], "masked_loss" in ds)
 
@@ -154,7 +156,7 @@ def report_by_size(ds: xr.Dataset) -> str:
     sentences = [_size(label, part) for label, part in slices(ds, KEEP)]
     if ds.sizes.get("layer", 1) > 1:
         sentences += [_depth(label, part) for label, part in slices(ds, ("layer", *KEEP))]
-    return " ".join(sentences)
+    return "\n".join(sentences)
 
 
 def _size(label: str, ds: xr.Dataset) -> str:
@@ -205,7 +207,8 @@ def _function(ds: xr.Dataset) -> str:
         f"{float(mean.ce_spliced):.3f} ({float(mean.loss_recovered):.1%} of the loss recovered)."
     )
     for kind in ds.masked_class.values:
-        part = ds.sel(masked_class=kind).dropna("zeroed", subset=["masked_loss"]).isel(zeroed=-1)
+        both = ds.sel(masked_class=kind)[["masked_loss", "matched_loss"]]
+        part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
         if float(part.zeroed):
             text += (
                 f" With {float(part.zeroed):.0%} of the latents zeroed it rises by "
