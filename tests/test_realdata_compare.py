@@ -95,6 +95,23 @@ def test_rotations_inside_a_block(tmp_path: Path) -> None:
     assert "shared_share" not in ds
 
 
+def test_stable_latents_count_for_the_rank_of_their_block(tmp_path: Path) -> None:
+    """At rank 4 a latent comes back three times in four: loose ones alone would say less."""
+    rng = np.random.default_rng(3)
+    turns = haar(4, rng, (10,))
+    ds = run(
+        tmp_path,
+        *[write(tmp_path / f"{i}.safetensors", dictionary(rng, q)) for i, q in enumerate(turns)],
+    )
+    block = ds.p_hat.values[:, FEATURES:]
+    assert block[block < 0.95].mean() < block.mean() - 0.01
+    first = ds.isel(cluster=0)
+    assert (first.cluster_rank, first.cluster_latents) == (4, 8)
+    assert first.cluster_reappearance == pytest.approx(block.mean())
+    law = theory.implied_rank(block.mean(), 8).rank
+    assert first.cluster_implied_rank == pytest.approx(float(law))
+
+
 def test_a_rotated_subspace_is_transferred_whole(tmp_path: Path) -> None:
     rng, rank = np.random.default_rng(0), 20
     turns = haar(rank, rng, (3,))

@@ -140,8 +140,11 @@ def test_surface_form_by_hand(run: Run) -> None:
     for s, z in enumerate(codes):
         np.testing.assert_allclose(z.toarray(), dense[s], rtol=1e-6)
     words = source.model.tokenizer.convert_ids_to_tokens(source.tokens(rows).tolist())
-    label = reappearance.labels(run.p_hat)
+    label, rng = reappearance.labels(run.p_hat), np.random.default_rng(0)
+    ids = source.tokens(rows).astype(np.int64)
+    over = []
     for s in range(3):
+        mixed = np.mean([concentration(codes[s], rng.permutation(ids)) for _ in range(40)], axis=0)
         scores: dict[str, list[float]] = {}
         for m in np.flatnonzero(run.live[s]):
             mass: dict[str, float] = {}
@@ -151,7 +154,10 @@ def test_surface_form_by_hand(run: Run) -> None:
         for name, values in scores.items():
             found = float(ds.surface_form.sel(label=name)[s])
             assert found == pytest.approx(np.mean(values), rel=1e-5)
-            assert 0 < ds.surface_form_null.sel(label=name)[s] < 1
+            null = float(ds.surface_form_null.sel(label=name)[s])
+            assert null == pytest.approx(np.nanmean(mixed[label[s] == name]), abs=0.025)
+            over.append(found - null)
+    assert max(over) > 0.05
 
 
 def test_a_latent_of_one_token_is_concentrated(run: Run) -> None:
