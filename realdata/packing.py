@@ -69,7 +69,8 @@ def pack(
 ) -> dict[str, Packed]:
     """The contexts of `train` and `eval`, from different documents, evenly spread.
 
-    The token ids and positions are held in memory, some 20 bytes for each. Raises ConfigError where the text is too short.
+    Token ids and positions are held in memory, some 20 bytes for each. Raises ConfigError where the
+    text is too short.
     """
     quotas = {"train": source.n_train, "eval": source.n_eval}
     how = (source.context, bos, source.skip_bos)

@@ -123,12 +123,12 @@ def test_other_floats(opened: Any, dtype: Any) -> None:
 def test_bfloat16_and_named_tensors(tmp_path: Path) -> None:
     x = torch.from_numpy(X).bfloat16()
     path = tmp_path / "x.safetensors"
-    save_file({"acts": x, "labels": torch.zeros(3)}, path)
+    save_file({"acts": x, "a": torch.zeros(3)}, path)
     fields = {"cache": str(tmp_path), **RAW}
     found = Activations.open(SourceConfig(arrays=f"{path}:acts", **fields))
     assert torch.equal(found.read(np.arange(100)), x[900:].float())
     for name in (str(path), f"{path}:nothing"):
-        with pytest.raises(ConfigError, match=r"allowed: .*x.safetensors:acts, .*:labels"):
+        with pytest.raises(ConfigError, match=r"allowed: .*x.safetensors:a, .*:acts"):
             Activations.open(SourceConfig(arrays=name, **fields))
 
 

@@ -196,6 +196,7 @@ def test_a_hub_model_is_the_folder_of_its_commit(
     assert asked["name"] == "someone/tiny"
     assert not any("safetensors" in p for p in asked["allow_patterns"])  # no weights were needed
     assert hub.weights("someone/tiny") == snapshot
+    assert asked["ignore_patterns"] == ["*/*"]  # other formats lie in folders of their own
     assert not any(p.endswith((".bin", ".pt", "*")) for p in asked["allow_patterns"])
 
 

@@ -110,10 +110,11 @@ def encode(texts: list[str]) -> list[list[int]]:
 
 
 def test_documents_are_held_out_whole() -> None:
-    texts = [" ".join([str(i)] * 7) for i in range(1, 201)]
+    texts = [" ".join([str(i)] * (7 if i % 4 else 30)) for i in range(1, 201)]
     found = pack(texts, encode, BOS, source("-", tokens=900, context=8, held_out=0.25))
     train, held = (np.unique(found[split][0]).tolist() for split in ("train", "eval"))
     assert set(train) & set(held) == {BOS}
+    assert not any(i % 4 == 0 for i in train[1:])  # not even once there are enough of them
     assert held[1:] == list(range(4, 4 * len(held), 4))  # evenly spread
     assert [len(found[split][1]) for split in ("train", "eval")] == [675, 225]  # to the row
 
