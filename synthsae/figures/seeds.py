@@ -43,7 +43,7 @@ def stability_by_size(ds: xr.Dataset) -> Figure:
         for i, (label, part) in enumerate(parts):
             look = dict(color=COLOURS[i % 6], marker=MARKERS[i % 6])
             _over_sizes(axes[0], part, look, label)
-            _at_largest(axes[1], part.isel(n_latents=-1), look, label)
+            _at_largest(axes[1], part.isel(n_latents=-1), look)
         _dress(axes, ds, bool(parts[0][0]))
     return figure
 
@@ -67,7 +67,7 @@ def _over_sizes(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None
         row[3].plot(x, recovered, color=look["color"], lw=1, ls="--")
 
 
-def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None:
+def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
     """The histogram of p_hat, transfer over its null, loss of masked latents, surface form."""
     counts = ds.reappearance_counts.sum("seed").values
     p = np.arange(len(counts)) / (len(counts) - 1)
@@ -75,7 +75,7 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None
     gain = ds.transfer - ds.transfer_live
     row[1].plot(ds.r_over_d, gain.mean("seed"), lw=1.5, color=look["color"])
     if "masked_loss" in ds:
-        _masked(row[2], ds, look, label)
+        _masked(row[2], ds, look)
     else:
         kinds = ("effective_rank_stable", "effective_rank_unstable")
         ratio = [interval_over_seeds(ds[kind] / ds.effective_rank_iid) for kind in kinds]
@@ -88,13 +88,15 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None
         row[3].plot(range(3), ds.surface_form_null.mean("seed"), color=GREY, lw=1, ls="-.")
 
 
-def _masked(ax: Axes, ds: xr.Dataset, look: dict, label: str) -> None:
+def _masked(ax: Axes, ds: xr.Dataset, look: dict) -> None:
     """What zeroing latents of a class costs, over what others that fire as often cost."""
     for kind, fill, line in (("stable", "full", "-"), ("unstable", "none", "--")):
-        part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None))
-        ratio = (part.masked_loss.mean("seed") / part.matched_loss.mean("seed")).values
-        words = f"{label} {kind}".strip()
-        ax.plot(part.zeroed, ratio, fillstyle=fill, lw=1.2, ls=line, label=words, **look)
+        part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None)).transpose("zeroed", ...)
+        ratio = part.masked_loss / part.matched_loss
+        log = interval_of_each(np.log(ratio.where(ratio > 0)))
+        middle, low, high = (np.exp(v) for v in log)
+        bars = np.nan_to_num([middle - low, high - middle])
+        ax.errorbar(part.zeroed, middle, bars, fillstyle=fill, lw=1.2, ls=line, capsize=2, **look)
 
 
 def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
@@ -145,7 +147,10 @@ def _dress_text(left: Axes, right: Axes, model: bool) -> None:
     left.set_title("rise of cross-entropy when zeroed,\nover others of like firing rates")
     left.axhline(1, color=GREY, lw=1, ls="-.")
     left.set_xscale("log", base=2)
+    left.set_yscale("log", base=2)
     left.set_xlabel("share of the latents zeroed")
+    left.plot([], [], "o-", color="black", label="stable")
+    left.plot([], [], "o--", color="black", fillstyle="none", label="unstable")
     left.legend()
     right.set_title("activation mass on one token\nstring (-. permuted tokens)")
 
@@ -216,7 +221,9 @@ def _function(ds: xr.Dataset) -> str:
                 f"{in_words(interval_of_each(part.matched_loss))} for others that fire as often."
             )
     form, null = ds.surface_form.mean("seed").values, ds.surface_form_null.mean("seed").values
+    rate = ds.firing_rate.mean("seed").values
     return text + (
+        f" Stable latents fire on {rate[0]:.2%} of the tokens, unstable ones on {rate[2]:.2%}."
         f" Stable latents have {form[0]:.2f} of their activation mass on one token string, "
         f"unstable ones {form[2]:.2f} (permuted {null[0]:.2f} and {null[2]:.2f})."
     )
