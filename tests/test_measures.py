@@ -151,9 +151,9 @@ def test_worlds_without_blocks_or_without_isolated_features(law: str, missing: s
         names -= {"benchmark_scores", "correlation_recovery"}
     for name in names:
         ds = getattr(measures, name)(run)
-        assert set(ds.dims) <= {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}, (
-            name
-        )
+        within = {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}
+        pooled = {"found_in", "cosine", "r_over_d", "cluster", "label"}
+        assert set(ds.dims) <= within | pooled, name
     if missing == "world.n_isolated":
         assert np.isnan(measures.feature_recovery(run).isolated_reappearance).all()
     else:
