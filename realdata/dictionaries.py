@@ -77,7 +77,7 @@ def stacked(saes: Sequence[Dictionary], live: Path | None = None) -> Dictionarie
         raise ConfigError("d_model", width, "one d_model for all SAEs")
     m = max(len(s.decoder) for s in saes)
     rows = unit(np.stack([_filled(s.decoder, m) for s in saes]))
-    alive = rows.any(axis=2)
+    alive: NDArray[np.bool_] = np.any(rows != 0, axis=2)
     if live is not None:
         alive &= _live(live, alive.shape)
     for sae, on in zip(saes, alive, strict=True):

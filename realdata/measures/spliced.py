@@ -11,7 +11,6 @@ from torch import Tensor
 
 from realdata.activations import Activations
 from realdata.measures._text import at_hand, reader
-from synthsae.geometry import Array
 from synthsae.metrics import masking, reappearance
 from synthsae.metrics.function import Residual
 from synthsae.results import Run, labelled
@@ -110,7 +109,9 @@ class Splice:
             total += float(self.source.model.loss(tokens, hook).double().sum())
         return total / (self.tokens.shape[0] * (self.tokens.shape[1] - 1))
 
-    def masked(self, sae: SAEStack, latents: Sequence[int] | Array) -> tuple[float, float]:
+    def masked(
+        self, sae: SAEStack, latents: Sequence[int] | NDArray[np.intp]
+    ) -> tuple[float, float]:
         """Cross-entropy and EV with the reconstruction of one SAE, `latents` of it zeroed."""
         w = sae.params["w_dec"].clone()
         w[:, list(latents)] = 0

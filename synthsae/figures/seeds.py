@@ -78,12 +78,12 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
         _masked(row[2], ds, look)
     else:
         kinds = ("effective_rank_stable", "effective_rank_unstable")
-        ratio = [interval_over_seeds(ds[kind] / ds.effective_rank_iid) for kind in kinds]
-        for i, each in enumerate(ratio):
-            row[2].errorbar(i, each.estimate, error_bars(each)[:, None], ms=5, capsize=3, **look)
+        for at, kind in enumerate(kinds):
+            ratio = interval_over_seeds(ds[kind] / ds.effective_rank_iid)
+            row[2].errorbar(at, ratio.estimate, error_bars(ratio)[:, None], capsize=3, **look)
     name = "surface_form" if "surface_form" in ds else "firing_rate"
-    i = interval_over_seeds(ds[name].transpose("label", "seed"))
-    row[3].errorbar(range(3), i.estimate, error_bars(i), lw=1.3, ms=5, capsize=3, **look)
+    mean = interval_over_seeds(ds[name].transpose("label", "seed"))
+    row[3].errorbar(range(3), mean.estimate, error_bars(mean), lw=1.3, ms=5, capsize=3, **look)
     if name == "surface_form":
         row[3].plot(range(3), ds.surface_form_null.mean("seed"), color=GREY, lw=1, ls="-.")
 

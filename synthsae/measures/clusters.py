@@ -45,7 +45,7 @@ def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
         "cluster_implied_rank": "rank at which min(1, m A_R) is that mean",
     }
     units = {"cluster_latents": "latents"}
-    variables = {
+    variables: dict[str, tuple] = {
         name: (("cluster",), row, text, units.get(name, "1"))
         for (name, text), row in zip(names.items(), values, strict=True)
     }

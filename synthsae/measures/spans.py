@@ -44,7 +44,7 @@ def subspace_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
         "transfer_stable": "the same of as many stable latents of the seed",
         "transfer_live": "the same of as many of all live latents of the seed",
     }
-    variables = {
+    variables: dict[str, tuple] = {
         name: (("seed", "r_over_d"), curve, text)
         for (name, text), curve in zip(texts.items(), curves, strict=True)
     }
