@@ -130,6 +130,8 @@ def _parse(value: Any) -> Any:
         return value
     if value.lower() == "none":
         return None
+    if not value:
+        return value
     if "${" in value or value == "???":
         raise yaml.YAMLError(value)
     if parts := re.fullmatch(r"([+-]?\d+(?:\.\d+)?)([kMB])", value):

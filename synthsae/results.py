@@ -90,10 +90,23 @@ class Run:
         """Live latents, [S, M]."""
         return self.evaluation.live
 
+    @property
+    def encoders(self) -> Array | None:
+        """Encoder rows, [S, M, D]; None where latents have none of their own, or not at hand."""
+        rows = self.stack.params["w_enc"] if self.stack else None
+        if rows is None or rows.shape[1] != self.directions.shape[1]:
+            return None
+        return rows.cpu().numpy()
+
+    @cached_property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether a latent of the first seed has a counterpart in the second, [S, S, M]."""
+        return reappearance.found(self.directions, live=self.live)
+
     @cached_property
     def p_hat(self) -> Array:
         """Reappearance probability of every live latent, NaN for dead ones, [S, M]."""
-        return reappearance.reappearance(self.directions, live=self.live)
+        return reappearance.share_of_others(self.found)
 
     @cached_property
     def blocks(self) -> list[recovery.BlockRecovery]:
@@ -107,11 +120,6 @@ class Run:
         """`values` [S, *tail] of every block as one array [S, G, *tail]."""
         found = np.array([values(b) for b in self.blocks], dtype=float)
         return found.reshape(len(self.blocks), len(self.seeds), *tail).swapaxes(0, 1)
-
-    def over_others(self, values: ArrayLike) -> Array:
-        """Mean over the other seeds of one value [S, ...] a seed."""
-        x = np.asarray(values, dtype=float)
-        return (x.sum(axis=0) - x) / (len(x) - 1)
 
     def with_k(self, k: int) -> "Run":
         """The same SAEs with an `sae.k` of `k`, evaluated again: their code is cut, not retrained.
@@ -127,6 +135,38 @@ class Run:
 
 
 Measure = Callable[[Run], xr.Dataset]
+
+
+@dataclass(frozen=True)
+class Dictionaries:
+    """SAEs of which nothing but the weights is known: a `Run` for measures that need no more.
+
+    Attributes:
+        seeds: a name for each SAE, [S].
+        directions: unit decoder rows, [S, M, D]; a smaller dictionary is filled up with dead rows.
+        live: which rows are live latents, [S, M].
+        encoders: encoder rows, [S, M, D], or None.
+    """
+
+    seeds: tuple[str, ...]
+    directions: Array
+    live: NDArray[np.bool_]
+    encoders: Array | None = None
+
+    @property
+    def d_model(self) -> int:
+        """Dimension D of an activation."""
+        return self.directions.shape[-1]
+
+    @cached_property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""
+        return reappearance.found(self.directions, live=self.live)
+
+    @cached_property
+    def p_hat(self) -> Array:
+        """Reappearance probability of every live latent, NaN for dead ones, [S, M]."""
+        return reappearance.share_of_others(self.found)
 
 
 def run_cell(
@@ -157,15 +197,19 @@ def run_cell(
     return Run(config, source, stack.seeds, frozen, evaluation, trained.group_size, stack)
 
 
-def labelled(run: Run, **variables: tuple) -> xr.Dataset:
+def over_others(values: ArrayLike) -> Array:
+    """Mean over the other seeds of one value [S, ...] a seed."""
+    x = np.asarray(values, dtype=float)
+    return (x.sum(axis=0) - x) / (len(x) - 1)
+
+
+def labelled(run: Run | Dictionaries, **variables: tuple) -> xr.Dataset:
     """(dims, values, long name[, units]) of each variable, with the coordinates of the cell."""
     arrays = {
         name: xr.Variable(dims, np.asarray(values), {"long_name": text, "units": (*units, "1")[0]})
         for name, (dims, values, text, *units) in variables.items()
     }
-    seeds = list(run.seeds)
-    coords = {"seed": seeds, "seed_a": seeds, "seed_b": seeds}
-    coords["block"] = list(range(len(run.blocks)))
-    coords["angle"] = list(range(run.config.world.rank))
-    used = {d for v in arrays.values() for d in v.dims}
-    return xr.Dataset(arrays, {name: c for name, c in coords.items() if name in used})
+    size = {d: n for v in arrays.values() for d, n in v.sizes.items()}
+    coords = {d: list(run.seeds) for d in ("seed", "seed_a", "seed_b") if d in size}
+    counted = {d: range(size[d]) for d in ("block", "angle", "cluster", "found_in") if d in size}
+    return xr.Dataset(arrays, coords | {d: list(n) for d, n in counted.items()})

@@ -151,7 +151,7 @@ def _bar(total: int, unit: str) -> tqdm:
 
 def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """One Dataset over the axes; cells that are missing are NaN."""
-    blank = xr.full_like(next(iter(cells.values())).astype(float), np.nan)
+    blank = next(iter(cells.values())).map(_blank)
     parts = [cells.get(cell.digest, blank) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
         labels = [str(v) for v in values] if None in values else values
@@ -182,6 +182,11 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
     }
     return dataset
+
+
+def _blank(values: xr.DataArray) -> xr.DataArray:
+    """Nothing in the shape of `values`: NaN, or no text."""
+    return xr.full_like(values, "") if values.dtype.kind in "UO" else values * np.nan
 
 
 def present(study: Study, store: Store) -> None:

@@ -10,6 +10,8 @@ from synthsae.figures.kron import correlation_by_arch
 from synthsae.figures.law import stability_by_beta
 from synthsae.figures.pooling import pools_by_size
 from synthsae.figures.rank import stability_by_rank
+from synthsae.figures.report import stability_report
+from synthsae.figures.seeds import stability_by_size
 from synthsae.figures.song import agreement_by_samples
 from synthsae.figures.sources import stability_by_source
 from synthsae.figures.transfer import transfer_of_unstable
@@ -29,7 +31,9 @@ __all__ = [
     "stability_by_beta",
     "stability_by_budget",
     "stability_by_rank",
+    "stability_by_size",
     "stability_by_source",
     "stability_by_width",
+    "stability_report",
     "transfer_of_unstable",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from synthsae.stats import Interval, mean_interval, row_interval
+from synthsae.stats import Interval, mean_interval, pairwise_interval, row_interval
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 
@@ -35,6 +35,22 @@ def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
     nothing = Interval(*np.full(3, np.nan))
     each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
     return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
+
+
+def interval_over_pairs(values: xr.DataArray, level: float = 0.95) -> Interval:
+    """Mean over pairs and its jackknife over seeds, of an array [..., seed_a, seed_b]: [...].
+
+    Seeds that are NaN are left out.
+    """
+    pairs = values.transpose(..., "seed_a", "seed_b").values
+    each = []
+    for matrix in pairs.reshape(-1, *pairs.shape[-2:]):
+        kept = np.isfinite(matrix).any(axis=1)
+        nothing = Interval(*np.full(3, np.nan))
+        each.append(
+            pairwise_interval(matrix[np.ix_(kept, kept)], level) if kept.sum() > 1 else nothing
+        )
+    return Interval(*np.reshape(np.transpose(each), (3, *pairs.shape[:-2])))
 
 
 def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:

@@ -5,10 +5,10 @@ import xarray as xr
 
 from synthsae import theory
 from synthsae.metrics import reappearance
-from synthsae.results import Run, labelled
+from synthsae.results import Dictionaries, Run, labelled, over_others
 
 
-def live_stability(run: Run) -> xr.Dataset:
+def live_stability(run: Run | Dictionaries) -> xr.Dataset:
     """Mean p_hat over all live latents, and how many of them are stable or unstable.
 
     The published labels (Gerasimov et al.): stable where p_hat >= .95, unstable where <= .05.
@@ -26,7 +26,7 @@ def live_stability(run: Run) -> xr.Dataset:
         ),
         live_reappearance_chance=(
             ("seed",),
-            run.over_others(theory.chance_found(run.d_model, count)),
+            over_others(theory.chance_found(run.d_model, count)),
             "p_hat of a random direction at the same live counts",
         ),
         stable_share=(("seed",), share["stable"], "share of live latents with p_hat >= .95"),

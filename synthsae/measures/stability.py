@@ -6,7 +6,7 @@ import xarray as xr
 from synthsae import theory
 from synthsae.measures._chance import chance_mcc
 from synthsae.metrics import latent, reappearance
-from synthsae.results import Run, labelled, lawful
+from synthsae.results import Run, labelled, lawful, over_others
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack
 
@@ -23,7 +23,7 @@ def block_stability(run: Run) -> xr.Dataset:
         ),
         block_reappearance_chance=(
             ("seed",),
-            run.over_others(chance),
+            over_others(chance),
             "p_hat of a random direction at the same live counts",
         ),
         latents_per_block=(
@@ -65,7 +65,7 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
         ),
         coverage_closed_form=(
             ("seed", "block"),
-            run.over_others(theory.coverage_closed(m, world.rank)),
+            over_others(theory.coverage_closed(m, world.rank)),
             "min(1, m A_R) with the measured number m of latents",
         ),
         coverage_a_priori=(
@@ -81,8 +81,6 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
 def seed_agreement(run: Run) -> xr.Dataset:
     """How alike whole dictionaries of two seeds are, after training and before it."""
     live_count = round(run.live.sum(axis=1).mean())
-    init = run.config.train.init_seeds(run.seeds)
-    start = SAEStack.init(run.config.sae, run.d_model, init).directions()
     return labelled(
         run,
         pairwise_mcc=(
@@ -95,6 +93,15 @@ def seed_agreement(run: Run) -> xr.Dataset:
             chance_mcc(run.d_model, live_count, live_count),
             "PW-MCC of random directions at the mean live count",
         ),
+    ).merge(initial_agreement(run))
+
+
+def initial_agreement(run: Run) -> xr.Dataset:
+    """How often latents come back before training: more than chance where seeds share a start."""
+    init = run.config.train.init_seeds(run.seeds)
+    start = SAEStack.init(run.config.sae, run.d_model, init).directions()
+    return labelled(
+        run,
         initial_reappearance=(
             ("seed",),
             reappearance.reappearance(start).mean(axis=1),

@@ -77,9 +77,21 @@ def reappearance(
     NaN for dead latents. Signed, many-to-one (Gerasimov et al., arXiv 2606.12138). Arguments and
     errors as `found`.
     """
-    hits = found(directions, theta, live, block)
-    alive = np.diagonal(hits).T
-    return np.where(alive, (hits.sum(axis=1) - alive) / (len(hits) - 1), np.nan)
+    return share_of_others(found(directions, theta, live, block))
+
+
+def share_of_others(hits: ArrayLike) -> Array:
+    """p_hat from what was `found`: bool [S, S, M] -> [S, M]; NaN for latents not in their own seed.
+
+    Raises ValueError for another shape or type, and for fewer than two seeds.
+    """
+    shape = np.shape(hits)
+    if len(shape) != 3 or shape[0] != shape[1]:
+        raise ValueError(f"hits: shape {shape}; allowed: [S, S, M]")
+    _check.seeds("hits", shape)
+    h = _check.mask("hits", hits, shape)
+    alive = np.diagonal(h).T
+    return np.where(alive, (h.sum(axis=1) - alive) / (len(h) - 1), np.nan)
 
 
 def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:

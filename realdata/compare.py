@@ -1,0 +1,134 @@
+"""Do the latents of SAEs that are there already come back in one another?
+
+    python -m realdata.compare A B C --out report
+
+A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors files with a decoder.
+Writes `compare.nc`, `.png` and `.pdf`, and says what was found: every measure between seeds that
+needs neither the truth nor activations.
+"""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import xarray as xr
+from tqdm import tqdm
+
+from realdata.dictionaries import read, stacked
+from synthsae import files, measures
+from synthsae.cell import git_commit, versions
+from synthsae.checks import ConfigError
+from synthsae.figures.report import stability_report
+from synthsae.figures.words import report
+from synthsae.results import Dictionaries
+
+MATCHED_AT_MOST = 20_000
+"""Latents up to which dictionaries are matched one to one: some 2 minutes and 7 GiB a pair."""
+
+MEASURES = (
+    measures.live_stability,
+    measures.reappearance_counts,
+    measures.nearest_agreement,
+    measures.subspace_transfer,
+    measures.effective_ranks,
+    measures.cluster_ranks,
+)
+MATCHED = (measures.matched_agreement, measures.shared_latents)
+CAVEAT = (
+    "How many tokens these SAEs were trained on, and how alike they were before, is not in their "
+    "files: few tokens lower these numbers, a shared start raises them."
+)
+
+
+def compare(saes: Dictionaries) -> xr.Dataset:
+    """Every measure between the SAEs that needs only their weights, as one Dataset.
+
+    The one-to-one measures are left out above `MATCHED_AT_MOST` latents.
+    """
+    small = saes.directions.shape[1] <= MATCHED_AT_MOST
+    chosen = MEASURES + MATCHED if small else MEASURES
+    dataset = xr.merge(
+        [measure(saes) for measure in tqdm(chosen, unit=" measures", mininterval=1)],
+        join="exact",
+        compat="no_conflicts",
+    )
+    sizes = saes.directions.any(axis=2).sum(axis=1)
+    dataset["latents"] = ("seed", sizes, {"long_name": "decoder rows not zero", "units": "latents"})
+    dataset["p_hat"] = (("seed", "latent"), saes.p_hat, {"long_name": "p_hat, NaN if dead"})
+    dataset.attrs = {
+        "d_model": saes.d_model,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "saes": json.dumps(saes.seeds),
+    }
+    return dataset
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; the exit status is 0, or 2 for bad input."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        saes = [
+            sae for path in args.saes for sae in read(path, args.decoder, transpose=args.transpose)
+        ]
+        together = stacked(saes, args.live)
+        _make(args.out)
+        dataset = compare(together)
+        _save(dataset, args.out)
+    except ConfigError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{report(dataset)}\n{CAVEAT}\n\n{args.out / 'compare'}.nc, .png, .pdf")
+    return 0
+
+
+def _make(out: Path) -> None:
+    """Make the folder before anything is computed for it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
+def _save(dataset: xr.Dataset, out: Path) -> None:
+    """Write the Dataset, and the figure that is drawn from it."""
+    parts = {"nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
+    figure = stability_report(dataset)
+    for kind in ("png", "pdf"):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=200)
+        parts[kind] = drawn.getvalue()
+    try:
+        for kind, data in parts.items():
+            files.write(out / f"compare.{kind}", data)
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: Path, error: OSError) -> ConfigError:
+    return ConfigError("--out", str(out), f"a folder that can be written ({error.strerror})")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="realdata.compare", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("saes", nargs="+", metavar="SAE", help="a SAELens folder or a safetensors file")
+    add("--out", type=Path, default=Path("compare"), metavar="DIR", help="report (./compare)")
+    add("--decoder", metavar="NAME", help="the tensor that is the decoder, [M, D]")
+    add("--transpose", action="store_true", help="the decoder is [D, M]")
+    add("--live", type=Path, metavar="FILE", help=".npy of firing rates, or true if live, [S, M]")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What matched latents fire on: the best pairs and the borderline ones, with their contexts."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from realdata.activations import Activations
+from realdata.measures._text import held_out_codes, reader
+from synthsae.metrics import latent
+from synthsae.results import Run, labelled
+
+KINDS = ("best", "borderline")
+PAIRS, TOP = 4, 3
+BEFORE, AFTER = 8, 2
+"""Tokens shown around the one at which a latent fires."""
+
+
+def matched_contexts(run: Run) -> xr.Dataset:
+    """The pairs of live latents of the first two seeds, matched one to one, that are read best.
+
+    `PAIRS` of the largest cosine and, borderline, as many with a cosine closest to .7; of both
+    latents the contexts where they fire most on held-out tokens, at most one a context, and the
+    correlation of their activations there.
+    """
+    source = reader(run)
+    if source is None:
+        return xr.Dataset()
+    at, codes = held_out_codes(run, source)
+    which = [np.flatnonzero(on) for on in run.live[:2]]
+    rows, cols, cosine = latent.match(*(run.directions[s, on] for s, on in enumerate(which)))
+    if len(cosine) < 2 * PAIRS:
+        return xr.Dataset()
+    order = np.argsort(-cosine, kind="stable")
+    near = np.argsort(np.abs(cosine - latent.THETA), kind="stable")
+    best = order[:PAIRS]
+    chosen = np.r_[best, near[~np.isin(near, best)][:PAIRS]]
+    ids = np.transpose([which[0][rows[chosen]], which[1][cols[chosen]]])
+    found = [[z[:, [i]].toarray()[:, 0] for z, i in zip(codes, pair, strict=False)] for pair in ids]
+    return labelled(
+        run,
+        pair_cosine=(("pair",), cosine[chosen], "cosine of the decoder rows"),
+        pair_correlation=(
+            ("pair",),
+            [float(_correlation(a, b)) for a, b in found],
+            "correlation of their activations on held-out tokens",
+        ),
+        pair_latent=(("pair", "side"), ids, "latent of the first and of the second seed", ""),
+        pair_rate=(
+            ("pair", "side"),
+            [[float((z > 0).mean()) for z in pair] for pair in found],
+            "share of held-out tokens on which it fires",
+        ),
+        pair_context=(
+            ("pair", "side", "top"),
+            [[_contexts(source, at, z) for z in pair] for pair in found],
+            "where it fires most, the token in brackets",
+            "",
+        ),
+    ).assign_coords(pair=[f"{kind} {i + 1}" for kind in KINDS for i in range(PAIRS)])
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Pearson's, 0 where one does not vary."""
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
+
+
+def _contexts(source: Activations, at: NDArray[np.int64], z: NDArray[np.float64]) -> list[str]:
+    """The `TOP` contexts where z is largest, with empty text beyond those where it fires."""
+    order = np.argsort(-z, kind="stable")
+    order = order[z[order] > 0]
+    context, position = source.places(at[order])
+    first = np.sort(np.unique(context, return_index=True)[1])[:TOP]
+    texts = [_shown(source, int(context[i]), int(position[i])) for i in first]
+    return texts + [""] * (TOP - len(texts))
+
+
+def _shown(source: Activations, context: int, position: int) -> str:
+    """The text around a token, on one line."""
+    tokens = source.contexts("eval")[context].tolist()
+    start = max(0, position - BEFORE)
+    parts = (
+        tokens[start:position],
+        tokens[position : position + 1],
+        tokens[position + 1 : position + 1 + AFTER],
+    )
+    before, here, after = (source.model.tokenizer.decode(ids) for ids in parts)
+    return " ".join(f"{before} [{here.strip()}] {after}".split())

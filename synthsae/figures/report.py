@@ -1,0 +1,158 @@
+"""What comes back between dictionaries, in four panels: needs no truth, so it fits any SAEs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from synthsae.figures.common import (
+    BLUE,
+    GREY,
+    ORANGE,
+    STYLE,
+    error_bars,
+    interval_over_seeds,
+    slices,
+)
+
+KEEP = (
+    *("seed", "seed_a", "seed_b", "found_in", "cosine", "r_over_d", "cluster", "latent", "label"),
+)
+
+
+def stability_report(ds: xr.Dataset) -> Figure:
+    """p_hat, matched cosines, transfer of unstable latents, effective rank and, where samples were
+    at hand, firing rates; a row a setting.
+    """
+    panels = [found_in_others, matched_cosines, transfer, effective_rank]
+    panels += [firing_rates] * ("firing_rate" in ds)
+    rows = list(settings(ds))
+    with rc_context(STYLE):
+        size = (0.4 + 3.2 * len(panels), 0.3 + 3 * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(rows), len(panels), squeeze=False)
+        for row, (label, part) in zip(axes, rows, strict=True):
+            for ax, panel in zip(row, panels, strict=True):
+                panel(ax, part)
+            if label:
+                row[0].set_ylabel(f"{label}\n\n{row[0].get_ylabel()}")
+    return figure
+
+
+def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """`slices` with models by the last part of their name, and worlds as such."""
+    for label, part in slices(ds, KEEP):
+        model = str(part.coords["model"].values) if "model" in part.coords else None
+        if model is not None:
+            short = Path(model).name if model else "planted world"
+            label = label.replace(f"model = {model}", short)
+        yield label, part
+
+
+def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
+    """The histogram of p_hat, by its published labels."""
+    counts = ds.reappearance_counts.sum("seed").sel(found_in=ds.found_in < ds.sizes["seed"])
+    share = counts / counts.sum()
+    p = ds.found_in.values[: len(share)] / (len(share) - 1)
+    colours = np.select([p >= 0.95, p <= 0.05], [BLUE, ORANGE], GREY)
+    ax.bar(p, share, width=0.8 / (len(share) - 1), color=colours)
+    stable, unstable = float(ds.stable_share.mean()), float(ds.unstable_share.mean())
+    ax.set_title(f"{stable:.0%} of live latents come back always,\n{unstable:.0%} never")
+    ax.set_xlabel("p_hat: share of the other SAEs it is found in")
+    ax.set_ylabel("share of live latents")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
+    """The histogram of one-to-one cosines beside that of random directions."""
+    ax.set_xlabel("one-to-one cosine of live latents")
+    if "matched_histogram" not in ds:
+        ax.text(0.5, 0.5, "too large to match", ha="center", transform=ax.transAxes)
+        return
+    x, step = ds.cosine.values, float(ds.cosine[1] - ds.cosine[0])
+    ax.bar(x, ds.matched_histogram, width=step, color=BLUE, alpha=0.7, label="matched latents")
+    ax.step(x, ds.matched_histogram_chance, where="mid", color=GREY, lw=1.2, label="random")
+    top = float(ds.matched_histogram.max())
+    ax.set_ylim(0, 1.25 * top)
+    ax.axvline(0.9, color=GREY, lw=0.8, ls=":")
+    shown = ds.matched_histogram.values + ds.matched_histogram_chance.values > 0
+    ax.set_xlim(min(0.0, x[shown].min()) - step, 1 + step)
+    ax.set_ylabel("share of pairs")
+    median, share = float(ds.matched_median.mean()), float(ds.matched_share.mean())
+    ax.set_title(
+        f"median {median:.2f} (chance {float(ds.matched_median_chance):.2f}),\n"
+        f"{share:.0%} of the pairs at .9 or more"
+    )
+    ax.legend(loc="upper left")
+
+
+def transfer(ax: Axes, ds: xr.Dataset) -> None:
+    """Energy of other seeds' unstable latents in the top directions of one seed's, and nulls."""
+    x = ds.r_over_d
+    curve = ds.transfer.mean("seed")
+    sd = ds.transfer_random_sd.mean("seed")
+    ax.fill_between(x, x - 2 * sd, x + 2 * sd, color=GREY, alpha=0.3, lw=0)
+    ax.plot(x, x, color=GREY, lw=1, ls=":", label="random subspace, ± 2 sd")
+    live, stable = ds.transfer_live.mean("seed"), ds.transfer_stable.mean("seed")
+    ax.plot(x, live, color="black", lw=1, ls="--", label="as many live latents")
+    if stable.notnull().any():
+        ax.plot(x, stable, color=BLUE, lw=1.2, label="as many stable latents")
+    ax.plot(x, curve, color=ORANGE, lw=2, label="unstable latents")
+    gain = (curve - live).values
+    if np.isfinite(gain).any():
+        at = int(np.nanargmax(np.abs(gain)))
+        ax.set_title(
+            f"unstable share a subspace: {gain[at]:+.2f} over\n"
+            f"as many live ones, at {float(x[at]):.0%} of D"
+        )
+    else:
+        ax.set_title("no unstable latents in two SAEs")
+    ax.set_xlabel("dimensions r of one SAE's subspace / D")
+    ax.set_ylabel("energy of the others' unstable latents")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.legend(loc="lower right")
+
+
+def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
+    """Effective rank of as many stable as unstable latents, over that of random directions."""
+    kinds = (("stable", BLUE, "o"), ("unstable", ORANGE, "s"))
+    for i, (kind, colour, marker) in enumerate(kinds):
+        ratio = ds[f"effective_rank_{kind}"] / ds.effective_rank_iid
+        jitter = i + np.linspace(-0.15, 0.15, ratio.sizes["seed"])
+        ax.plot(jitter, ratio, marker, color=colour, ms=4, mfc="none")
+        mean = interval_over_seeds(ratio)
+        ax.errorbar(
+            i, mean.estimate, error_bars(mean)[:, None], fmt=marker, color=colour, capsize=3
+        )
+    ax.axhline(1, color=GREY, lw=1, ls=":")
+    ax.set_xticks([0, 1], [k for k, *_ in kinds])
+    ax.set_xlim(-0.6, 1.6)
+    ax.set_ylabel("effective rank / random one")
+    a, b = (float((ds[f"effective_rank_{k}"] / ds.effective_rank_iid).mean()) for k, *_ in kinds)
+    n = float(ds.effective_rank_rows.mean())
+    ax.set_title(
+        f"effective rank at {n:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random"
+        if np.isfinite(a)
+        else "too few stable or unstable\nlatents for an effective rank"
+    )
+
+
+def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
+    """How often latents of each class fire."""
+    rate = interval_over_seeds(ds.firing_rate.transpose("label", "seed"))
+    look = zip((BLUE, GREY, ORANGE), rate.estimate, error_bars(rate).T, strict=True)
+    for i, (colour, mean, bars) in enumerate(look):
+        ax.errorbar(i, mean, bars[:, None], fmt="o", color=colour, capsize=3)
+    ax.set_xticks(range(3), ds.label.values)
+    ax.set_xlim(-0.5, 2.5)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_ylabel("share of samples on which it fires")
+    ax.set_title(
+        f"stable latents fire {rate.estimate[0] / rate.estimate[2]:.1f} times\nas often as unstable"
+    )

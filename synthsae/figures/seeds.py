@@ -1,0 +1,229 @@
+"""The seed report: stability over dictionary sizes and layers, and what stable latents are."""
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from synthsae.figures.common import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    STYLE,
+    error_bars,
+    interval_of_each,
+    interval_over_pairs,
+    interval_over_seeds,
+    slices,
+)
+from synthsae.figures.words import in_words
+from synthsae.stats import Interval
+
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = "osD^vP"
+WITHIN = (
+    *("seed", "seed_a", "seed_b", "found_in", "cosine", "r_over_d", "cluster", "label"),
+    *("masked_class", "zeroed", "pair", "side", "top"),
+)
+"""Dimensions of one cell."""
+KEEP = ("n_latents", *WITHIN)
+
+
+def stability_by_size(ds: xr.Dataset) -> Figure:
+    """Above, over the latents of a dictionary, a line for each layer and other setting; below, at
+    the largest size, what the classes of p_hat are.
+    """
+    parts = list(slices(ds.sortby("n_latents"), KEEP))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(12.6, 6.4), layout="constrained")
+        axes = figure.subplots(2, 4)
+        for i, (label, part) in enumerate(parts):
+            look = dict(color=COLOURS[i % 6], marker=MARKERS[i % 6])
+            _over_sizes(axes[0], part, look, label)
+            _at_largest(axes[1], part.isel(n_latents=-1), look)
+        _dress(axes, ds, bool(parts[0][0]))
+    return figure
+
+
+def _over_sizes(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None:
+    """p_hat, the median of matched cosines, their share at .9, and whether training is over."""
+    x = ds.n_latents.values
+    for ax, name in zip(row, ("found_share", "matched_median", "matched_share"), strict=False):
+        i = interval_over_pairs(ds[name].transpose("n_latents", ...))
+        ax.errorbar(x, i.estimate, error_bars(i), lw=1.3, ms=5, capsize=3, label=label, **look)
+    every = ds.matched_median_all.mean(("seed_a", "seed_b"))
+    row[1].plot(x, every, color=look["color"], lw=1, ls="--")
+    row[1].plot(x, ds.matched_median_chance, color=GREY, lw=1, ls="-.")
+    row[0].plot(x, ds.live_reappearance_chance.mean("seed"), color=GREY, lw=1, ls="-.")
+    row[0].plot(x, ds.initial_reappearance.mean("seed"), "x", color=GREY, ms=5)
+    i = interval_of_each(ds.explained_variance.transpose("n_latents", ...))
+    row[3].errorbar(x, i.estimate, error_bars(i), lw=1.3, ms=5, capsize=3, **look)
+    row[3].plot(x, 1 - ds.dead_fraction.mean("seed"), color=look["color"], lw=1, ls=":")
+    if "loss_recovered" in ds:
+        recovered = ds.loss_recovered.mean("seed")
+        row[3].plot(x, recovered, color=look["color"], lw=1, ls="--")
+
+
+def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
+    """The histogram of p_hat, transfer over its null, loss of masked latents, surface form."""
+    counts = ds.reappearance_counts.sum("seed").values
+    p = np.arange(len(counts)) / (len(counts) - 1)
+    row[0].plot(p, counts / counts.sum(), lw=1.3, ms=5, **look)
+    gain = ds.transfer - ds.transfer_live
+    row[1].plot(ds.r_over_d, gain.mean("seed"), lw=1.5, color=look["color"])
+    if "masked_loss" in ds:
+        _masked(row[2], ds, look)
+    else:
+        kinds = ("effective_rank_stable", "effective_rank_unstable")
+        for at, kind in enumerate(kinds):
+            ratio = interval_over_seeds(ds[kind] / ds.effective_rank_iid)
+            row[2].errorbar(at, ratio.estimate, error_bars(ratio)[:, None], capsize=3, **look)
+    name = "surface_form" if "surface_form" in ds else "firing_rate"
+    mean = interval_over_seeds(ds[name].transpose("label", "seed"))
+    row[3].errorbar(range(3), mean.estimate, error_bars(mean), lw=1.3, ms=5, capsize=3, **look)
+    if name == "surface_form":
+        row[3].plot(range(3), ds.surface_form_null.mean("seed"), color=GREY, lw=1, ls="-.")
+
+
+def _masked(ax: Axes, ds: xr.Dataset, look: dict) -> None:
+    """What zeroing latents of a class costs, over what others that fire as often cost."""
+    for kind, fill, line in (("stable", "full", "-"), ("unstable", "none", "--")):
+        part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None)).transpose("zeroed", ...)
+        ratio = part.masked_loss / part.matched_loss
+        log = interval_of_each(np.log(ratio.where(ratio > 0)))
+        middle, low, high = (np.exp(v) for v in log)
+        bars = np.nan_to_num([middle - low, high - middle])
+        ax.errorbar(part.zeroed, middle, bars, fillstyle=fill, lw=1.2, ls=line, capsize=2, **look)
+
+
+def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
+    """Labels, scales and what the lines without a marker are."""
+    titles = (
+        "p_hat of live latents\n(x step 0, -. chance)",
+        "median one-to-one cosine\n(-- dead ones too, -. random)",
+        "pairs with a cosine\nof .9 or more",
+        "explained variance\n(-- loss recovered, : live latents)",
+    )
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title)
+        ax.set_xscale("log")
+        ax.set_xticks(ds.n_latents.values, [str(v) for v in ds.n_latents.values])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xlabel("latents in the dictionary")
+        ax.set_ylim(-0.03, 1.04)
+    for ax in (axes[0, 0], axes[0, 2], axes[0, 3], axes[1, 0]):
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    if named:
+        axes[0, 0].legend()
+    below = axes[1]
+    most = int(ds.n_latents.max())
+    below[0].set_title(f"{most} latents: share of live ones\nby p_hat")
+    below[0].set_xlabel("p_hat")
+    below[0].set_ylim(bottom=0)
+    below[1].set_title(
+        "unstable latents: energy in another seed's\nsubspace, over as many live ones"
+    )
+    below[1].set_xlabel("dimensions of the subspace / D")
+    low, high = below[1].get_ylim()
+    below[1].set_ylim(min(low, -0.05), max(high, 0.05))
+    below[1].axhline(0, color=GREY, lw=1, ls="-.")
+    _dress_text(below[2], below[3], "masked_loss" in ds)
+
+
+def _dress_text(left: Axes, right: Axes, model: bool) -> None:
+    """The two panels that have more to show where the source is a language model."""
+    right.set_xticks(range(3), ["stable", "middle", "unstable"])
+    right.set_xlim(-0.4, 2.4)
+    right.set_ylim(bottom=0)
+    if not model:
+        left.set_xticks(range(2), ["stable", "unstable"])
+        left.set_xlim(-0.4, 1.4)
+        left.set_title("effective rank over that of\nas many random directions")
+        right.set_title("share of samples on which\na latent fires")
+        return
+    left.set_title("rise of cross-entropy when zeroed,\nover others of like firing rates")
+    left.axhline(1, color=GREY, lw=1, ls="-.")
+    left.set_xscale("log", base=2)
+    left.set_yscale("log", base=2)
+    left.set_xlabel("share of the latents zeroed")
+    left.plot([], [], "o-", color="black", label="stable")
+    left.plot([], [], "o--", color="black", fillstyle="none", label="unstable")
+    left.legend()
+    right.set_title("activation mass on one token\nstring (-. permuted tokens)")
+
+
+def report_by_size(ds: xr.Dataset) -> str:
+    """What the figure shows, in words: over sizes, over layers, and of the largest dictionary."""
+    ds = ds.sortby("n_latents")
+    sentences = [_size(label, part) for label, part in slices(ds, KEEP)]
+    if ds.sizes.get("layer", 1) > 1:
+        sentences += [_depth(label, part) for label, part in slices(ds, ("layer", *KEEP))]
+    return "\n".join(sentences)
+
+
+def _size(label: str, ds: xr.Dataset) -> str:
+    a, b = (ds.isel(n_latents=i) for i in (0, -1))
+    sizes = [int(part.n_latents) for part in (a, b)]
+    start = (f"At {label}: " if label else "") + f"from {sizes[0]} to {sizes[1]} latents "
+    text = start + "; ".join(
+        f"{words} goes from {in_words(interval_over_pairs(a[name]))} to "
+        f"{in_words(interval_over_pairs(b[name]))}"
+        for name, words in (
+            ("found_share", "p_hat of live latents"),
+            ("matched_median", "the median one-to-one cosine"),
+            ("matched_share", "the share at .9"),
+        )
+    )
+    chance, start_p = float(b.matched_median_chance), float(b.initial_reappearance.mean())
+    verdict = _verdict("with size", interval_over_pairs(b.found_share - a.found_share))
+    ev = float(b.explained_variance.mean())
+    text += (
+        f" (random median {chance:.2f}, p_hat at step 0 {start_p:.2g}, explained variance {ev:.2f} "
+        f"after {float(b.training_samples):,.0f} samples a seed). {verdict}"
+    )
+    return text + (_function(b) if "masked_loss" in ds else "")
+
+
+def _depth(label: str, ds: xr.Dataset) -> str:
+    """The last layer against the first, at the largest size."""
+    ends = ds.sortby("layer").isel(n_latents=-1, layer=[0, -1])
+    first, last = (int(v) for v in ends.layer.values)
+    change = interval_over_pairs(ends.found_share[{"layer": 1}] - ends.found_share[{"layer": 0}])
+    where = f" at {label}" if label else ""
+    return _verdict(f"from layer {first} to layer {last}{where}", change)
+
+
+def _verdict(what: str, change: Interval) -> str:
+    """Does p_hat fall? The interval of its change decides."""
+    if not np.isfinite(change.low):
+        return f"Whether stability falls {what} cannot be said of two seeds."
+    falls = "falls" if change.high < 0 else "rises" if change.low > 0 else "does not clearly change"
+    return f"Stability {falls} {what} (p_hat {in_words(change)})."
+
+
+def _function(ds: xr.Dataset) -> str:
+    """Cross-entropy and surface form of the classes, as means over seeds."""
+    mean = ds[["ce_clean", "ce_spliced", "loss_recovered"]].mean()
+    text = (
+        f" Spliced in, the reconstructions take cross-entropy from {float(mean.ce_clean):.3f} to "
+        f"{float(mean.ce_spliced):.3f} ({float(mean.loss_recovered):.1%} of the loss recovered)."
+    )
+    for kind in ds.masked_class.values:
+        both = ds.sel(masked_class=kind)[["masked_loss", "matched_loss"]]
+        part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
+        if float(part.zeroed):
+            text += (
+                f" With {float(part.zeroed):.0%} of the latents zeroed it rises by "
+                f"{in_words(interval_of_each(part.masked_loss))} for {kind} ones, by "
+                f"{in_words(interval_of_each(part.matched_loss))} for others that fire as often."
+            )
+    form, null = ds.surface_form.mean("seed").values, ds.surface_form_null.mean("seed").values
+    rate = ds.firing_rate.mean("seed").values
+    return text + (
+        f" Stable latents fire on {rate[0]:.2%} of the tokens, unstable ones on {rate[2]:.2%}."
+        f" Stable latents have {form[0]:.2f} of their activation mass on one token string, "
+        f"unstable ones {form[2]:.2f} (permuted {null[0]:.2f} and {null[2]:.2f})."
+    )

@@ -1,0 +1,102 @@
+"""What a stability report says, in words: of SAEs whose weights alone are known, or of a study."""
+
+import numpy as np
+import xarray as xr
+
+from synthsae.figures.common import interval_over_pairs
+from synthsae.stats import Interval
+
+
+def pairs_in_words(matrix: xr.DataArray) -> str:
+    """Mean over pairs of seeds and its jackknife interval: 0.94 [0.90, 0.99]."""
+    return in_words(interval_over_pairs(matrix))
+
+
+def in_words(score: Interval) -> str:
+    """An estimate and its interval, if it has one."""
+    mean, low, high = (f"{float(v):.2f}" for v in score)
+    return f"{mean} [{low}, {high}]" if np.isfinite(score.low) else mean
+
+
+def report(ds: xr.Dataset) -> str:
+    """One Dataset of S dictionaries in sentences."""
+    parts = [_found(ds), _matched(ds), _spans(ds), _clusters(ds)]
+    return " ".join(part for part in parts if part)
+
+
+def _found(ds: xr.Dataset) -> str:
+    n = ds.sizes["seed"]
+    middle = 1 - ds.stable_share - ds.unstable_share
+    shares = (float(v.mean()) for v in (ds.stable_share, middle, ds.unstable_share))
+    stable, between, unstable = (f"{v:.0%}" for v in shares)
+    text = (
+        f"{n} SAEs with {_range(ds.live_latents)} live latents: a live latent is found in another "
+        f"SAE (p_hat) with {pairs_in_words(ds.found_share)}, chance "
+        f"{float(ds.live_reappearance_chance.mean()):.2g}; {stable} are stable, {between} in the "
+        f"middle, {unstable} unstable."
+    )
+    if n < 20:
+        text += f" With {n} SAEs p_hat takes {n} values only"
+        text += ", and an interval is wide." if n > 2 else ", and there is no interval."
+    return text
+
+
+def _matched(ds: xr.Dataset) -> str:
+    if "pairwise_mcc" not in ds:
+        return "Too large to match one to one; " + _nearest(ds)
+    text = (
+        f"Matched one to one, live latents have a mean cosine (PW-MCC) of "
+        f"{pairs_in_words(ds.pairwise_mcc)}, chance {float(ds.pairwise_mcc_chance):.3f}, a median "
+        f"of {pairs_in_words(ds.matched_median)}, chance {float(ds.matched_median_chance):.3f}, "
+        f"and {pairs_in_words(ds.matched_share)} of them reach .9; " + _nearest(ds)
+    )
+    if "shared_share" in ds:
+        text += f" By decoder and encoder {pairs_in_words(ds.shared_share)} are shared."
+    same = ds.pairwise_mcc.where(ds.pairwise_mcc >= 1 - 1e-9, drop=True).seed_a.values
+    return text + (f" Copies of one another: {', '.join(map(str, same))}." if len(same) else "")
+
+
+def _nearest(ds: xr.Dataset) -> str:
+    return (
+        f"nearest ones (MMCS) {pairs_in_words(ds.mmcs)}, chance {float(ds.mmcs_chance.mean()):.3f}."
+    )
+
+
+def _spans(ds: xr.Dataset) -> str:
+    at = ds.sel(r_over_d=0.25, method="nearest").mean("seed")
+    if not np.isfinite(at.transfer):
+        return "No two SAEs have unstable latents."
+    text = (
+        f"A quarter of the dimensions, the top ones of one SAE's unstable latents, hold "
+        f"{float(at.transfer):.2f} of the energy of the others' (random {float(at.r_over_d):.2f}, "
+        f"as many live latents {float(at.transfer_live):.2f}"
+    )
+    text += f", stable {float(at.transfer_stable):.2f})." if at.transfer_stable.notnull() else ")."
+    rank = ds[["effective_rank_stable", "effective_rank_unstable", "effective_rank_iid"]].mean()
+    if np.isfinite(rank.effective_rank_iid):
+        a, b, c = (float(v) for v in rank.values())
+        text += (
+            f" At equal rows the stable ones fill {a:.0f} dimensions (effective rank), the "
+            f"unstable ones {b:.0f}, random ones {c:.0f}."
+        )
+    return text
+
+
+def _clusters(ds: xr.Dataset) -> str:
+    n = int(ds.clusters)
+    if not n:
+        return "No group of latents that do not always come back shares a subspace beyond chance."
+    first = ds.isel(cluster=0)
+    return (
+        f"{n} group{'s' * (n > 1)} of latents that do not always come back "
+        f"share{'s' * (n == 1)} a subspace beyond chance; the largest has "
+        f"{float(first.cluster_share):.0%} of them in "
+        f"{float(first.cluster_rank):.0f} dimensions, where the coverage law implies rank "
+        f"{float(first.cluster_implied_rank):.1f} (p_hat {float(first.cluster_reappearance):.2f}, "
+        f"{float(first.cluster_latents):.0f} latents an SAE)."
+    )
+
+
+def _range(values: xr.DataArray) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low}" if low == high else f"{low} to {high}"

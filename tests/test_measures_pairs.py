@@ -1,0 +1,185 @@
+"""Measures between whole dictionaries against their definitions, by other means."""
+
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from synthsae import measures, theory
+from synthsae.config import Config, override
+from synthsae.figures.common import interval_over_pairs
+from synthsae.geometry import unit
+from synthsae.results import Dictionaries, Run, run_cell
+from synthsae.stats import pairwise_interval
+
+TINY = {
+    "world.d_model": 24,
+    "world.n_isolated": 8,
+    "world.n_blocks": 2,
+    "world.rank": 6,
+    "sae.n_latents": 60,
+    "train.n_steps": 250,
+    "train.batch_size": 128,
+    "train.lr": 0.01,
+    "n_seeds": 4,
+    "eval_samples": 3000,
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return run_cell(override(Config(), TINY))
+
+
+@pytest.fixture(scope="module")
+def saes(run: Run) -> Dictionaries:
+    """With two dead latents, so that live and all differ."""
+    live = run.live.copy()
+    live[1, :2] = False
+    return Dictionaries(("a", "b", "c", "d"), run.directions, live, run.encoders)
+
+
+def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 1 - cdist(x, y, "cosine")
+
+
+def matched(score: np.ndarray) -> np.ndarray:
+    return score[linear_sum_assignment(-score)]
+
+
+def pair(saes: Dictionaries, s: int, t: int) -> np.ndarray:
+    return cosine(saes.directions[s][saes.live[s]], saes.directions[t][saes.live[t]])
+
+
+def test_matched_agreement(saes: Dictionaries, run: Run) -> None:
+    ds, every = measures.matched_agreement(saes), measures.matched_agreement_all(run)
+    pooled = []
+    for s, t in combinations(range(4), 2):
+        found = matched(pair(saes, s, t))
+        pooled.extend(found)
+        for a, b in ((s, t), (t, s)):
+            assert ds.pairwise_mcc[a, b] == pytest.approx(found.mean())
+            assert ds.matched_median[a, b] == pytest.approx(np.median(found))
+            assert ds.matched_share[a, b] == pytest.approx((found >= 0.9).mean())
+        whole = matched(cosine(run.directions[s], run.directions[t]))
+        assert every.matched_median_all[s, t] == pytest.approx(np.median(whole))
+    assert np.isnan(np.diag(ds.pairwise_mcc)).all()
+    want = np.histogram(pooled, 100, (-1, 1))[0] / len(pooled)
+    np.testing.assert_allclose(ds.matched_histogram, want)
+    assert ds.matched_histogram_chance.sum() == pytest.approx(1)
+    assert float(ds.pairwise_mcc_chance) == pytest.approx(
+        theory.chance_matched_cosine(24, 60, 60, draws=50), abs=0.005
+    )
+    assert float(ds.matched_p) == 1 / 100
+
+
+def test_random_dictionaries_are_not_significant() -> None:
+    rng = np.random.default_rng(3)
+    p = []
+    for _ in range(6):
+        rows = unit(rng.standard_normal((2, 40, 16)))
+        ds = measures.matched_agreement(Dictionaries(("a", "b"), rows, np.ones((2, 40), bool)))
+        p.append(float(ds.matched_p))
+        assert abs(ds.pairwise_mcc[0, 1] - ds.pairwise_mcc_chance) < 5 * ds.pairwise_mcc_chance_sd
+    assert 0.1 < np.mean(p) < 0.9
+
+
+def test_nearest_agreement(saes: Dictionaries) -> None:
+    ds = measures.nearest_agreement(saes)
+    for s, t in permutations(range(4), 2):
+        assert ds.mmcs[s, t] == pytest.approx(pair(saes, s, t).max(1).mean())
+        n = saes.live[t].sum()
+        assert ds.mmcs_chance[t] == pytest.approx(theory.chance_max_cosine(24, n))
+
+
+def test_shared_latents(saes: Dictionaries) -> None:
+    """Both matches by hand; and empty where encoders are not there."""
+    ds = measures.shared_latents(saes)
+    for s, t in permutations(range(4), 2):
+        partner = []
+        for rows in (saes.directions, saes.encoders):
+            score = cosine(rows[s][saes.live[s]], rows[t][saes.live[t]])
+            i, j = linear_sum_assignment(-score)
+            partner.append({(a, b) for a, b in zip(i, j, strict=True) if score[a, b] >= 0.7})
+        both = len(partner[0] & partner[1])
+        assert both > 0
+        assert ds.shared_share[s, t] == pytest.approx(both / saes.live[s].sum())
+    bare = Dictionaries(saes.seeds, saes.directions, saes.live)
+    assert not measures.shared_latents(bare).data_vars
+
+
+def test_reappearance_counts(saes: Dictionaries) -> None:
+    ds = measures.reappearance_counts(saes)
+    for s in range(4):
+        hits = [pair(saes, s, t).max(1) >= 0.7 for t in range(4) if t != s]
+        times = np.sum(hits, axis=0)
+        assert ds.reappearance_counts[s].values.tolist() == [(times == k).sum() for k in range(4)]
+        for t, hit in zip((t for t in range(4) if t != s), hits, strict=True):
+            assert ds.found_share[s, t] == pytest.approx(hit.mean())
+    p = measures.live_stability(saes).live_reappearance
+    np.testing.assert_allclose(np.nanmean(ds.found_share, axis=1), p)
+    np.testing.assert_array_equal(
+        interval_over_pairs(ds.found_share), pairwise_interval(np.nan_to_num(ds.found_share))
+    )
+
+
+def test_subspace_transfer(saes: Dictionaries) -> None:
+    ds = measures.subspace_transfer(saes)
+    unstable = saes.p_hat <= 0.05
+    assert unstable.sum() > 8
+    for s in range(4):
+        _, _, axes = np.linalg.svd(saes.directions[s][unstable[s]])
+        n = unstable[s].sum()
+        others = np.concatenate([saes.directions[t][unstable[t]] for t in range(4) if t != s])
+        for i, r in enumerate(ds.transfer_dimensions.values.astype(int)):
+            want = ((others @ axes[: min(r, n)].T) ** 2).sum(1).mean()
+            assert ds.transfer[s, i] == pytest.approx(want, abs=1e-9)
+            assert ds.r_over_d[i] == pytest.approx(r / 24, abs=0.03)
+
+
+def test_effective_ranks(saes: Dictionaries) -> None:
+    ds = measures.effective_ranks(saes)
+    for s in range(4):
+        sets = [
+            saes.directions[s][saes.p_hat[s] >= 0.95],
+            saes.directions[s][saes.p_hat[s] <= 0.05],
+        ]
+        n = min(map(len, sets))
+        assert ds.effective_rank_rows[s] == n
+        smaller, name = (sets[0], "stable") if len(sets[0]) == n else (sets[1], "unstable")
+        share = np.linalg.svd(smaller, compute_uv=False)
+        share /= share.sum()
+        want = np.exp(-(share * np.log(share)).sum())
+        assert ds[f"effective_rank_{name}"][s] == pytest.approx(want)
+        assert ds.effective_rank_iid[s] == pytest.approx(
+            theory.effective_rank_null(n, 24, draws=200).mean(), rel=0.05
+        )
+
+
+def test_firing_rates(run: Run) -> None:
+    ds, rate = measures.firing_rates(run), run.evaluation.rates
+    for s in range(4):
+        p = run.p_hat[s]
+        kinds = {"stable": p >= 0.95, "unstable": p <= 0.05, "middle": (p > 0.05) & (p < 0.95)}
+        for name, on in kinds.items():
+            want = rate[s, on].mean() if on.any() else np.nan
+            np.testing.assert_allclose(ds.firing_rate.sel(label=name)[s], want)
+
+
+def test_results_do_not_depend_on_the_order_of_latents(saes: Dictionaries) -> None:
+    order = np.random.default_rng(0).permutation(60)
+    moved = Dictionaries(
+        saes.seeds, saes.directions[:, order], saes.live[:, order], saes.encoders[:, order]
+    )
+    for measure in (
+        measures.matched_agreement,
+        measures.nearest_agreement,
+        measures.shared_latents,
+        measures.reappearance_counts,
+        measures.live_stability,
+    ):
+        a, b = measure(saes), measure(moved)
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], atol=1e-12, err_msg=name)

@@ -1,0 +1,229 @@
+"""Comparing SAEs whose answer is known: copies, permutations, rotations inside a block."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from saelens_format import put, weights
+from safetensors.torch import save_file
+
+from realdata import compare
+from realdata.dictionaries import read, stacked
+from synthsae import theory
+from synthsae.checks import ConfigError
+from synthsae.geometry import haar
+from synthsae.sae import SAEConfig, SAEStack
+
+D, FEATURES, RANK = 96, 20, 12
+
+
+def dictionary(rng: np.random.Generator, turn: np.ndarray | None = None) -> np.ndarray:
+    """Isolated features beside a cross-polytope in a block, rotated: [F + 2 R, D], any lengths."""
+    axes = np.eye(RANK) if turn is None else turn
+    rows = np.zeros((FEATURES + 2 * len(axes), D))
+    rows[:FEATURES, :FEATURES] = np.eye(FEATURES)
+    rows[FEATURES:, FEATURES : FEATURES + len(axes)] = np.concatenate([axes, -axes])
+    return rows * rng.uniform(0.5, 2, (len(rows), 1))
+
+
+def write(path: Path, rows: np.ndarray, name: str = "W_dec", **more: np.ndarray) -> str:
+    tensors = {name: rows} | more
+    save_file({n: torch.tensor(x.copy()).float() for n, x in tensors.items()}, path)
+    return str(path)
+
+
+def run(tmp_path: Path, *saes: str, more: tuple[str, ...] = ()) -> xr.Dataset:
+    assert compare.main([*saes, "--out", str(tmp_path / "out"), *more]) == 0
+    assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
+    return xr.load_dataset(tmp_path / "out" / "compare.nc", engine="h5netcdf")
+
+
+def refused(capsys: pytest.CaptureFixture, *argv: str) -> str:
+    assert compare.main(argv) == 2
+    text = capsys.readouterr().err.strip().splitlines()
+    assert len(text) == 1
+    return text[0]
+
+
+def off_diagonal(matrix: xr.DataArray) -> np.ndarray:
+    return matrix.values[~np.eye(len(matrix), dtype=bool)]
+
+
+def test_copies_and_permutations(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    base, saes = dictionary(rng), []
+    for i in range(3):
+        order = rng.permutation(len(base))
+        rows, scale = base[order], rng.uniform(0.5, 2, (len(base), 1))
+        saes.append(write(tmp_path / f"{i}.safetensors", rows * scale, W_enc=3 * rows.T))
+    ds = run(tmp_path, *saes)
+    for name in ("pairwise_mcc", "matched_median", "matched_share", "mmcs", "shared_share"):
+        np.testing.assert_allclose(off_diagonal(ds[name]), 1, atol=1e-6, err_msg=name)
+    assert (ds.p_hat == 1).all()
+    assert (ds.stable_share == 1).all()
+    assert ds.reappearance_counts.values.tolist() == [[0, 0, 44]] * 3
+    assert int(ds.clusters) == 0
+    assert ds.transfer.isnull().all()
+    text = capsys.readouterr().out
+    assert f"Copies of one another: {', '.join(saes)}" in text
+    assert "3 values only" in text
+
+
+def test_rotations_inside_a_block(tmp_path: Path) -> None:
+    """Latents of the block no longer come back; its rank is found from them, and from p_hat."""
+    rng = np.random.default_rng(1)
+    turns = haar(RANK, rng, (12,))
+    ds = run(
+        tmp_path,
+        *[write(tmp_path / f"{i}.safetensors", dictionary(rng, q)) for i, q in enumerate(turns)],
+    )
+    assert (ds.p_hat.values[:, :FEATURES] == 1).all()
+    block = ds.p_hat.values[:, FEATURES:].mean()
+    law = theory.coverage_closed(2 * RANK, RANK)
+    assert block == pytest.approx(float(law), abs=0.03)
+    assert (ds.reappearance_counts.sel(found_in=11) == FEATURES).all()
+    assert int(ds.clusters) >= 1  # a corner of the block may be a group of its own
+    first = ds.isel(cluster=0)
+    assert first.cluster_share > 0.8
+    assert first.cluster_rank == RANK
+    assert first.cluster_latents == 2 * RANK
+    assert first.cluster_reappearance == pytest.approx(block)
+    assert first.cluster_implied_rank == pytest.approx(RANK, abs=1.5)
+    assert "shared_share" not in ds
+
+
+def test_stable_latents_count_for_the_rank_of_their_block(tmp_path: Path) -> None:
+    """At rank 4 a latent comes back three times in four: loose ones alone would say less."""
+    rng = np.random.default_rng(3)
+    turns = haar(4, rng, (10,))
+    ds = run(
+        tmp_path,
+        *[write(tmp_path / f"{i}.safetensors", dictionary(rng, q)) for i, q in enumerate(turns)],
+    )
+    block = ds.p_hat.values[:, FEATURES:]
+    assert block[block < 0.95].mean() < block.mean() - 0.01
+    first = ds.isel(cluster=0)
+    assert (first.cluster_rank, first.cluster_latents) == (4, 8)
+    assert first.cluster_reappearance == pytest.approx(block.mean())
+    law = theory.implied_rank(block.mean(), 8).rank
+    assert first.cluster_implied_rank == pytest.approx(float(law))
+
+
+def test_a_rotated_subspace_is_transferred_whole(tmp_path: Path) -> None:
+    rng, rank = np.random.default_rng(0), 20
+    turns = haar(rank, rng, (3,))
+    ds = run(
+        tmp_path,
+        *[write(tmp_path / f"{i}.safetensors", dictionary(rng, q)) for i, q in enumerate(turns)],
+    )
+    assert (ds.p_hat.values[:, FEATURES:] == 0).all()
+    np.testing.assert_allclose(ds.pairwise_mcc, ds.pairwise_mcc.T)
+    r = ds.transfer_dimensions.values
+    np.testing.assert_allclose(ds.transfer[:, r >= rank], 1, atol=1e-9)
+    assert (ds.transfer[:, (r > 0) & (r < rank)] < 0.99).all()
+    assert (ds.transfer_live[:, r == rank] < 0.7).all()
+    assert ds.transfer_stable.isnull().all()  # fewer stable latents than unstable ones
+    assert ds.effective_rank_rows.values.tolist() == [FEATURES] * 3
+    np.testing.assert_allclose(ds.effective_rank_stable, FEATURES)
+    assert (ds.effective_rank_unstable < rank - 1).all()
+
+
+def test_smaller_dictionaries_and_dead_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    base = dictionary(rng)
+    base[3] = 0
+    a = write(tmp_path / "a.safetensors", base)
+    b = write(tmp_path / "b.safetensors", base[:FEATURES])
+    np.save(tmp_path / "live.npy", np.tile(np.arange(44) != 5, (2, 1)))
+    ds = run(tmp_path, a, b, more=("--live", str(tmp_path / "live.npy")))
+    assert ds.live_latents.values.tolist() == [42, 18]
+    assert ds.latents.values.tolist() == [43, 19]
+    np.testing.assert_allclose(ds.found_share[0, 1], 18 / 42)
+    np.testing.assert_allclose(ds.found_share[1, 0], 1)
+    np.testing.assert_allclose(off_diagonal(ds.pairwise_mcc), 1, atol=1e-6)
+    assert ds.p_hat[:, [3, 5]].isnull().all()
+    np.save(tmp_path / "live.npy", np.full((2, 44), 0.00009))
+    with pytest.raises(ConfigError, match=r"a\.safetensors: 'no live latent'"):
+        stacked([*read(a), *read(b)], tmp_path / "live.npy")
+
+
+def test_saelens_folders(tmp_path: Path) -> None:
+    kinds = ("standard", "topk", "jumprelu", "gated")
+    folders = [put(tmp_path / k, k, weights(k, seed=i)) for i, k in enumerate(kinds)]
+    saes = stacked([read(f)[0] for f in folders])
+    for i, (kind, folder) in enumerate(zip(kinds, folders, strict=True)):
+        tensors = weights(kind, seed=i)
+        rows = tensors["W_dec"].astype(float)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        np.testing.assert_allclose(saes.directions[i], rows)
+        assert saes.encoders is not None
+        np.testing.assert_allclose(saes.encoders[i], tensors["W_enc"].T)
+        assert saes.seeds[i] == str(folder)
+    ds = run(tmp_path, *map(str, folders))
+    assert json.loads(ds.attrs["saes"]) == [str(f) for f in folders]
+    assert ds.attrs["d_model"] == 6
+
+
+def test_our_stacks(tmp_path: Path) -> None:
+    """All seeds of a stack, and the same SAEs in files of their own, give the same."""
+    stack = SAEStack.init(SAEConfig(n_latents=20), 10, (3, 5))
+    stack.save(tmp_path / "stack.safetensors")
+    found = read(tmp_path / "stack.safetensors")
+    assert [s.name for s in found] == [f"{tmp_path / 'stack.safetensors'} seed {i}" for i in (3, 5)]
+    np.testing.assert_allclose(stacked(found).directions, stack.directions(), atol=1e-7)
+    with_kron = SAEStack.init(SAEConfig(arch="kron", n_latents=16), 10, (3, 5))
+    with_kron.save(tmp_path / "kron.safetensors")
+    assert stacked(read(tmp_path / "kron.safetensors")).encoders is None
+    twice = stacked([*found, *found])
+    assert [n[-5:] for n in twice.seeds] == ["3 (1)", "5 (1)", "3 (2)", "5 (2)"]
+
+
+def test_other_layouts(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rng = np.random.default_rng(4)
+    rows, encoder = rng.standard_normal((2, 7, 5))
+    linear = tmp_path / "linear.safetensors"
+    write(linear, rows.T, "decoder.weight", **{"encoder.weight": encoder, "bias": np.zeros(5)})
+    (sae,) = read(linear)
+    np.testing.assert_allclose(sae.decoder, rows, rtol=1e-6)
+    np.testing.assert_allclose(sae.encoder, encoder, rtol=1e-6)
+    odd = tmp_path / "odd.safetensors"
+    write(odd, rows.T, "atoms", other=np.zeros((2, 3)), scale=np.zeros(4))
+    np.testing.assert_allclose(read(odd, "atoms", transpose=True)[0].decoder, rows, rtol=1e-6)
+    assert read(odd, "atoms")[0].decoder.shape == (5, 7)
+    text = refused(capsys, str(odd), str(odd))
+    assert "--decoder: None; allowed: atoms [5, 7], other [2, 3] (and --transpose" in text
+    wrong = tmp_path / "wrong.safetensors"
+    write(wrong, rows.T, "W_dec", b_dec=np.zeros(5))
+    assert "D = 5, as b_dec has: --transpose turns it over" in refused(capsys, str(wrong))
+    assert read(wrong, transpose=True)[0].decoder.shape == (7, 5)
+
+
+def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = np.random.default_rng(5).standard_normal((7, 5))
+    good = write(tmp_path / "good.safetensors", rows)
+    assert "SAEs: ['" in refused(capsys, good)
+    assert "d_model: {" in refused(capsys, good, write(tmp_path / "d.safetensors", rows[:, :4]))
+    zero = write(tmp_path / "zero.safetensors", 0 * rows)
+    assert f"{zero}: decoder: 'all zeros'" in refused(capsys, good, zero)
+    rows[2, :2] = np.nan, np.inf
+    bad = write(tmp_path / "bad.safetensors", rows)
+    assert f"{bad}: decoder: '2 NaN or infinite'" in refused(capsys, good, bad)
+    for name in ("sae.pt", "sae.bin", "sae.pkl"):
+        (tmp_path / name).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+        assert "'a pickle'; allowed: safetensors" in refused(capsys, str(tmp_path / name), good)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "ae.pt").touch()
+    assert "['ae.pt']; allowed: a folder with one" in refused(capsys, str(tmp_path / "folder"))
+    (tmp_path / "cut.safetensors").write_bytes(Path(good).read_bytes()[:40])
+    assert "a whole safetensors file" in refused(capsys, str(tmp_path / "cut.safetensors"))
+    assert "'not there'" in refused(capsys, str(tmp_path / "absent"), good)
+    np.save(tmp_path / "live.npy", np.ones((2, 3), bool))
+    live = ("--live", str(tmp_path / "live.npy"))
+    assert "bool of shape (2, 3)" in refused(capsys, good, good, *live)
+    np.save(tmp_path / "live.npy", np.array([{}]))
+    assert "no pickle" in refused(capsys, good, good, *live)
+    (tmp_path / "file").touch()
+    assert "--out" in refused(capsys, good, good, "--out", str(tmp_path / "file"))

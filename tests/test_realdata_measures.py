@@ -1,0 +1,208 @@
+"""Measures on a tiny language model: against their definitions and against known answers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from language_models import LAYERS
+from scipy.sparse import csr_array
+
+from realdata import measures
+from realdata.activations import Activations
+from realdata.config import Config, SourceConfig
+from realdata.measures._text import held_out_codes
+from realdata.measures.spliced import Splice
+from realdata.measures.surface import concentration
+from synthsae.config import override
+from synthsae.evaluate import evaluate, held_out
+from synthsae.metrics import latent, reappearance
+from synthsae.results import Run, run_cell
+from synthsae.sae import SAEConfig, SAEStack
+
+WIDTH = 16
+
+
+@pytest.fixture(scope="module")
+def run(
+    language_model: Callable[[str], Path], stories: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    return trained(language_model("llama"), stories, tmp_path_factory.mktemp("cache"))
+
+
+def trained(model: Path, stories: Path, cache: Path, **fields: object) -> Run:
+    source = SourceConfig(
+        model=str(model),
+        layer=1,
+        text=str(stories),
+        tokens=2400,
+        context=16,
+        held_out=0.25,
+        passes=8.0,
+        cache=str(cache),
+        device="cpu",
+    )
+    changes = {"sae.n_latents": 32, "sae.k": 4, "train.batch_size": 64, "train.lr": 0.01}
+    changes |= {"n_seeds": 3, "eval_samples": 500, **fields}
+    return run_cell(override(Config(source=source, eval_samples=500), changes))
+
+
+def reader(run: Run) -> Activations:
+    assert isinstance(run.source, Activations)
+    return run.source
+
+
+def identity(run: Run) -> Run:
+    """The same cell with SAEs that return what they get: latents are +-axes, all of them fire."""
+    eye = torch.eye(WIDTH)
+    both = torch.cat([eye, -eye]).expand(2, -1, -1).contiguous()
+    params = {"w_enc": both, "w_dec": both.clone()}
+    params |= {"b_enc": torch.zeros(2, 2 * WIDTH), "b_dec": torch.zeros(2, WIDTH)}
+    stack = SAEStack(SAEConfig(arch="relu", n_latents=2 * WIDTH), (0, 1), params)
+    seen = evaluate(stack, run.source, run.config.eval_samples)
+    return Run(run.config, run.source, (0, 1), {}, seen, 1, stack)
+
+
+def test_identity_changes_nothing(run: Run) -> None:
+    ds = measures.spliced_loss(identity(run))
+    np.testing.assert_allclose(ds.ce_spliced, ds.ce_clean, rtol=1e-5)
+    np.testing.assert_allclose(ds.loss_recovered, 1, atol=1e-4)
+    assert abs(float(ds.ce_zero - ds.ce_clean)) > 0.01
+
+
+def test_losses_are_those_of_the_model(run: Run) -> None:
+    """Zeros and reconstructions go in at the positions harvested, and nowhere else."""
+    source, ds = reader(run), measures.spliced_loss(run, contexts=10_000)
+    tokens = torch.from_numpy(np.array(source.contexts("eval")))
+    kept = np.zeros(tokens.shape, dtype=bool)
+    kept[source.places(np.arange(source.n_eval))] = True
+    assert not kept[:, 0].any()  # BOS
+    assert float(ds.ce_clean) == pytest.approx(float(source.model.loss(tokens).mean()), rel=1e-5)
+    on = torch.from_numpy(kept)[..., None]
+    zero = source.model.loss(tokens, lambda x: x * ~on).mean()
+    assert float(ds.ce_zero) == pytest.approx(float(zero), rel=1e-5)
+    for s in range(3):
+        one = run.stack.select([s])
+
+        def through(x: torch.Tensor, one: SAEStack = one) -> torch.Tensor:
+            flat = source.normal.apply(x.reshape(-1, WIDTH))
+            made = source.normal.undo(one.decode(one.encode(flat))[0]).reshape(x.shape)
+            return torch.where(on, made, x)
+
+        spliced = float(source.model.loss(tokens, through).mean())
+        assert float(ds.ce_spliced[s]) == pytest.approx(spliced, rel=1e-5)
+        share = (zero - spliced) / (zero - ds.ce_clean.item())
+        assert float(ds.loss_recovered[s]) == pytest.approx(float(share), rel=1e-4)
+
+
+def test_masking_everything_is_the_bias_alone(run: Run) -> None:
+    splice = Splice.of(reader(run), 10)
+    sae = run.stack.select([0])
+    loss, ev = splice.masked(sae, np.arange(32))
+    bias = sae.params["b_dec"][0]
+    source = reader(run)
+    assert loss == pytest.approx(splice.loss(lambda x: source.normal.undo(bias.expand_as(x))))
+    drawn = splice.tokens.numpy()
+    chosen = (source.contexts("eval")[:, None] == drawn).all(axis=2).any(axis=1)
+    rows = np.flatnonzero(chosen[source.places(np.arange(source.n_eval))[0]])
+    x = source.read(rows).double().numpy()
+    want = 1 - ((x - bias.numpy()) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
+    assert ev == pytest.approx(want, abs=1e-5)
+    assert splice.masked(sae, [])[1] > ev
+
+
+def test_masked_loss_grows_from_zero(run: Run) -> None:
+    ds = measures.spliced_loss(run)
+    first = ds.isel(zeroed=0)
+    for name in ("masked_loss", "matched_loss", "masked_ev", "matched_ev"):
+        assert (first[name] == 0).all()
+    label = reappearance.labels(run.p_hat)
+    for s in range(3):
+        for kind in ds.masked_class.values:
+            n = (label[s] == kind).sum()
+            there = ds.masked_ev.sel(masked_class=kind)[s].notnull().values
+            assert there.tolist() == [round(x * 32) <= n for x in ds.zeroed.values]
+
+
+def test_concentration() -> None:
+    codes = csr_array(np.array([[1.0, 0, 2], [3, 0, 0], [4, 0, 0], [0, 0, 2]]))
+    score = concentration(codes, np.array([0, 1, 1, 2]))
+    np.testing.assert_allclose(score, [7 / 8, np.nan, 0.5])
+
+
+def test_surface_form_by_hand(run: Run) -> None:
+    """From dense codes in the order of `evaluate.held_out`, a dictionary for the strings."""
+    ds, source = measures.surface_form(run), reader(run)
+    dense = np.concatenate([z.numpy() for _, z in held_out(run.stack, source, 500)], axis=1)
+    rows, codes = held_out_codes(run, source)
+    for s, z in enumerate(codes):
+        np.testing.assert_allclose(z.toarray(), dense[s], rtol=1e-6)
+    words = source.model.tokenizer.convert_ids_to_tokens(source.tokens(rows).tolist())
+    label, rng = reappearance.labels(run.p_hat), np.random.default_rng(0)
+    ids = source.tokens(rows).astype(np.int64)
+    over = []
+    for s in range(3):
+        mixed = np.mean([concentration(codes[s], rng.permutation(ids)) for _ in range(40)], axis=0)
+        scores: dict[str, list[float]] = {}
+        for m in np.flatnonzero(run.live[s]):
+            mass: dict[str, float] = {}
+            for word, value in zip(words, dense[s, :, m], strict=True):
+                mass[word] = mass.get(word, 0.0) + float(value)
+            scores.setdefault(label[s, m], []).append(max(mass.values()) / sum(mass.values()))
+        for name, values in scores.items():
+            found = float(ds.surface_form.sel(label=name)[s])
+            assert found == pytest.approx(np.mean(values), rel=1e-5)
+            null = float(ds.surface_form_null.sel(label=name)[s])
+            assert null == pytest.approx(np.nanmean(mixed[label[s] == name]), abs=0.025)
+            over.append(found - null)
+    assert max(over) > 0.05
+
+
+def test_a_latent_of_one_token_is_concentrated(run: Run) -> None:
+    """Codes that follow the token score 1; the null does not."""
+    source = reader(run)
+    rows = np.arange(400)
+    ids = source.tokens(rows)
+    codes = csr_array((ids == ids[0])[:, None].astype(float))
+    assert concentration(codes, ids.astype(np.int64))[0] == 1
+    mixed = np.random.default_rng(0).permutation(ids).astype(np.int64)
+    assert concentration(codes, mixed)[0] < 0.5
+
+
+def test_matched_contexts(run: Run) -> None:
+    ds, source = measures.matched_contexts(run), reader(run)
+    assert list(ds.pair.values)[:4] == [f"best {i}" for i in range(1, 5)]
+    cosine = np.sort(latent.matched_cosines(*(run.directions[s, run.live[s]] for s in (0, 1))))
+    np.testing.assert_allclose(ds.pair_cosine[:4], cosine[::-1][:4])
+    rows, codes = held_out_codes(run, source)
+    for p in range(8):
+        ids = ds.pair_latent[p].values
+        a, b = (run.directions[s, ids[s]] for s in (0, 1))
+        assert float(ds.pair_cosine[p]) == pytest.approx(a @ b)
+        for s in (0, 1):
+            z = codes[s].toarray()[:, ids[s]]
+            assert float(ds.pair_rate[p, s]) == pytest.approx((z > 0).mean())
+            word = source.model.tokenizer.decode([int(source.tokens(rows[[z.argmax()]])[0])])
+            assert f"[{word.strip()}]" in str(ds.pair_context[p, s, 0].values)
+        both = [codes[s].toarray()[:, ids[s]] for s in (0, 1)]
+        assert float(ds.pair_correlation[p]) == pytest.approx(np.corrcoef(both)[0, 1])
+
+
+def test_without_text_there_is_nothing_to_measure(run: Run) -> None:
+    world = run_cell(override(Config(), {"train.n_steps": 5, "n_seeds": 2, "eval_samples": 100}))
+    for measure in (measures.surface_form, measures.spliced_loss, measures.matched_contexts):
+        assert not measure(world).data_vars
+    with pytest.raises(ValueError, match="stack: None"):
+        measures.surface_form(replace(run, stack=None))
+
+
+def test_other_architectures_and_models(
+    language_model: Callable[[str], Path], stories: Path, tmp_path: Path
+) -> None:
+    for kind, arch in (("gpt2", "relu"), ("gemma2", "kron")):
+        other = trained(language_model(kind), stories, tmp_path, **{"sae.arch": arch})
+        assert other.config.source.layer < LAYERS
+        ds = measures.surface_form(other).merge(measures.spliced_loss(other))
+        assert ds.loss_recovered.notnull().all()

@@ -1,0 +1,116 @@
+"""The seed report on a tiny model and on a world: from the command line to figure and finding."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import synthsae
+from synthsae import cli, config, run
+from synthsae.figures.seeds import report_by_size
+from synthsae.stats import pairwise_interval
+
+TINY = {
+    "source.context": "16",
+    "source.held_out": "0.25",
+    "source.passes": "4",
+    "source.device": "cpu",
+    "train.batch_size": "64",
+    "train.lr": "0.01",
+    "train.device": "cpu",
+    "eval_samples": "500",
+}
+
+
+@pytest.fixture
+def options(
+    language_model: Callable[[str], Path], stories: Path, tmp_path: Path
+) -> Callable[..., list[str]]:
+    def made(name: str, model: str, *more: str) -> list[str]:
+        sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
+        files = ["--text", str(stories), "--set", f"source.cache={tmp_path / 'cache'}"]
+        names = ",".join(str(language_model(m)) if m else "" for m in model.split(","))
+        budget = ["--tokens", "2400", "--seeds", "3", "--k", "4", "--out", str(tmp_path)]
+        return [name, "--model", names, *files, *sets, *budget, *more]
+
+    return made
+
+
+def test_on_a_model(
+    options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = options("seed_stability", "llama", "--layer", "0,2", "--n-latents", "16,32")
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "At layer = 0: from 16 to 32 latents" in said
+    assert "from layer 0 to layer 2" in said
+    assert "of the loss recovered" in said
+    ds = synthsae.open_results("seed_stability", tmp_path)
+    assert dict(ds.sizes) | {"layer": 2, "n_latents": 2, "seed": 3, "pair": 8} == dict(ds.sizes)
+    assert (ds.training_samples == 4 * 1800 // 64 * 64).all()
+    assert (ds.initial_reappearance < 0.5).all()
+    text = ds.pair_context.sel(pair="best 1", layer=0, n_latents=32).values
+    assert all("[" in line for line in text[:, 0])
+    assert (tmp_path / "seed_stability" / "seed_stability.png").stat().st_size > 10_000
+    assert cli.main(command) == 0
+    assert "4 cells, 0 to train" in capsys.readouterr().out
+
+
+def test_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tiny = ("n_seeds=2", "train.n_steps=20", "sae.n_latents=16,32", "eval_samples=300")
+    sets = [text for change in tiny for text in ("--set", change)]
+    assert cli.main(["seed_stability", "--quick", "--out", str(tmp_path), *sets]) == 0
+    assert "cannot be said of two seeds" in capsys.readouterr().out
+    assert "masked_loss" not in synthsae.open_results("seed_stability", tmp_path)
+
+
+def test_a_world_beside_a_model(
+    options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    small = ("d_model=20", "n_isolated=4", "rank=4", "n_blocks=3")
+    sets = [text for change in small for text in ("--set", f"world.{change}")]
+    command = options("synthetic_vs_real", ",gpt2", "--n-latents", "24", "--quick", *sets)
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "planted world: 3 SAEs" in said
+    assert "gpt20: 3 SAEs" in said
+    ds = synthsae.open_results("synthetic_vs_real", tmp_path)
+    assert ds.transfer_dimensions.max("r_over_d").values.tolist() == [20, 16]
+
+
+def test_verdicts() -> None:
+    """The words follow the interval of the paired difference."""
+    rng = np.random.default_rng(0)
+    base = 0.5 + 0.02 * rng.standard_normal((6, 6))
+
+    def dataset(step: float) -> xr.Dataset:
+        dims, matrix = ("seed_a", "seed_b"), {}
+        for name in ("found_share", "matched_median", "matched_share"):
+            matrix[name] = (("n_latents", *dims), [base, base + step])
+        for name in ("matched_median_chance", "training_samples"):
+            matrix[name] = (("n_latents",), [0.2, 0.2])
+        for name in ("initial_reappearance", "explained_variance"):
+            matrix[name] = (("n_latents", "seed"), np.zeros((2, 6)))
+        return xr.Dataset(matrix, {"n_latents": [64, 128]})
+
+    assert "Stability falls with size (p_hat -0.10" in report_by_size(dataset(-0.1))
+    assert "Stability rises with size (p_hat 0.10" in report_by_size(dataset(0.1))
+    assert "does not clearly change" in report_by_size(dataset(0))
+    score = pairwise_interval(base)
+    want = f"{score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]"
+    assert f"p_hat of live latents goes from {want}" in report_by_size(dataset(0.1))
+
+
+def test_cells_that_are_missing_have_no_text() -> None:
+    cell = xr.Dataset({"a": ("x", [1.0, 2]), "n": ((), 3), "t": ("x", ["one", "two"])})
+    blank = cell.map(run._blank)
+    assert blank.a.isnull().all()
+    assert np.isnan(blank.n)
+    assert blank.t.values.tolist() == ["", ""]
+
+
+def test_an_empty_text_is_text() -> None:
+    base = cli.load("seed_stability").base
+    assert config.override(base, {"source.model": ""}) == base
