@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from synthsae.agreement import consensus, load_consensus, save_consensus
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
     from synthsae.store import open_results
@@ -16,12 +17,18 @@ __all__ = [
     "TrainConfig",
     "World",
     "WorldConfig",
+    "consensus",
+    "load_consensus",
     "load_saelens",
     "open_results",
+    "save_consensus",
     "save_saelens",
 ]
 
 _HOME = {
+    "consensus": "agreement",
+    "load_consensus": "agreement",
+    "save_consensus": "agreement",
     "open_results": "store",
     "World": "world",
     "WorldConfig": "world",

@@ -15,7 +15,7 @@ FLOORS = [
     {"checks", "files", "geometry", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"config", "evaluate", "labels"},
+    {"agreement", "config", "evaluate", "labels"},
     {"results"},
     {"measures", "packing", "store", "figures", "executors"},
     {"cell"},

@@ -5,6 +5,7 @@ from synthsae.measures.axes import axis_recovery, flatness
 from synthsae.measures.benchmark import benchmark_scores
 from synthsae.measures.budget import training_budget
 from synthsae.measures.budgets import at_budgets
+from synthsae.measures.consensus import consensus_lists
 from synthsae.measures.cost import training_cost
 from synthsae.measures.covariance import correlation_recovery
 from synthsae.measures.implied import implied_rank
@@ -22,6 +23,7 @@ __all__ = [
     "axis_recovery",
     "benchmark_scores",
     "block_stability",
+    "consensus_lists",
     "correlation_recovery",
     "coverage_law",
     "feature_recovery",
