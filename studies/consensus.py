@@ -23,6 +23,7 @@ def finding(ds: xr.Dataset) -> str:
     at = ds.sel(level=LEVEL)
     if "identities_wrong" not in ds:
         last = totals(at.isel(n_used=-1))
+        last = last / last.seed_sets
         many = ds.n_used.values[-1]
         return (
             f"From {many} seeds, {float(last.identities_listed):.0f} latents are identifiable "

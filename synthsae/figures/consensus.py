@@ -71,9 +71,8 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
     _share(ax)
     ax.legend(loc="center right")
     last = recall(ds, "feature").isel(n_used=-1)
-    ax.set_title(
-        f"identifiable latents: {float(last):.0%} of the\nfeatures from {ds.n_used.values[-1]} seeds"
-    )
+    many = ds.n_used.values[-1]
+    ax.set_title(f"identifiable latents: {float(last):.0%}\nof the features from {many} seeds")
 
 
 def _blocks(ax: Axes, ds: xr.Dataset) -> None:
@@ -91,9 +90,8 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
     if extra:
         ax.legend(loc="lower right")
     last = found.isel(n_used=-1).mean()
-    ax.set_title(
-        f"reproducible subspaces: {float(last):.0%} of\nthe blocks from {ds.n_used.values[-1]} seeds"
-    )
+    many = ds.n_used.values[-1]
+    ax.set_title(f"reproducible subspaces: {float(last):.0%}\nof the blocks from {many} seeds")
 
 
 def _errors(ax: Axes, ds: xr.Dataset) -> None:
