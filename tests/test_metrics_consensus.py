@@ -202,3 +202,12 @@ def test_q_counts_every_latent_as_a_hypothesis():
 def test_nothing_live_gives_empty_lists():
     found = consensus.consensus(np.ones((3, 4, 5)), np.zeros((3, 4), dtype=bool))
     assert len(found.identity_q) == len(found.subspaces) == len(found.subspace_q) == 0
+
+
+def test_identical_seeds_agree_on_every_latent():
+    x = np.random.default_rng(0).standard_normal((1, 20, 16)).repeat(4, axis=0)
+    found = consensus.consensus(x)
+    assert (found.identity_q == 0).sum() == 20
+    assert found.subspaces == []
+    subspaces = consensus.subspaces(x)  # the graph of twenty cliques of four has no cut
+    assert all(c.rank <= 8 for c in subspaces)

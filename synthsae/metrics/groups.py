@@ -86,21 +86,24 @@ def estimate_rank(directions: ArrayLike) -> int:
 
 
 def cut(directions: ArrayLike, threshold: float) -> list[Index]:
-    """A connected set of directions [n, D], cut wherever its two sides are not alike: row indices.
+    """`components` of directions [n, D], cut wherever two sides are not alike: rows of each part.
 
     The sides are those of least conductance along the second eigenvector of the graph of squared
     cosines at |cosine| >= `threshold` (Shi and Malik 2000). They are alike, and stay together,
     where squared cosines across average twice 1/D, what random directions have, or more.
     """
     d = unit(_check.array("directions", directions, "[n, D]"))
-    whole = np.arange(len(d))
-    if len(d) < 4:
-        return [whole]
-    side = _least_conductance(_graph(d, threshold))
-    a, b = d[side], d[~side]
-    if np.sum((a.T @ a) * (b.T @ b)) * d.shape[1] >= ALIKE * len(a) * len(b):
-        return [whole]
-    return [whole[half][rows] for half in (side, ~side) for rows in cut(d[half], threshold)]
+    label = components(d, threshold)
+    parts = []
+    for g in range(label.max(initial=-1) + 1):
+        rows = np.flatnonzero(label == g)
+        side = _side(d[rows], threshold)
+        if side is None:
+            parts.append(rows)
+            continue
+        for half in (rows[side], rows[~side]):
+            parts += [half[part] for part in cut(d[half], threshold)]
+    return parts
 
 
 def settle(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
@@ -126,8 +129,7 @@ def settle(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
 def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[Group]:
     """Groups of at least `least` directions that share a subspace, largest first; from [n, D].
 
-    `components` at the `chance_cosine` of n directions, `cut`, each part as it comes to `settle`;
-    of two that overlap by more than half the larger is kept. Random directions give one group or
+    The parts of `cut` at the `chance_cosine` of n directions, each as it comes to `settle`; of two that overlap by more than half the larger is kept. Random directions give one group or
     more with probability <= alpha.
     """
     d = unit(_check.array("directions", directions, "[n, D]"))
@@ -135,17 +137,23 @@ def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[G
     if len(d) < least:
         return []
     threshold = chance_cosine(len(d), d.shape[1], alpha)
-    label = components(d, threshold)
-    found = []
-    for g in range(label.max() + 1):
-        rows = np.flatnonzero(label == g)
-        if len(rows) >= least:
-            found += [settle(d, rows[part], alpha) for part in cut(d[rows], threshold)]
+    parts = [rows for rows in cut(d, threshold) if len(rows) >= least]
+    found = [settle(d, rows, alpha) for rows in parts]
     kept: list[Group] = []
     for group in sorted(found, key=lambda g: len(g.rows), reverse=True):
         if len(group.rows) >= least and not any(_same(group, other) for other in kept):
             kept.append(group)
     return kept
+
+
+def _side(d: Array, threshold: float) -> NDArray[np.bool_] | None:
+    """One side of a component [n, D] whose two sides are not alike, [n]; else None."""
+    if len(d) < 4:
+        return None
+    side = _least_conductance(_graph(d, threshold))
+    a, b = d[side], d[~side]
+    across = np.sum((a.T @ a) * (b.T @ b)) / (len(a) * len(b))
+    return side if across * d.shape[1] < ALIKE else None
 
 
 def _graph(d: Array, threshold: float) -> coo_array:
@@ -165,7 +173,7 @@ def _least_conductance(graph: coo_array) -> NDArray[np.bool_]:
     i, j = graph.coords
     scaled = graph.data / np.sqrt(degree[i] * degree[j])
     matrix = coo_array((scaled, (i, j)), shape=graph.shape).tocsr()
-    values, vectors = eigsh(matrix, k=2, which="LA", v0=np.ones(len(degree)))
+    values, vectors = eigsh(matrix, k=2, which="LA", v0=np.cos(np.arange(len(degree))))
     second = vectors[:, values.argmin()] / np.sqrt(degree)
     place = np.argsort(np.argsort(second, kind="stable"))
     # an edge is cut by every prefix that holds one of its ends
