@@ -129,8 +129,9 @@ def settle(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
 def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[Group]:
     """Groups of at least `least` directions that share a subspace, largest first; from [n, D].
 
-    The parts of `cut` at the `chance_cosine` of n directions, each as it comes to `settle`; of two that overlap by more than half the larger is kept. Random directions give one group or
-    more with probability <= alpha.
+    The parts of `cut` at the `chance_cosine` of n directions, each as it comes to `settle`; of two
+    that overlap by more than half the larger is kept. Random directions give one group or more
+    with probability <= alpha.
     """
     d = unit(_check.array("directions", directions, "[n, D]"))
     _check.at_least("least", least, 2)
