@@ -69,7 +69,8 @@ def consensus(
         }
         for name, share in carried.items():
             text = "share of the energy of all live latents"
-            _add(ds, f"{name}_energy", name, mean_interval(share, level), text)
+            ends = (np.clip(v, 0, 1) for v in mean_interval(share, level))
+            _add(ds, f"{name}_energy", name, Interval(*ends), text)
     names = list(range(len(d)) if seeds is None else seeds)
     return ds.assign_coords(seed=names).assign_attrs(level=level)
 

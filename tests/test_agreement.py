@@ -65,6 +65,7 @@ def test_numbers_of_an_identity_by_hand(seen: dict[str, np.ndarray], ds: xr.Data
         share[at] = energy[at, row[at]] / energy.sum(axis=1)[at]
         carried = mean_interval(share)
         assert ds.identity_energy[i] == pytest.approx(float(carried.estimate))
+        assert ds.identity_energy_low[i] == pytest.approx(max(0, float(carried.low)))
         assert ds.identity_energy_high[i] == pytest.approx(float(carried.high))
 
 

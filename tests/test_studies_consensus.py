@@ -27,12 +27,12 @@ FIELDS = {
     "world.isolated_p_min": 0.002,
     "world.n_blocks": 3,
     "world.rank": 3,
-    "n_seeds": 4,
+    "n_seeds": 8,
 }
 
 
 def known(alien: bool = False) -> Run:
-    """Four seeds that learned every feature but the last, and turned codes in every block.
+    """Eight seeds that learned every feature but the last, and turned codes in every block.
 
     With an `alien`, also a direction that is not planted, the same in all.
     """
@@ -41,20 +41,20 @@ def known(alien: bool = False) -> Run:
     others = np.linalg.qr(np.concatenate([world.features.T, *world.bases], axis=1))[0]
     away = rng.standard_normal(32)
     away = unit(away - others @ (others.T @ away))[None]
-    for _ in range(4):
+    for _ in range(8):
         turned = [haar(3, rng) @ u.T for u in world.bases]
         extra = away if alien else rng.standard_normal((1, 32))
         rows.append(np.concatenate([world.isolated[:5], extra, *turned, *(-t for t in turned)]))
-    d = unit(np.array(rows) + 0.003 * rng.standard_normal((4, 24, 32)))
-    seen = Evaluation(unit(d), np.full((4, 24), 0.1), np.ones(4))
-    return Run(config, world, (0, 1, 2, 3), {}, seen)
+    d = unit(np.array(rows) + 0.003 * rng.standard_normal((8, 24, 32)))
+    seen = Evaluation(unit(d), np.full((8, 24), 0.1), np.ones(8))
+    return Run(config, world, tuple(range(8)), {}, seen)
 
 
 def test_lists_against_the_truth() -> None:
     ds = measures.consensus_lists(known())
-    assert ds.n_used.values.tolist() == [2, 3, 4]
-    assert ds.seed_sets.values.tolist() == [2, 1, 1]
-    at = ds.sel(n_used=4, level=0.95)
+    assert ds.n_used.values.tolist() == [2, 3, 4, 8]
+    assert ds.seed_sets.values.tolist() == [4, 2, 2, 1]
+    at = ds.sel(n_used=8, level=0.95)
     assert (at.identities_listed, at.identities_wrong) == (5, 0)
     assert (at.subspaces_listed, at.subspaces_wrong, at.ranks_covered) == (3, 0, 3)
     assert at.feature_recall.values.tolist() == [1, 1, 1, 1, 1, 0]
@@ -66,7 +66,7 @@ def test_lists_against_the_truth() -> None:
 
 
 def test_a_direction_that_is_not_planted_is_wrong() -> None:
-    at = measures.consensus_lists(known(alien=True)).sel(n_used=4, level=0.95)
+    at = measures.consensus_lists(known(alien=True)).sel(n_used=8, level=0.95)
     assert (at.identities_listed, at.identities_wrong) == (6, 1)
 
 
@@ -74,7 +74,7 @@ def test_a_wrong_subspace_is_wrong() -> None:
     """The planted blocks of another world: what was found is of no use."""
     run = known()
     other = replace(run, source=World.plant(run.config.world, seed=1))
-    at = measures.consensus_lists(other).sel(n_used=4, level=0.95)
+    at = measures.consensus_lists(other).sel(n_used=8, level=0.95)
     assert (at.subspaces_listed, at.subspaces_wrong, at.ranks_covered) == (3, 3, 0)
     assert (at.identities_listed, at.identities_wrong) == (5, 5)
 
