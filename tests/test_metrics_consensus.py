@@ -115,7 +115,7 @@ def test_a_world_without_blocks_has_no_subspaces():
     listed = 0
     for _ in range(40):
         features = geometry.haar(D, rng)[:10]
-        x = np.repeat(features[None], 5, axis=0) + 0.02 * rng.standard_normal((5, 10, D))
+        x = np.repeat(features[None], 5, axis=0) + 0.01 * rng.standard_normal((5, 10, D))
         lost = rng.standard_normal((5, 15, D))  # latents on noise
         found = consensus.consensus(np.concatenate([x, lost], axis=1))
         assert (found.identity_q <= 0.05).sum() == 10
