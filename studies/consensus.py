@@ -11,7 +11,7 @@ import xarray as xr
 from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import lists_by_seeds
-from synthsae.figures.consensus import LEVEL, recall, share_wrong, totals
+from synthsae.figures.consensus import LEVEL, recall_interval, share_wrong, totals
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -35,13 +35,14 @@ def finding(ds: xr.Dataset) -> str:
         ("subspaces", "block", "blocks of rank 2 or more"),
     ):
         wrong = share_wrong(at, kind)
+        held = recall_interval(at, name)
         found = ", ".join(
-            f"{float(recall(at, name).sel(n_used=n)):.2f} of them from {n}"
-            for n in ds.n_used.values
+            f"{mean:.2f}{f' [{low:.2f}, {high:.2f}]' if low == low else ''} from {n}"
+            for mean, low, high, n in zip(*held, ds.n_used.values, strict=True)
         )
         said.append(
             f"of the {kind} listed at 95% {wrong.estimate:.2%} [{wrong.low:.2%}, {wrong.high:.2%}] "
-            f"are wrong, and they hold, of the {truth}, {found} seeds"
+            f"are wrong, and the share of {truth} that they hold is {found} seeds"
         )
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}."

@@ -14,9 +14,10 @@ from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.evaluate import Evaluation
 from synthsae.figures import lists_by_seeds
-from synthsae.figures.consensus import recall, share_wrong
+from synthsae.figures.consensus import recall, recall_interval, share_wrong
 from synthsae.geometry import haar, unit
 from synthsae.results import Run
+from synthsae.stats import mean_interval
 from synthsae.world import World
 
 FIELDS = {
@@ -120,16 +121,24 @@ def test_the_figure_and_the_finding_have_the_numbers(ds: xr.Dataset) -> None:
     assert "of the identities listed at 95% 2.00%" in text.lower()
     assert "of the subspaces listed at 95% 0.00% [0.00%, 8.81%]" in text
     held = float(ds.block_recall.sel(level=0.95, n_used=8).mean())
-    assert f"{held:.2f} of them from 8 seeds" in text
+    assert f"{held:.2f} from 8 seeds" in text
     features, blocks, errors = lists_by_seeds(ds).axes
     drawn = {line.get_label(): line.get_ydata() for line in features.lines}
     mean = ds.feature_recall.sel(level=0.95, n_used=4).mean("rank")
     assert np.allclose(drawn["4 seeds"], mean)
-    drawn = {line.get_label(): line.get_ydata() for line in blocks.lines}
+    drawn = {bar.get_label(): bar[0].get_ydata() for bar in blocks.containers}
     assert np.allclose(drawn["rank 4"], ds.block_recall.sel(rank=4, level=0.95).mean("block"))
     assert np.allclose(recall(ds, "block").sel(level=0.95, n_used=8), held)
     bars = errors.containers[0][0].get_ydata()
     assert np.allclose(bars, 0.02)
+
+
+def test_recall_has_its_interval_over_worlds() -> None:
+    values = [[[0.2, 0.4]], [[0.6, 0.8]]]
+    worlds = xr.Dataset({"block_recall": (("world_seed", "n_used", "block"), values)})
+    got = recall_interval(worlds, "block")
+    want = mean_interval([0.3, 0.7])
+    assert np.allclose([got.estimate, got.low, got.high], np.reshape(want, (3, 1)))
 
 
 def test_without_a_truth_there_are_lengths(ds: xr.Dataset) -> None:

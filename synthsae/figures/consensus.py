@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from scipy.stats import binomtest
 
-from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE
-from synthsae.stats import Interval
+from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars
+from synthsae.stats import Interval, mean_interval
 
 LEVEL = 0.95
 COLOURS = (GREY, GREEN, BLUE, ORANGE, "black")
@@ -25,6 +25,14 @@ def recall(ds: xr.Dataset, name: str, *keep: str) -> xr.DataArray:
     """Mean recall of the planted `name` ("feature" or "block"), [n_used, level, *keep]."""
     values = ds[f"{name}_recall"]
     return values.mean([d for d in values.dims if d not in ("n_used", "level", *keep)])
+
+
+def recall_interval(ds: xr.Dataset, name: str, *keep: str) -> Interval:
+    """`recall` with its t interval over worlds; NaN ends for one world."""
+    mean = recall(ds, name, *keep)
+    if ds.sizes.get("world_seed", 1) < 2:
+        return Interval(mean.values, *np.full((2, *mean.shape), np.nan))
+    return mean_interval(recall(ds, name, *keep, "world_seed").transpose(..., "world_seed").values)
 
 
 def share_wrong(ds: xr.Dataset, kind: str, level: float = 0.95) -> Interval:
@@ -77,19 +85,28 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
 
 def _blocks(ax: Axes, ds: xr.Dataset) -> None:
     """Recall of blocks over the number of seeds, a line a rank."""
-    extra = ["rank"] if "rank" in ds.dims else []
-    found = recall(ds, "block", *extra).transpose(..., "n_used")
     x = np.arange(ds.sizes["n_used"])
-    ranks = ds["rank"].values if extra else [None]
-    for rank, colour, marker in zip(ranks, COLOURS, MARKERS, strict=False):
-        y = found.sel(rank=rank) if extra else found
-        ax.plot(x, y, marker=marker, color=colour, ms=4.5, lw=1.2, label=f"rank {rank}")
+    ranks = np.atleast_1d(ds["rank"].values) if "rank" in ds.coords else [None]
+    for i, (rank, colour, marker) in enumerate(zip(ranks, COLOURS, MARKERS, strict=False)):
+        part = ds.sel(rank=rank) if "rank" in ds.dims else ds
+        found = recall_interval(part, "block")
+        ax.errorbar(
+            x + 0.06 * i,  # beside each other
+            found.estimate,
+            error_bars(found),
+            fmt=f"{marker}-",
+            color=colour,
+            ms=4.5,
+            lw=1.2,
+            capsize=2,
+            label=f"rank {rank}",
+        )
     ax.set_xticks(x, [str(n) for n in ds.n_used.values])
     ax.set_xlabel("seeds")
     _share(ax)
-    if extra:
+    if len(ranks) > 1:
         ax.legend(loc="lower right")
-    last = found.isel(n_used=-1).mean()
+    last = recall(ds, "block").isel(n_used=-1)
     many = ds.n_used.values[-1]
     ax.set_title(f"reproducible subspaces: {float(last):.0%}\nof the blocks from {many} seeds")
 
