@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from synthsae.agreement import consensus, load_consensus, save_consensus
     from synthsae.pooling import pool
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
@@ -17,13 +18,19 @@ __all__ = [
     "TrainConfig",
     "World",
     "WorldConfig",
+    "consensus",
+    "load_consensus",
     "load_saelens",
     "open_results",
     "pool",
+    "save_consensus",
     "save_saelens",
 ]
 
 _HOME = {
+    "consensus": "agreement",
+    "load_consensus": "agreement",
+    "save_consensus": "agreement",
     "open_results": "store",
     "pool": "pooling",
     "World": "world",

@@ -61,6 +61,24 @@ def evaluate(
     return Evaluation(stack.directions(), rates, 1 - residual.fvu)
 
 
+def latent_energy(
+    stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
+) -> Array:
+    """Mean of ||z_j w_j||^2 over the samples of `evaluate`: what a latent contributes, [S, M]."""
+    w = stack.params["w_dec"]
+    total = torch.zeros(w.shape[:2], dtype=torch.float64, device=w.device)
+    for t in range(-(-n_samples // BATCH)):
+        size = min(BATCH, n_samples - t * BATCH)
+        x = source.batch(t, BATCH, seed=seed, stream="eval", device=w.device)[:size]
+        values, indices = stack.encode(x)
+        square = values.double() ** 2
+        if indices is None:
+            total += square.sum(1)
+        else:
+            total.scatter_add_(1, indices.flatten(1), square.flatten(1))
+    return (total * w.double().square().sum(2) / n_samples).cpu().numpy()
+
+
 def held_out(
     stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:

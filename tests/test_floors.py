@@ -15,7 +15,7 @@ FLOORS = [
     {"checks", "files", "geometry", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"config", "evaluate", "labels", "pooling", "ensembles"},
+    {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
     {"results"},
     {"measures", "packing", "store", "figures", "executors"},
     {"cell"},

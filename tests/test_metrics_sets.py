@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
 from strategies import generators
 
 from synthsae import geometry
@@ -128,7 +129,7 @@ def test_planted_blocks_are_found_without_the_truth(r):
     order = rng.permutation(len(x))
     x = x[order] + 0.15 / np.sqrt(d) * rng.standard_normal(x.shape)
     lone = np.linalg.qr(np.concatenate([q, rng.standard_normal((d, 5))], axis=1))[0][:, g * r :].T
-    result = groups.groups(np.concatenate([x, lone]), rng, draws=30)
+    result = groups.groups(np.concatenate([x, lone]))
     assert [group.rank for group in result] == [r] * g
     assert sorted(len(group.rows) for group in result) == [12 * r] * g
     for group in result:
@@ -138,16 +139,68 @@ def test_planted_blocks_are_found_without_the_truth(r):
 
 def test_random_directions_form_no_groups():
     rng = np.random.default_rng(0)
-    hits = [
-        len(groups.groups(rng.standard_normal((40, 16)), rng, 0.05, draws=1)) for _ in range(200)
-    ]
+    hits = [len(groups.groups(rng.standard_normal((40, 16)), 0.05)) for _ in range(200)]
     assert np.mean(np.array(hits) > 0) < 0.1
-    assert groups.groups(np.eye(4)[:1], rng) == []
-    (pair,) = groups.groups(np.eye(9)[[0, 1, 1, 2]], rng)
+    assert groups.groups(np.eye(4)[:1]) == []
+    (pair,) = groups.groups(np.eye(9)[[0, 1, 1, 2]])
     np.testing.assert_array_equal(pair.rows, [1, 2])
     assert pair.rank == 1
     np.testing.assert_allclose(np.abs(pair.span[:, 0]), np.eye(9)[1], atol=1e-12)
-    assert groups.groups(np.eye(9)[[0, 1, 1, 2]], rng, least=3) == []
-    assert groups.estimate_rank(np.zeros((0, 4)), rng) == 0
-    ranks = [groups.estimate_rank(rng.standard_normal((30, 12)), rng, 50) for _ in range(100)]
-    assert np.mean(np.array(ranks) > 0) < 0.15
+    assert groups.groups(np.eye(9)[[0, 1, 1, 2]], least=3) == []
+    assert groups.estimate_rank(np.zeros((0, 4))) == 0
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 12), (200, 32), (40, 128)])
+def test_the_bar_of_a_rank_is_the_stated_error_rate(n, d):
+    """Above the largest singular value of random rows in 95% of draws, but not by far."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, n, d))
+    ranks = np.array([groups.estimate_rank(rows) for rows in x])
+    assert np.mean(ranks > 0) < 0.05 + 2 * np.sqrt(0.05 / 400)
+    line = np.eye(d)[:1]
+    some = [groups.estimate_rank(np.concatenate([rows, *[line] * 30])) for rows in x[:50]]
+    assert np.mean(some) >= 0.9  # thirty rows along one line stand out
+
+
+def two_blocks(rng, straddlers, r=3, n=60, d=40):
+    """Directions in two orthogonal blocks, and some that lie half in each."""
+    q = geometry.haar(d, rng)
+    a, b = q[:, :r], q[:, r : 2 * r]
+    inside = [geometry.unit(rng.standard_normal((n, r))) @ u.T for u in (a, b)]
+    across = sum(geometry.unit(rng.standard_normal((straddlers, r))) @ u.T for u in (a, b))
+    return np.concatenate([*inside, across]), (a, b)
+
+
+@pytest.mark.parametrize("straddlers", [1, 4])
+def test_straddling_latents_do_not_join_blocks(straddlers):
+    rng = np.random.default_rng(straddlers)
+    x, blocks = two_blocks(rng, straddlers)
+    threshold = 0.6
+    assert groups.components(x, threshold).max() == 0  # they are joined
+    parts = groups.cut(x, threshold)
+    assert sorted(np.concatenate(parts)) == list(range(len(x)))
+    found = groups.groups(x)
+    assert [g.rank for g in found] == [3, 3]
+    for g in found:
+        assert max(subspace.overlap(g.span, u) for u in blocks) > 0.99
+    (whole,) = groups.cut(x[:60], threshold)  # a block is not cut
+    np.testing.assert_array_equal(whole, np.arange(60))
+
+
+def test_the_cut_is_that_of_least_conductance():
+    """Two cliques joined by one edge: by hand, the edge is cut."""
+    w = np.zeros((7, 7))
+    w[:4, :4] = w[4:, 4:] = 1
+    w[3, 4] = w[4, 3] = 0.3
+    side = groups._least_conductance(coo_array(w))
+    assert set(np.flatnonzero(side)) in ({0, 1, 2, 3}, {4, 5, 6})
+
+
+def test_a_piece_grows_to_the_whole_block():
+    rng = np.random.default_rng(0)
+    x, (a, b) = two_blocks(rng, 0, r=4)
+    order = np.argsort(-np.abs(x[:60] @ a[:, 0]))
+    group = groups.settle(x, order[:8])
+    np.testing.assert_array_equal(group.rows, np.arange(60))
+    assert group.rank == 4
+    assert subspace.overlap(group.span, b) < 1e-9

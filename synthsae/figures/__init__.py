@@ -5,6 +5,7 @@ from synthsae.figures.atoms import atoms_by_latents
 from synthsae.figures.benchmark import scores_by_k
 from synthsae.figures.budget import stability_by_budget
 from synthsae.figures.budgets import scores_by_budget
+from synthsae.figures.consensus import lists_by_seeds
 from synthsae.figures.excess import excess_by_suspect
 from synthsae.figures.kron import correlation_by_arch
 from synthsae.figures.law import stability_by_beta
@@ -25,6 +26,7 @@ __all__ = [
     "correlation_by_arch",
     "cost_by_stability",
     "excess_by_suspect",
+    "lists_by_seeds",
     "pools_by_size",
     "scores_by_budget",
     "scores_by_k",

@@ -27,7 +27,8 @@ SHOWN = 2000
 def ratio(values: xr.DataArray) -> Interval:
     """Stable over unstable, of a mean by class [seed, label]; its interval is that of the log."""
     share = values.sel(label="stable", drop=True) / values.sel(label="unstable", drop=True)
-    return Interval(*(np.exp(v) for v in interval_over_seeds(share.pipe(np.log))))
+    log = xr.DataArray(np.log(share))
+    return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
 
 
 def measured(ds: xr.Dataset) -> dict[str, Interval]:

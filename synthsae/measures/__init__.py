@@ -7,6 +7,7 @@ from synthsae.measures.benchmark import benchmark_scores
 from synthsae.measures.budget import training_budget
 from synthsae.measures.budgets import at_budgets
 from synthsae.measures.clusters import cluster_ranks
+from synthsae.measures.consensus import consensus_lists
 from synthsae.measures.cost import training_cost
 from synthsae.measures.counts import reappearance_counts
 from synthsae.measures.covariance import correlation_recovery
@@ -46,6 +47,7 @@ __all__ = [
     "block_stability",
     "class_dimension",
     "cluster_ranks",
+    "consensus_lists",
     "correlation_recovery",
     "coverage_law",
     "effective_ranks",

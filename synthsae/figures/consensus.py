@@ -1,0 +1,163 @@
+"""The two lists of a consensus: how much of the truth they hold, and how often they are wrong."""
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from scipy.stats import binomtest
+
+from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars
+from synthsae.stats import Interval, mean_interval
+
+LEVEL = 0.95
+COLOURS = (GREY, GREEN, BLUE, ORANGE, "black")
+MARKERS = "osD^v"
+
+
+def totals(ds: xr.Dataset) -> xr.Dataset:
+    """Sums over all dimensions but the number of seeds and the level."""
+    return ds.sum([d for d in ds.dims if d not in ("n_used", "level")])
+
+
+def recall(ds: xr.Dataset, name: str, *keep: str) -> xr.DataArray:
+    """Mean recall of the planted `name` ("feature" or "block"), [n_used, level, *keep]."""
+    values = ds[f"{name}_recall"]
+    return values.mean([d for d in values.dims if d not in ("n_used", "level", *keep)])
+
+
+def recall_interval(ds: xr.Dataset, name: str, *keep: str) -> Interval:
+    """`recall` with its t interval over worlds; NaN ends for one world."""
+    mean = recall(ds, name, *keep)
+    if ds.sizes.get("world_seed", 1) < 2:
+        return Interval(mean.values, *np.full((2, *mean.shape), np.nan))
+    return mean_interval(recall(ds, name, *keep, "world_seed").transpose(..., "world_seed").values)
+
+
+def share_wrong(ds: xr.Dataset, kind: str, level: float = 0.95) -> Interval:
+    """Wrong entries over all listed ones, with the exact interval of Clopper and Pearson.
+
+    As if entries were independent; those of one block are not, and intervals are then too short.
+    """
+    n = int(ds[f"{kind}_listed"].sum())
+    if not n:
+        return Interval(*np.full(3, np.nan))
+    test = binomtest(int(ds[f"{kind}_wrong"].sum()), n)
+    ends = test.proportion_ci(level, method="exact")
+    return Interval(np.array(test.statistic), np.array(ends.low), np.array(ends.high))
+
+
+def lists_by_seeds(ds: xr.Dataset) -> Figure:
+    """Left, what the lists hold over the number of seeds; right, errors against the level.
+
+    Without a planted truth, how long the lists are.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 3.5), layout="constrained")
+        if "identities_wrong" not in ds:
+            _lengths(figure.subplots(), ds)
+            return figure
+        rates, ranks, errors = figure.subplots(1, 3)
+        _features(rates, ds.sel(level=LEVEL))
+        _blocks(ranks, ds.sel(level=LEVEL))
+        _errors(errors, ds)
+    return figure
+
+
+def _features(ax: Axes, ds: xr.Dataset) -> None:
+    """Recall of isolated features over how often they fire, a line a number of seeds."""
+    found = recall(ds, "feature", "feature")
+    rate = ds.feature_rate
+    rate = rate.mean([d for d in rate.dims if d != "feature"])
+    for n, colour, marker in zip(ds.n_used.values, COLOURS, MARKERS, strict=False):
+        y = found.sel(n_used=n)
+        ax.plot(rate, y, marker=marker, color=colour, ms=3.5, lw=1.2, label=f"{n} seeds")
+    ax.set_xscale("log")
+    ax.set_xlabel("how often the feature fires")
+    ax.set_ylabel("listed")
+    _share(ax)
+    ax.legend(loc="center right")
+    last = recall(ds, "feature").isel(n_used=-1)
+    many = ds.n_used.values[-1]
+    ax.set_title(f"identifiable latents: {float(last):.0%}\nof the features from {many} seeds")
+
+
+def _blocks(ax: Axes, ds: xr.Dataset) -> None:
+    """Recall of blocks over the number of seeds, a line a rank."""
+    x = np.arange(ds.sizes["n_used"])
+    ranks = np.atleast_1d(ds["rank"].values) if "rank" in ds.coords else [None]
+    for i, (rank, colour, marker) in enumerate(zip(ranks, COLOURS, MARKERS, strict=False)):
+        part = ds.sel(rank=rank) if "rank" in ds.dims else ds
+        found = recall_interval(part, "block")
+        ax.errorbar(
+            x + 0.06 * i,  # beside each other
+            found.estimate,
+            error_bars(found),
+            fmt=f"{marker}-",
+            color=colour,
+            ms=4.5,
+            lw=1.2,
+            capsize=2,
+            label=f"rank {rank}",
+        )
+    ax.set_xticks(x, [str(n) for n in ds.n_used.values])
+    ax.set_xlabel("seeds")
+    _share(ax)
+    if len(ranks) > 1:
+        ax.legend(loc="lower right")
+    last = recall(ds, "block").isel(n_used=-1)
+    many = ds.n_used.values[-1]
+    ax.set_title(f"reproducible subspaces: {float(last):.0%}\nof the blocks from {many} seeds")
+
+
+def _errors(ax: Axes, ds: xr.Dataset) -> None:
+    """Share of wrong entries against what the level allows, on both lists."""
+    allowed = 1 - ds.level.values
+    ends = np.array([0.8 * allowed.min(), 1.25 * allowed.max()])
+    ax.plot(ends, ends, color="black", lw=1)
+    ax.fill_between(ends, ends, 1, color=GREY, alpha=0.15, lw=0)
+    ax.annotate("more errors than stated", (0.06, 0.93), xycoords="axes fraction", fontsize=8)
+    floor = 1e-4
+    for kind, colour, marker, shift in (
+        ("identities", BLUE, "o", 0.95),
+        ("subspaces", ORANGE, "s", 1.05),
+    ):
+        each = [share_wrong(ds.sel(level=b), kind) for b in ds.level.values]
+        middle, low, high = (np.maximum(v, floor) for v in np.array(each, dtype=float).T)
+        bars = [middle - low, high - middle]
+        label = {"identities": "identifiable latents", "subspaces": "subspaces"}[kind]
+        ax.errorbar(
+            allowed * shift, middle, bars, fmt=marker, color=colour, ms=4.5, capsize=3, label=label
+        )
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(allowed, [f"{b:.0%}" for b in allowed])
+    ax.set_yticks([1e-4, 1e-3, 1e-2, 1e-1, 1], ["0", "0.1%", "1%", "10%", "100%"])
+    ax.minorticks_off()
+    ax.set_ylim(0.7 * floor, 1)
+    ax.set_xlabel("errors allowed: 1 - level")
+    ax.set_ylabel("errors found, 95% interval")
+    ax.legend(loc="lower right")
+    worst = max(
+        float(share_wrong(ds.sel(level=LEVEL), kind).estimate)
+        for kind in ("identities", "subspaces")
+    )
+    ax.set_title(f"a list at 95% is wrong in {worst:.1%}\nof its entries, or fewer")
+
+
+def _lengths(ax: Axes, ds: xr.Dataset) -> None:
+    """Mean length of both lists over the number of seeds."""
+    sums, x = totals(ds.sel(level=LEVEL)), np.arange(ds.sizes["n_used"])
+    for kind, colour, marker in (("identities", BLUE, "o"), ("subspaces", ORANGE, "s")):
+        y = sums[f"{kind}_listed"] / sums.seed_sets
+        ax.plot(x, y, marker=marker, color=colour, label=kind)
+    ax.set_xticks(x, [str(n) for n in ds.n_used.values])
+    ax.set_xlabel("seeds")
+    ax.set_ylabel(f"entries of a list at {LEVEL:.0%}")
+    ax.legend()
+
+
+def _share(ax: Axes) -> None:
+    ax.set_ylim(-0.03, 1.05)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))

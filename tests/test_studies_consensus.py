@@ -1,0 +1,170 @@
+"""consensus: its measure against a world whose SAEs are known, its figure, the whole in small."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import beta
+
+import synthsae
+from studies.consensus import finding
+from synthsae import cli, measures
+from synthsae.config import Config, override
+from synthsae.evaluate import Evaluation
+from synthsae.figures import lists_by_seeds
+from synthsae.figures.consensus import recall, recall_interval, share_wrong
+from synthsae.geometry import haar, unit
+from synthsae.results import Run
+from synthsae.stats import mean_interval
+from synthsae.world import World
+
+FIELDS = {
+    "world.d_model": 32,
+    "world.n_isolated": 6,
+    "world.zipf": 1.0,
+    "world.isolated_p_max": 0.1,
+    "world.isolated_p_min": 0.002,
+    "world.n_blocks": 3,
+    "world.rank": 3,
+    "n_seeds": 8,
+}
+
+
+def known(alien: bool = False) -> Run:
+    """Eight seeds that learned every feature but the last, and turned codes in every block.
+
+    With an `alien`, also a direction that is not planted, the same in all.
+    """
+    config = override(Config(), FIELDS)
+    world, rng, rows = World.plant(config.world, seed=0), np.random.default_rng(0), []
+    others = np.linalg.qr(np.concatenate([world.features.T, *world.bases], axis=1))[0]
+    away = rng.standard_normal(32)
+    away = unit(away - others @ (others.T @ away))[None]
+    for _ in range(8):
+        turned = [haar(3, rng) @ u.T for u in world.bases]
+        extra = away if alien else rng.standard_normal((1, 32))
+        rows.append(np.concatenate([world.isolated[:5], extra, *turned, *(-t for t in turned)]))
+    d = unit(np.array(rows) + 0.003 * rng.standard_normal((8, 24, 32)))
+    seen = Evaluation(unit(d), np.full((8, 24), 0.1), np.ones(8))
+    return Run(config, world, tuple(range(8)), {}, seen)
+
+
+def test_lists_against_the_truth() -> None:
+    ds = measures.consensus_lists(known())
+    assert ds.n_used.values.tolist() == [2, 3, 4, 8]
+    assert ds.seed_sets.values.tolist() == [4, 2, 2, 1]
+    at = ds.sel(n_used=8, level=0.95)
+    assert (at.identities_listed, at.identities_wrong) == (5, 0)
+    assert (at.subspaces_listed, at.subspaces_wrong, at.ranks_covered) == (3, 0, 3)
+    assert at.feature_recall.values.tolist() == [1, 1, 1, 1, 1, 0]
+    assert at.block_recall.values.tolist() == [1, 1, 1]
+    assert np.allclose(
+        ds.feature_rate, World.plant(known().config.world, seed=0).config.firing_probabilities()
+    )
+    assert (ds.identities_listed.diff("level") <= 0).all()
+
+
+def test_a_direction_that_is_not_planted_is_wrong() -> None:
+    at = measures.consensus_lists(known(alien=True)).sel(n_used=8, level=0.95)
+    assert (at.identities_listed, at.identities_wrong) == (6, 1)
+
+
+def test_a_wrong_subspace_is_wrong() -> None:
+    """The planted blocks of another world: what was found is of no use."""
+    run = known()
+    other = replace(run, source=World.plant(run.config.world, seed=1))
+    at = measures.consensus_lists(other).sel(n_used=8, level=0.95)
+    assert (at.subspaces_listed, at.subspaces_wrong, at.ranks_covered) == (3, 3, 0)
+    assert (at.identities_listed, at.identities_wrong) == (5, 5)
+
+
+def test_both_ends_of_a_rank_1_block_are_features() -> None:
+    config = override(Config(), FIELDS | {"world.rank": 1})
+    world = World.plant(config.world, seed=0)
+    d = np.repeat(np.concatenate([world.bases[:, :, 0], -world.bases[:, :, 0]])[None], 4, axis=0)
+    run = Run(config, world, (0, 1, 2, 3), {}, Evaluation(d, np.ones((4, 6)), np.ones(4)))
+    ds = measures.consensus_lists(run)
+    at = ds.sel(n_used=4, level=0.95)
+    assert (at.identities_listed, at.identities_wrong, at.subspaces_listed) == (6, 0, 0)
+    assert np.isnan(ds.block_recall).all()
+
+
+@pytest.fixture
+def ds() -> xr.Dataset:
+    """Made-up counts, each in a range of its own."""
+    grid, shape = ("rank", "n_used", "level"), (2, 2, 2)
+    rng = np.random.default_rng(0)
+    made = xr.Dataset(
+        {
+            "identities_listed": (grid, np.full(shape, 50)),
+            "identities_wrong": (grid, np.full(shape, 1)),
+            "subspaces_listed": (grid, np.full(shape, 10)),
+            "subspaces_wrong": (grid, np.zeros(shape, int)),
+            "seed_sets": (("rank", "n_used"), np.ones((2, 2), int)),
+            "feature_recall": ((*grid, "feature"), rng.random((*shape, 3))),
+            "block_recall": ((*grid, "block"), rng.random((*shape, 2))),
+            "feature_rate": (("rank", "feature"), [[0.1, 0.01, 0.001]] * 2),
+        },
+        {"rank": [2, 4], "n_used": [4, 8], "level": [0.8, 0.95]},
+    )
+    return made
+
+
+def test_the_figure_and_the_finding_have_the_numbers(ds: xr.Dataset) -> None:
+    wrong = share_wrong(ds.sel(level=0.95), "identities")
+    assert wrong.estimate == pytest.approx(4 / 200)
+    assert wrong.low == pytest.approx(beta.ppf(0.025, 4, 197))
+    assert wrong.high == pytest.approx(beta.ppf(0.975, 5, 196))
+    text = finding(ds)
+    assert "of the identities listed at 95% 2.00%" in text.lower()
+    assert "of the subspaces listed at 95% 0.00% [0.00%, 8.81%]" in text
+    held = float(ds.block_recall.sel(level=0.95, n_used=8).mean())
+    assert f"{held:.2f} from 8 seeds" in text
+    features, blocks, errors = lists_by_seeds(ds).axes
+    drawn = {line.get_label(): line.get_ydata() for line in features.lines}
+    mean = ds.feature_recall.sel(level=0.95, n_used=4).mean("rank")
+    assert np.allclose(drawn["4 seeds"], mean)
+    drawn = {bar.get_label(): bar[0].get_ydata() for bar in blocks.containers}
+    assert np.allclose(drawn["rank 4"], ds.block_recall.sel(rank=4, level=0.95).mean("block"))
+    assert np.allclose(recall(ds, "block").sel(level=0.95, n_used=8), held)
+    bars = errors.containers[0][0].get_ydata()
+    assert np.allclose(bars, 0.02)
+
+
+def test_recall_has_its_interval_over_worlds() -> None:
+    values = [[[0.2, 0.4]], [[0.6, 0.8]]]
+    worlds = xr.Dataset({"block_recall": (("world_seed", "n_used", "block"), values)})
+    got = recall_interval(worlds, "block")
+    want = mean_interval([0.3, 0.7])
+    assert np.allclose([got.estimate, got.low, got.high], np.reshape(want, (3, 1)))
+
+
+def test_without_a_truth_there_are_lengths(ds: xr.Dataset) -> None:
+    bare = ds[["identities_listed", "subspaces_listed", "seed_sets"]]
+    assert "From 8 seeds, 50 latents are identifiable and 10 subspaces" in finding(bare)
+    assert len(lists_by_seeds(bare).axes) == 1
+
+
+def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tiny = {
+        "world.d_model": 24,
+        "world.n_isolated": 6,
+        "world.n_blocks": 2,
+        "world.rank": "2,3",
+        "world.block_p": 0.15,
+        "world_seed": 0,
+        "train.n_steps": 150,
+        "train.batch_size": 256,
+        "eval_samples": 3000,
+    }
+    sets = [x for f, v in tiny.items() for x in ("--set", f"{f}={v}")]
+    assert cli.main(["consensus", "--out", str(tmp_path), "--seeds", "4", *sets]) == 0
+    ds = synthsae.open_results("consensus", tmp_path)
+    at = ds.sel(level=0.95, n_used=4)
+    assert float(at.identities_wrong.sum()) <= 1
+    assert float(at.feature_recall.isel(feature=slice(3)).mean()) == 1  # the frequent ones
+    assert float(at.block_recall.mean()) >= 0.5
+    assert "listed at 95%" in capsys.readouterr().out
+    assert (tmp_path / "consensus" / "consensus.png").stat().st_size > 1000
