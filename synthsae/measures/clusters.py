@@ -15,11 +15,11 @@ POOLED = 4096
 """Loose latents that are clustered at most; drawn from more."""
 
 
-def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
+def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     """Groups of loose latents, pooled over seeds, that share a subspace (`metrics.groups`).
 
     Loose: p_hat < .95; unstable ones alone (<= .05) are by choice too far apart to be joined. A
-    group's span, of the rank that parallel analysis gives, is then treated as a block: the live
+    group's span, of the rank that `groups.estimate_rank` gives, is then treated as a block: the live
     latents of *any* stability with half of their energy in it are its members, since p_hat of
     loose ones alone is small by choice. Their mean p_hat and their number a seed imply a rank by
     the coverage law, which is right where nothing prefers a direction inside the group and it holds
@@ -27,10 +27,11 @@ def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
     everything says that cosines do not separate groups here.
     """
     loose = run.live & (reappearance.labels(run.p_hat) != "stable")
-    pool, rng = run.directions[loose], numpy_generator("null", 0)
+    pool = run.directions[loose]
     if len(pool) > POOLED:
+        rng = numpy_generator("null", 0)
         pool = pool[rng.choice(len(pool), POOLED, replace=False)]
-    found = groups.groups(pool, rng, least=len(run.seeds), draws=draws)
+    found = groups.groups(pool, least=len(run.seeds))
     values = np.full((5, CLUSTERS), np.nan)
     for g, group in enumerate(found[:CLUSTERS]):
         block = recovery.block_recovery(run.directions, group.span, run.live, run.p_hat)
@@ -39,7 +40,7 @@ def cluster_ranks(run: Run | Dictionaries, draws: int = 20) -> xr.Dataset:
         values[4, g] = theory.implied_rank(p, m).rank
     names = {
         "cluster_share": "share of the loose latents that are in the group",
-        "cluster_rank": "dimensions of the group by parallel analysis",
+        "cluster_rank": "dimensions of the group",
         "cluster_latents": "live latents a seed with half of their energy in its span",
         "cluster_reappearance": "mean p_hat of these",
         "cluster_implied_rank": "rank at which min(1, m A_R) is that mean",

@@ -1,16 +1,18 @@
 """The two lists of `metrics.consensus`, over the number of seeds and the level, and the truth."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from synthsae.geometry import Array, unit
 from synthsae.metrics.consensus import Consensus, Subspace, consensus
 from synthsae.metrics.subspace import overlap
 from synthsae.results import Run, labelled
 
+Mask = NDArray[np.bool_]
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 SUBSETS = (2, 3, 4, 8, 16)
 """Numbers of seeds; those above the run's are left out."""
@@ -36,9 +38,12 @@ def consensus_lists(run: Run) -> xr.Dataset:
     found = [[consensus(run.directions[list(s)], live[list(s)]) for s in same] for same in sets]
     grid = ("n_used", "level")
     texts = {"identities": "identifiable latents", "subspaces": "reproducible subspaces"}
-    counts = {
-        f"{kind}_listed": (grid, _total(found, lambda c, a, k=kind: _listed(c, k, a).sum()), text)
-        for kind, text in texts.items()
+
+    def length(kind: str) -> Array:
+        return _total(found, lambda c, a: _listed(c, kind, a).sum())
+
+    counts: dict[str, tuple] = {
+        f"{kind}_listed": (grid, length(kind), text) for kind, text in texts.items()
     }
     counts["seed_sets"] = (grid[:1], [len(s) for s in sets], "disjoint sets of seeds")
     ds = labelled(run, **counts, **(_against_truth(run, found) if run.planted else {}))
@@ -49,13 +54,14 @@ def consensus_lists(run: Run) -> xr.Dataset:
 def _against_truth(run: Run, found: list[list[Consensus]]) -> dict[str, tuple]:
     """Wrong entries of both lists, and the recall of what is planted."""
     features, grid = true_features(run), ("n_used", "level")
-    n, blocks = run.config.world.n_isolated, run.bases if run.config.world.rank > 1 else []
+    n = run.config.world.n_isolated
+    blocks = list(run.bases) if run.config.world.rank > 1 else []
 
-    def hits(c: Consensus, alpha: float) -> Array:
+    def hits(c: Consensus, alpha: float) -> Mask:
         near = unit(c.identities.direction) @ features.T >= RIGHT
         return near[_listed(c, "identities", alpha)]
 
-    def inside(c: Consensus, alpha: float) -> Array:
+    def inside(c: Consensus, alpha: float) -> Mask:
         kept = np.flatnonzero(_listed(c, "subspaces", alpha))
         score = [[alike(c.subspaces[i], u) for u in blocks] for i in kept]
         return np.reshape(score, (len(kept), len(blocks))) >= RIGHT
@@ -119,12 +125,12 @@ def alike(found: Subspace, basis: Array) -> float:
     return overlap(found.span, basis) * rank / max(rank, found.rank)
 
 
-def _listed(c: Consensus, kind: str, alpha: float) -> Array:
+def _listed(c: Consensus, kind: str, alpha: float) -> Mask:
     """Which candidates are on the list at false discovery rate `alpha`."""
     q = c.identity_q if kind == "identities" else c.subspace_q
     return q <= alpha
 
 
-def _total(found: list[list[Consensus]], value: Callable[[Consensus, float], ArrayLike]) -> Array:
+def _total(found: list[list[Consensus]], value: Callable[[Consensus, float], Any]) -> Array:
     """Sum of value(consensus, alpha) over the sets of each number of seeds: [n_used, level, ..]."""
     return np.array([[sum(value(c, 1 - b) for c in same) for b in LEVELS] for same in found])
