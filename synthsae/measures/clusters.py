@@ -19,10 +19,9 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     """Groups of loose latents, pooled over seeds, that share a subspace (`metrics.groups`).
 
     Loose: p_hat < .95; unstable ones alone (<= .05) are by choice too far apart to be joined. A
-    group's span, of the rank that `groups.estimate_rank` gives, is then treated as a block: the live
-    latents of *any* stability with half of their energy in it are its members, since p_hat of
-    loose ones alone is small by choice. Their mean p_hat and their number a seed imply a rank by
-    the coverage law, which is right where nothing prefers a direction inside the group and it holds
+    group's span is then treated as a block: the live latents of *any* stability with half of their
+    energy in it are its members, since p_hat of loose ones alone is small by choice. Their mean
+    p_hat and their number a seed imply a rank by the coverage law, which is right where nothing prefers a direction inside the group and it holds
     no stable latent by accident. NaN beyond the groups there are. A single group that holds nearly
     everything says that cosines do not separate groups here.
     """
