@@ -30,6 +30,7 @@ TINY = {
 DIMS = {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}
 DIMS |= {"latent", "label", "masked", "r", "features"}
 DIMS |= {"union_size", "pool_size", "recipe", "side"}
+DIMS |= {"n_used", "level", "feature"}
 DIMS |= {"found_in", "cosine", "r_over_d", "cluster"}
 
 

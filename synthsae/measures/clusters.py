@@ -21,9 +21,10 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     Loose: p_hat < .95; unstable ones alone (<= .05) are by choice too far apart to be joined. A
     group's span is then treated as a block: the live latents of *any* stability with half of their
     energy in it are its members, since p_hat of loose ones alone is small by choice. Their mean
-    p_hat and their number a seed imply a rank by the coverage law, which is right where nothing prefers a direction inside the group and it holds
-    no stable latent by accident. NaN beyond the groups there are. A single group that holds nearly
-    everything says that cosines do not separate groups here.
+    p_hat and their number a seed imply a rank by the coverage law, which is right where nothing
+    prefers a direction inside the group and it holds no stable latent by accident. NaN beyond the
+    groups there are. A single group that holds nearly everything says that cosines do not separate
+    groups here.
     """
     loose = run.live & (reappearance.labels(run.p_hat) != "stable")
     pool = run.directions[loose]
