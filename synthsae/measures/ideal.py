@@ -25,7 +25,7 @@ def ideal_code(run: Run) -> xr.Dataset:
     if not run.planted or run.config.world.n_circles:
         return xr.Dataset()
     world, n = run.world, run.config.eval_samples
-    fires, squares, total = 0.0, 0.0, []
+    fires, squares, total = torch.zeros(()), torch.zeros(()), []
     for t, truth in enumerate(planted_magnitudes(world, n)):
         x = world.batch(t, BATCH, seed=0, stream="eval")[: len(truth)]
         z = _top(torch.cat([truth, _frame(world, x)], dim=1).double(), run.config.sae.k)
