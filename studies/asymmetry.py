@@ -81,7 +81,7 @@ study = Study(
     quick={
         "world.isolated_p": (0.03, 0.002),
         "n_seeds": 4,
-        "train.n_steps": 150,
+        "train.n_steps": 100,
         "eval_samples": 4096,
     },
 )

@@ -60,7 +60,7 @@ def finding(ds: xr.Dataset) -> str:
 
 
 def _words(values: xr.DataArray) -> str:
-    mean, low, high = (f"{float(v):.2f}" for v in interval_over_seeds(values))
+    mean, low, high = (f"{np.clip(float(v), 0, 1):.2f}" for v in interval_over_seeds(values))
     return mean if low == "nan" else f"{mean} [{low}, {high}]"
 
 

@@ -148,6 +148,16 @@ def test_labels_learned_from_directions_and_rates_by_hand(run: Run) -> None:
     assert float(ds.label_f1_permuted.mean()) < 0.75
 
 
+def test_the_shared_subspace_is_that_of_unstable_latents() -> None:
+    """Stable ones fill all dimensions here, so their subspace would tell nothing."""
+    rng = np.random.default_rng(0)
+    unstable = np.concatenate([rng.standard_normal((90, 4)), np.zeros((90, 36))], axis=1)
+    rows = [np.concatenate([unstable[i::3], rng.standard_normal((300, 40))]) for i in range(3)]
+    label = np.arange(330) < 30
+    assert prediction._f1([unit(r) for r in rows], [label, label], label, True) > 0.95
+    assert prediction._shared(unit(unstable)).shape == (40, 4)
+
+
 def test_density_is_of_the_latents_own_seed() -> None:
     run = planted_run()
     rates = run.evaluation.rates.copy()

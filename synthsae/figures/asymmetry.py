@@ -26,8 +26,8 @@ SHOWN = 2000
 
 def ratio(values: xr.DataArray) -> Interval:
     """Stable over unstable, of a mean by class [seed, label]; its interval is that of the log."""
-    share = values.sel(label="stable", drop=True) / values.sel(label="unstable", drop=True)
-    log = xr.DataArray(np.log(share))
+    stable, unstable = (values.sel(label=c, drop=True) for c in ("stable", "unstable"))
+    log = xr.apply_ufunc(np.log, stable / unstable)
     return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
 
 
