@@ -126,7 +126,7 @@ def _errors(ax: Axes, ds: xr.Dataset) -> None:
         each = [share_wrong(ds.sel(level=b), kind) for b in ds.level.values]
         middle, low, high = (np.maximum(v, floor) for v in np.array(each, dtype=float).T)
         bars = [middle - low, high - middle]
-        label = {"identities": "identifiable latents", "subspaces": "subspaces"}[kind]
+        label = {"identities": "latents", "subspaces": "subspaces"}[kind]
         ax.errorbar(
             allowed * shift, middle, bars, fmt=marker, color=colour, ms=4.5, capsize=3, label=label
         )
