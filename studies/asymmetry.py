@@ -16,10 +16,11 @@ world's):
 import numpy as np
 import xarray as xr
 
+from realdata import measures as text
 from realdata.config import Config
 from synthsae import measures
+from synthsae.figures import asymmetry as told
 from synthsae.figures import cost_by_stability
-from synthsae.figures.asymmetry import at_equal_rate, common_count, measured, predicted, worlds
 from synthsae.figures.common import interval_over_seeds
 from synthsae.stats import Interval
 from synthsae.study import Study
@@ -30,12 +31,12 @@ from synthsae.world import WorldConfig
 def finding(ds: xr.Dataset) -> str:
     """What stable latents cost against unstable ones, in total and at equal rate, by world."""
     sentences = []
-    for name, part in worlds(ds):
-        n, said = common_count(part), predicted(part)
+    for name, part in told.worlds(ds):
+        n, said = told.common_count(part), told.predicted(part)
         at = part.sel(masked=n).mean("seed")
-        told = ", ".join(
+        ratios = ", ".join(
             f"{what} {_words(score)}" + (f" (predicted {said[what]:.2f})" if said else "")
-            for what, score in measured(part).items()
+            for what, score in told.measured(part).items()
         )
         both, rate, p_hat = (
             _words(interval_over_seeds(part[v])) for v in ("cost_r2", "rate_unique", "p_hat_unique")
@@ -43,11 +44,11 @@ def finding(ds: xr.Dataset) -> str:
         gap = float(np.abs(part.class_energy / part.class_cost - 1).max())
         sentences.append(
             (f"With {name}: " if name else "")
-            + f"stable over unstable latents: {told}. Zeroing {n} loses {_lost(at, 'stable')} of "
+            + f"stable over unstable latents: {ratios}. Zeroing {n} loses {_lost(at, 'stable')} of "
             f"EV against {_lost(at, 'unstable')}. Of the variance of log cost, rate and p_hat "
             f"explain {both}, rate alone {rate}, p_hat alone {p_hat}; by that fit, stable cost "
-            f"{_words(at_equal_rate(part))} times unstable of their rate. The mean cost of a "
-            f"class is its energy to {gap:.1%}."
+            f"{_words(told.at_equal_rate(part))} times unstable of their rate. The mean cost of a "
+            f"class is its energy to {gap:.1%}." + told.spliced_in_words(part)
         )
     return " ".join(sentences)
 
@@ -75,6 +76,8 @@ study = Study(
         measures.ideal_code,
         measures.live_stability,
         measures.reconstruction,
+        text.spliced_loss,
+        text.surface_form,
     ),
     figure=cost_by_stability,
     finding=finding,

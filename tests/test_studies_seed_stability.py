@@ -9,6 +9,7 @@ import xarray as xr
 
 import synthsae
 from synthsae import cli, config, run
+from synthsae.figures import cost_by_stability
 from synthsae.figures.seeds import report_by_size
 from synthsae.stats import pairwise_interval
 
@@ -114,3 +115,21 @@ def test_cells_that_are_missing_have_no_text() -> None:
 def test_an_empty_text_is_text() -> None:
     base = cli.load("seed_stability").base
     assert config.override(base, {"source.model": ""}) == base
+
+
+def test_asymmetry_on_a_model(
+    options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The figure has a row more, and the words are those of the numbers."""
+    one_setting = ("--set", "world.isolated_p=0.02", "--n-latents", "32")
+    assert cli.main(options("asymmetry", "gpt2", "--layer", "1", *one_setting)) == 0
+    said = capsys.readouterr().out
+    ds = synthsae.open_results("asymmetry", tmp_path).squeeze()
+    rise = ds.masked_loss.sel(masked_class="stable")
+    last = int(np.flatnonzero((rise + ds.matched_loss[:, 0]).notnull().all("seed"))[-1])
+    n = round(float(ds.zeroed[last]) * 32)
+    assert f"Zeroing {n} stable latents raises the model's cross-entropy by" in said
+    assert f"{float(rise[:, last].mean()):.2g} [" in said.split("cross-entropy by ")[1][:12]
+    assert "ideal_rate_block" not in ds
+    assert ds.surface_form.dims == ("seed", "label")
+    assert len(cost_by_stability(ds).axes) == 4

@@ -12,12 +12,13 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    interval_of_each,
     interval_over_seeds,
     slices,
 )
 from synthsae.stats import Interval
 
-KEEP = ("seed", "latent", "label", "masked")
+KEEP = ("seed", "latent", "label", "masked", "masked_class", "zeroed")
 LOOK = {"stable": (BLUE, "o"), "unstable": (ORANGE, "^"), "middle": ("#BBBBBB", ".")}
 """Colour and marker of a class."""
 SHOWN = 2000
@@ -73,15 +74,24 @@ def common_count(ds: xr.Dataset) -> int:
 
 
 def cost_by_stability(ds: xr.Dataset) -> Figure:
-    """A column a world: single costs (above), joint ones (middle), what explains them (below)."""
+    """A column a source: single costs (above), joint ones, and what explains them (below).
+
+    Where the source is a language model there is one more row, of its cross-entropy.
+    """
     parts = worlds(ds)
+    heights = (6, 5, 2, 5) if "masked_loss" in ds else (6, 5, 2)
     with rc_context(STYLE):
-        figure = Figure(figsize=(0.6 + 3.2 * len(parts), 7.6), layout="constrained")
-        rows = figure.subplots(3, len(parts), squeeze=False, sharey="row", height_ratios=(6, 5, 2))
-        for (single, joint, explained), (name, part) in zip(rows.T, parts, strict=True):
+        size = (0.6 + 3.2 * len(parts), 1.8 + 0.45 * sum(heights))
+        figure = Figure(figsize=size, layout="constrained")
+        rows = figure.subplots(
+            len(heights), len(parts), squeeze=False, sharey="row", height_ratios=heights
+        )
+        for (single, joint, explained, *text), (name, part) in zip(rows.T, parts, strict=True):
             _single(single, part, name)
             _joint(joint, part)
             _explained(explained, part)
+            for ax in text:
+                _spliced(ax, part)
         rows[0, 0].set_ylabel("EV lost when one latent is zeroed")
         rows[1, 0].set_ylabel("EV lost, 95% interval over seeds")
         handles, labels = rows[0, 0].get_legend_handles_labels()
@@ -140,6 +150,39 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
     end = part.isel(masked=-1).mean("seed")
     told = [f"{float(end.masked_cost.sel(label=c)):.2g} {c}" for c in ("stable", "unstable")]
     ax.set_title(f"{most} latents: {', '.join(told)}")
+
+
+def _spliced(ax: Axes, ds: xr.Dataset) -> None:
+    """Rise of cross-entropy over the latents zeroed: classes, and others at their rates."""
+    n = np.round(ds.zeroed.values * ds.sizes["latent"])
+    for label in ds.masked_class.values:
+        colour, _ = LOOK[label]
+        own, others = (
+            interval_of_each(ds[name].sel(masked_class=label).transpose("zeroed", "seed"))
+            for name in ("masked_loss", "matched_loss")
+        )
+        ax.plot(n, own.estimate, "o-", color=colour, lw=1.8, ms=3)
+        ax.fill_between(n, own.low, own.high, color=colour, alpha=0.2, lw=0)
+        ax.plot(n, others.estimate, "--", color=colour, lw=1.3)
+    ax.set_xlabel("latents zeroed")
+    ax.set_ylabel("rise of cross-entropy, nats")
+    recovered = float(ds.loss_recovered.mean())
+    ax.set_title(f"spliced in whole: {recovered:.1%} of the loss recovered")
+
+
+def spliced_in_words(ds: xr.Dataset) -> str:
+    """What the model loses with latents of either class zeroed; empty where there is no model."""
+    told = []
+    for label in ds.masked_class.values if "masked_loss" in ds else ():
+        both = ds.sel(masked_class=label)[["masked_loss", "matched_loss"]]
+        part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
+        own, others = (interval_of_each(part[v]) for v in ("masked_loss", "matched_loss"))
+        n = round(float(part.zeroed) * ds.sizes["latent"])
+        told.append(
+            f"zeroing {n} {label} latents raises the model's cross-entropy by {_times(own)} nats, "
+            f"others at their rates by {_times(others)}"
+        )
+    return f" {'; '.join(told)}.".replace(" z", " Z", 1) if told else ""
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:
