@@ -133,3 +133,20 @@ def test_asymmetry_on_a_model(
     assert "ideal_rate_block" not in ds
     assert ds.surface_form.dims == ("seed", "label")
     assert len(cost_by_stability(ds).axes) == 4
+
+
+@pytest.mark.parametrize(
+    ("study", "axes"),
+    [
+        ("transfer", ("world.n_blocks=0",)),
+        ("pooling", ("world.rank=4", "world_seed=0")),
+        ("consensus", ("world.rank=2", "world.block_p=0.1", "world_seed=0")),
+    ],
+)
+def test_studies_on_worlds_take_a_model(
+    study: str, axes: tuple[str, ...], options: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    sets = [text for change in axes for text in ("--set", change)]
+    command = options(study, "llama", "--layer", "1", "--n-latents", "32", "--seeds", "4", *sets)
+    assert cli.main(["--quick", *command]) == 0
+    assert (tmp_path / study / f"{study}.png").stat().st_size > 10_000
