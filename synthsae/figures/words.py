@@ -37,7 +37,7 @@ def _found(ds: xr.Dataset) -> str:
     )
     if n < 20:
         text += f" With {n} SAEs p_hat takes {n} values only"
-        text += ", and an interval is wide." if n > 2 else ", and there is no interval."
+        text += "." if n > 4 else ", and intervals are wide." if n > 2 else ", with no interval."
     return text
 
 
