@@ -150,6 +150,19 @@ def test_smaller_dictionaries_and_dead_rows(tmp_path: Path) -> None:
         stacked([*read(a), *read(b)], tmp_path / "live.npy")
 
 
+def test_what_is_too_large_is_not_matched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(compare, "MATCHED_AT_MOST", 43)
+    rng = np.random.default_rng(6)
+    saes = [write(tmp_path / f"{i}.safetensors", dictionary(rng)) for i in range(2)]
+    ds = run(tmp_path, *saes)
+    assert not {"pairwise_mcc", "mmcs", "shared_share"} & set(ds)
+    text = capsys.readouterr().out
+    assert "too large to be matched one to one" in text
+    assert "2 values only, with no interval." in text
+
+
 def test_saelens_folders(tmp_path: Path) -> None:
     kinds = ("standard", "topk", "jumprelu", "gated")
     folders = [put(tmp_path / k, k, weights(k, seed=i)) for i, k in enumerate(kinds)]

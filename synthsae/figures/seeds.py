@@ -148,6 +148,8 @@ def _dress_text(left: Axes, right: Axes, model: bool) -> None:
     left.axhline(1, color=GREY, lw=1, ls="-.")
     left.set_xscale("log", base=2)
     left.set_yscale("log", base=2)
+    left.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.yaxis.set_major_formatter("{x:g}×")
     left.set_xlabel("share of the latents zeroed")
     left.plot([], [], "o-", color="black", label="stable")
     left.plot([], [], "o--", color="black", fillstyle="none", label="unstable")

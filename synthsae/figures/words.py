@@ -37,29 +37,24 @@ def _found(ds: xr.Dataset) -> str:
     )
     if n < 20:
         text += f" With {n} SAEs p_hat takes {n} values only"
-        text += ", and an interval is wide." if n > 2 else ", and there is no interval."
+        text += "." if n > 4 else ", and intervals are wide." if n > 2 else ", with no interval."
     return text
 
 
 def _matched(ds: xr.Dataset) -> str:
     if "pairwise_mcc" not in ds:
-        return "Too large to match one to one; " + _nearest(ds)
+        return "They are too large to be matched one to one."
     text = (
         f"Matched one to one, live latents have a mean cosine (PW-MCC) of "
         f"{pairs_in_words(ds.pairwise_mcc)}, chance {float(ds.pairwise_mcc_chance):.3f}, a median "
         f"of {pairs_in_words(ds.matched_median)}, chance {float(ds.matched_median_chance):.3f}, "
-        f"and {pairs_in_words(ds.matched_share)} of them reach .9; " + _nearest(ds)
+        f"and {pairs_in_words(ds.matched_share)} of them reach .9; nearest ones (MMCS) "
+        f"{pairs_in_words(ds.mmcs)}, chance {float(ds.mmcs_chance.mean()):.3f}."
     )
     if "shared_share" in ds:
         text += f" By decoder and encoder {pairs_in_words(ds.shared_share)} are shared."
     same = ds.pairwise_mcc.where(ds.pairwise_mcc >= 1 - 1e-9, drop=True).seed_a.values
     return text + (f" Copies of one another: {', '.join(map(str, same))}." if len(same) else "")
-
-
-def _nearest(ds: xr.Dataset) -> str:
-    return (
-        f"nearest ones (MMCS) {pairs_in_words(ds.mmcs)}, chance {float(ds.mmcs_chance.mean()):.3f}."
-    )
 
 
 def _spans(ds: xr.Dataset) -> str:
