@@ -33,8 +33,8 @@ MEASURES = (
     measures.live_stability,
     measures.reappearance_counts,
     measures.nearest_agreement,
-    measures.subspace_transfer,
-    measures.effective_ranks,
+    measures.unstable_transfer,
+    measures.class_dimension,
     measures.cluster_ranks,
 )
 MATCHED = (measures.matched_agreement, measures.shared_latents)
