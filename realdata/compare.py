@@ -32,8 +32,8 @@ MATCHED_AT_MOST = 20_000
 MEASURES = (
     measures.live_stability,
     measures.reappearance_counts,
-    measures.subspace_transfer,
-    measures.effective_ranks,
+    measures.unstable_transfer,
+    measures.class_dimension,
     measures.cluster_ranks,
 )
 MATCHED = (measures.matched_agreement, measures.nearest_agreement, measures.shared_latents)

@@ -158,6 +158,11 @@ class Dictionaries:
         """Dimension D of an activation."""
         return self.directions.shape[-1]
 
+    @property
+    def bases(self) -> Array:
+        """No block is known: [0, D, 0]."""
+        return np.zeros((0, self.d_model, 0))
+
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""

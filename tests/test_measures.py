@@ -31,7 +31,7 @@ DIMS = {"seed", "seed_a", "seed_b", "block", "angle", "budget", "matrix"}
 DIMS |= {"latent", "label", "masked", "r", "features"}
 DIMS |= {"union_size", "pool_size", "recipe", "side"}
 DIMS |= {"n_used", "level", "feature"}
-DIMS |= {"found_in", "cosine", "r_over_d", "cluster"}
+DIMS |= {"found_in", "cosine", "cluster"}
 
 
 @pytest.fixture(scope="module")

@@ -125,37 +125,69 @@ def test_reappearance_counts(saes: Dictionaries) -> None:
     )
 
 
-def test_subspace_transfer(saes: Dictionaries) -> None:
-    ds = measures.subspace_transfer(saes)
+def test_unstable_transfer_without_truth(saes: Dictionaries) -> None:
+    """The curve by hand, and as many live latents drawn again."""
+    ds, rng = measures.unstable_transfer(saes, draws=40), np.random.default_rng(5)
     unstable = saes.p_hat <= 0.05
     assert unstable.sum() > 8
+
+    def energy(source: np.ndarray, target: np.ndarray, r: int) -> float:
+        _, _, axes = np.linalg.svd(source)
+        return float(((target @ axes[: min(r, len(source))].T) ** 2).sum(1).mean())
+
     for s in range(4):
-        _, _, axes = np.linalg.svd(saes.directions[s][unstable[s]])
-        n = unstable[s].sum()
+        own, n = saes.directions[s][unstable[s]], unstable[s].sum()
         others = np.concatenate([saes.directions[t][unstable[t]] for t in range(4) if t != s])
-        for i, r in enumerate(ds.transfer_dimensions.values.astype(int)):
-            want = ((others @ axes[: min(r, n)].T) ** 2).sum(1).mean()
-            assert ds.transfer[s, i] == pytest.approx(want, abs=1e-9)
-            assert ds.r_over_d[i] == pytest.approx(r / 24, abs=0.03)
+        for r in range(25):
+            assert ds.transfer[s, r] == pytest.approx(energy(own, others, r), abs=1e-9)
+            assert ds.transfer_chance[r] == r / 24
+        live = saes.directions[s][saes.live[s]]
+        for r in (3, 8):
+            drawn = [energy(rng.permutation(live)[:n], others, r) for _ in range(200)]
+            error = np.std(drawn) * (1 / 40 + 1 / 200) ** 0.5
+            assert ds.transfer_live[s, r] == pytest.approx(np.mean(drawn), abs=5 * error)
 
 
-def test_effective_ranks(saes: Dictionaries) -> None:
-    ds = measures.effective_ranks(saes)
+def test_the_null_of_live_latents_draws_no_dead_ones() -> None:
+    """Where every live latent is unstable, as many live ones are all of them."""
+    rng, live = np.random.default_rng(0), np.tile(np.arange(20) < 10, (3, 1))
+    rows = np.where(live[..., None], 1, 1e-9) * rng.standard_normal((3, 20, 24))
+    rows[:, 10:, 20:] = 1
+    saes = Dictionaries(("a", "b", "c"), unit(rows), live)
+    assert (saes.p_hat[live] == 0).all()
+    ds = measures.unstable_transfer(saes)
+    np.testing.assert_allclose(ds.transfer_live, ds.transfer)
+    assert ds.transfer_stable.isnull().all()
+    assert measures.class_dimension(saes).unstable_rank.isnull().all()
+
+
+def test_class_dimension_without_truth(saes: Dictionaries) -> None:
+    ds = measures.class_dimension(saes)
+    assert set(ds) == {"rank_rows", "unstable_rank", "stable_rank", "iid_rank"}
     for s in range(4):
         sets = [
             saes.directions[s][saes.p_hat[s] >= 0.95],
             saes.directions[s][saes.p_hat[s] <= 0.05],
         ]
         n = min(map(len, sets))
-        assert ds.effective_rank_rows[s] == n
+        assert ds.rank_rows[s] == n
         smaller, name = (sets[0], "stable") if len(sets[0]) == n else (sets[1], "unstable")
         share = np.linalg.svd(smaller, compute_uv=False)
         share /= share.sum()
         want = np.exp(-(share * np.log(share)).sum())
-        assert ds[f"effective_rank_{name}"][s] == pytest.approx(want)
-        assert ds.effective_rank_iid[s] == pytest.approx(
+        assert ds[f"{name}_rank"][s] * 24 == pytest.approx(want)
+        assert ds.iid_rank[s] * 24 == pytest.approx(
             theory.effective_rank_null(n, 24, draws=200).mean(), rel=0.05
         )
+
+
+def test_one_latent_has_no_rank_to_speak_of() -> None:
+    rows = np.random.default_rng(0).standard_normal((3, 10, 24))
+    rows[:, 0] = np.eye(24)[0]
+    saes = Dictionaries(("a", "b", "c"), unit(rows), np.ones((3, 10), bool))
+    ds = measures.class_dimension(saes)
+    assert ds.rank_rows.values.tolist() == [1, 1, 1]
+    assert ds[["stable_rank", "unstable_rank", "iid_rank"]].to_array().isnull().all()
 
 
 def test_firing_rates(run: Run) -> None:

@@ -112,7 +112,9 @@ def test_stable_latents_count_for_the_rank_of_their_block(tmp_path: Path) -> Non
     assert first.cluster_implied_rank == pytest.approx(float(law))
 
 
-def test_a_rotated_subspace_is_transferred_whole(tmp_path: Path) -> None:
+def test_a_rotated_subspace_is_transferred_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     rng, rank = np.random.default_rng(0), 20
     turns = haar(rank, rng, (3,))
     ds = run(
@@ -121,14 +123,20 @@ def test_a_rotated_subspace_is_transferred_whole(tmp_path: Path) -> None:
     )
     assert (ds.p_hat.values[:, FEATURES:] == 0).all()
     np.testing.assert_allclose(ds.pairwise_mcc, ds.pairwise_mcc.T)
-    r = ds.transfer_dimensions.values
+    r = ds.r.values
     np.testing.assert_allclose(ds.transfer[:, r >= rank], 1, atol=1e-9)
     assert (ds.transfer[:, (r > 0) & (r < rank)] < 0.99).all()
     assert (ds.transfer_live[:, r == rank] < 0.7).all()
-    assert ds.transfer_stable.isnull().all()  # fewer stable latents than unstable ones
-    assert ds.effective_rank_rows.values.tolist() == [FEATURES] * 3
-    np.testing.assert_allclose(ds.effective_rank_stable, FEATURES)
-    assert (ds.effective_rank_unstable < rank - 1).all()
+    np.testing.assert_allclose(ds.transfer_stable, 0, atol=1e-9)  # the block is apart from them
+    assert ds.rank_rows.values.tolist() == [FEATURES] * 3
+    np.testing.assert_allclose(ds.stable_rank * D, FEATURES)
+    assert (ds.unstable_rank * D < rank - 1).all()
+    text = capsys.readouterr().out
+    assert "hold 1.00 of the energy of the others' (random 0.25, as many live latents 0." in text
+    assert f", {FEATURES} stable ones 0.00)." in text
+    ratio = ds.stable_rank / ds.iid_rank
+    assert f"the stable ones fill {float(ratio.mean()):.2f} of the dimensions" in text
+    assert not {"transfer_predicted", "in_blocks_chance"} & set(ds)
 
 
 def test_smaller_dictionaries_and_dead_rows(tmp_path: Path) -> None:

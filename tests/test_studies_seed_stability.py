@@ -78,7 +78,7 @@ def test_a_world_beside_a_model(
     assert "planted world: 3 SAEs" in said
     assert "gpt20: 3 SAEs" in said
     ds = synthsae.open_results("synthetic_vs_real", tmp_path)
-    assert ds.transfer_dimensions.max("r_over_d").values.tolist() == [20, 16]
+    assert (ds.transfer_chance.count("r") - 1).values.tolist() == [20, 16]
 
 
 def test_verdicts() -> None:

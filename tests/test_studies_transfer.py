@@ -1,6 +1,7 @@
 """transfer: its numbers by hand, its prediction where it is exact, its nulls, the whole."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,9 +185,9 @@ def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
     seeds, latents = [2, 0, 4, 3, 1], np.arange(run.live.shape[1])
     mixed = np.random.default_rng(0).permutation(latents)
     drawn = {"transfer_stable", "transfer_random_low", "transfer_random_high", "unstable_rank"}
-    drawn |= {"stable_rank", "label_f1_permuted"}
+    drawn |= {"stable_rank", "label_f1_permuted", "transfer_live"}
     for measure in (
-        measures.unstable_transfer,
+        partial(measures.unstable_transfer, draws=40),
         measures.class_dimension,
         measures.label_prediction,
     ):

@@ -20,9 +20,7 @@ from synthsae.figures.common import (
     slices,
 )
 
-KEEP = (
-    *("seed", "seed_a", "seed_b", "found_in", "cosine", "r_over_d", "cluster", "latent", "label"),
-)
+KEEP = (*("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "latent", "label"),)
 
 
 def stability_report(ds: xr.Dataset) -> Figure:
@@ -93,15 +91,16 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
 
 def transfer(ax: Axes, ds: xr.Dataset) -> None:
     """Energy of other seeds' unstable latents in the top directions of one seed's, and nulls."""
-    x = ds.r_over_d
+    x = ds.transfer_chance  # r / D
     curve = ds.transfer.mean("seed")
-    sd = ds.transfer_random_sd.mean("seed")
-    ax.fill_between(x, x - 2 * sd, x + 2 * sd, color=GREY, alpha=0.3, lw=0)
-    ax.plot(x, x, color=GREY, lw=1, ls=":", label="random subspace, ± 2 sd")
+    low, high = ds.transfer_random_low.min("seed"), ds.transfer_random_high.max("seed")
+    ax.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0)
+    ax.plot(x, x, color=GREY, lw=1, ls=":", label="random subspaces, 95%")
     live, stable = ds.transfer_live.mean("seed"), ds.transfer_stable.mean("seed")
     ax.plot(x, live, color="black", lw=1, ls="--", label="as many live latents")
     if stable.notnull().any():
-        ax.plot(x, stable, color=BLUE, lw=1.2, label="as many stable latents")
+        rows = float(ds.rank_rows.mean())  # as many as unstable ones, or all there are
+        ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{rows:.0f} stable latents")
     ax.plot(x, curve, color=ORANGE, lw=2, label="unstable latents")
     gain = (curve - live).values
     if np.isfinite(gain).any():
@@ -122,7 +121,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     """Effective rank of as many stable as unstable latents, over that of random directions."""
     kinds = (("stable", BLUE, "o"), ("unstable", ORANGE, "s"))
     for i, (kind, colour, marker) in enumerate(kinds):
-        ratio = ds[f"effective_rank_{kind}"] / ds.effective_rank_iid
+        ratio = ds[f"{kind}_rank"] / ds.iid_rank
         jitter = i + np.linspace(-0.15, 0.15, ratio.sizes["seed"])
         ax.plot(jitter, ratio, marker, color=colour, ms=4, mfc="none")
         mean = interval_over_seeds(ratio)
@@ -133,8 +132,8 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_xticks([0, 1], [k for k, *_ in kinds])
     ax.set_xlim(-0.6, 1.6)
     ax.set_ylabel("effective rank / random one")
-    a, b = (float((ds[f"effective_rank_{k}"] / ds.effective_rank_iid).mean()) for k, *_ in kinds)
-    n = float(ds.effective_rank_rows.mean())
+    a, b = (float((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k, *_ in kinds)
+    n = float(ds.rank_rows.mean())
     ax.set_title(
         f"effective rank at {n:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random"
         if np.isfinite(a)

@@ -25,7 +25,7 @@ from synthsae.stats import Interval
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vP"
 WITHIN = (
-    *("seed", "seed_a", "seed_b", "found_in", "cosine", "r_over_d", "cluster", "label"),
+    *("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "label"),
     *("masked_class", "zeroed", "pair", "side", "top"),
 )
 """Dimensions of one cell."""
@@ -73,13 +73,13 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
     p = np.arange(len(counts)) / (len(counts) - 1)
     row[0].plot(p, counts / counts.sum(), lw=1.3, ms=5, **look)
     gain = ds.transfer - ds.transfer_live
-    row[1].plot(ds.r_over_d, gain.mean("seed"), lw=1.5, color=look["color"])
+    row[1].plot(ds.transfer_chance, gain.mean("seed"), lw=1.5, color=look["color"])
     if "masked_loss" in ds:
         _masked(row[2], ds, look)
     else:
-        kinds = ("effective_rank_stable", "effective_rank_unstable")
+        kinds = ("stable_rank", "unstable_rank")
         for at, kind in enumerate(kinds):
-            ratio = interval_over_seeds(ds[kind] / ds.effective_rank_iid)
+            ratio = interval_over_seeds(ds[kind] / ds.iid_rank)
             row[2].errorbar(at, ratio.estimate, error_bars(ratio)[:, None], capsize=3, **look)
     name = "surface_form" if "surface_form" in ds else "firing_rate"
     mean = interval_over_seeds(ds[name].transpose("label", "seed"))

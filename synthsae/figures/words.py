@@ -58,21 +58,25 @@ def _matched(ds: xr.Dataset) -> str:
 
 
 def _spans(ds: xr.Dataset) -> str:
-    at = ds.sel(r_over_d=0.25, method="nearest").mean("seed")
+    at = ds.isel(r=abs(ds.transfer_chance - 0.25).argmin("r")).mean("seed")
     if not np.isfinite(at.transfer):
         return "No two SAEs have unstable latents."
     text = (
         f"A quarter of the dimensions, the top ones of one SAE's unstable latents, hold "
-        f"{float(at.transfer):.2f} of the energy of the others' (random {float(at.r_over_d):.2f}, "
-        f"as many live latents {float(at.transfer_live):.2f}"
+        f"{float(at.transfer):.2f} of the energy of the others' "
+        f"(random {float(at.transfer_chance):.2f}, as many live latents "
+        f"{float(at.transfer_live):.2f}"
     )
-    text += f", stable {float(at.transfer_stable):.2f})." if at.transfer_stable.notnull() else ")."
-    rank = ds[["effective_rank_stable", "effective_rank_unstable", "effective_rank_iid"]].mean()
-    if np.isfinite(rank.effective_rank_iid):
-        a, b, c = (float(v) for v in rank.values())
+    if at.transfer_stable.notnull():
+        text += f", {float(at.rank_rows):.0f} stable ones {float(at.transfer_stable):.2f}"
+    text += ")."
+    stable, unstable = (
+        float((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k in ("stable", "unstable")
+    )
+    if np.isfinite(stable):
         text += (
-            f" At equal rows the stable ones fill {a:.0f} dimensions (effective rank), the "
-            f"unstable ones {b:.0f}, random ones {c:.0f}."
+            f" At equal rows the stable ones fill {stable:.2f} of the dimensions (effective rank) "
+            f"that random ones do, the unstable ones {unstable:.2f}."
         )
     return text
 

@@ -28,7 +28,6 @@ from synthsae.measures.prediction import label_prediction
 from synthsae.measures.rates import firing_rates
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
-from synthsae.measures.spans import effective_ranks, subspace_transfer
 from synthsae.measures.stability import (
     block_stability,
     coverage_law,
@@ -50,7 +49,6 @@ __all__ = [
     "consensus_lists",
     "correlation_recovery",
     "coverage_law",
-    "effective_ranks",
     "feature_recovery",
     "firing_rates",
     "flatness",
@@ -74,7 +72,6 @@ __all__ = [
     "shared_latents",
     "start_memory",
     "subspace_recovery",
-    "subspace_transfer",
     "training_budget",
     "training_cost",
     "unions",

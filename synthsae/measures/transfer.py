@@ -8,7 +8,7 @@ from synthsae.geometry import Array
 from synthsae.metrics import reappearance, transfer
 from synthsae.metrics.rank import effective_rank, iid_effective_rank
 from synthsae.metrics.subspace import block_energy
-from synthsae.results import Run, labelled
+from synthsae.results import Dictionaries, Run, labelled
 from synthsae.rng import numpy_generator
 
 CLASSES = ("unstable", "stable")
@@ -16,30 +16,33 @@ RANDOM = 20
 """Random nested subspaces that the second null draws."""
 
 
-def unstable_transfer(run: Run, draws: int = 8) -> xr.Dataset:
+def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     """Energy of the other seeds' unstable latents in the top r dimensions of a seed's, r = 0..D.
 
     Unstable: p_hat <= .05. The nulls (`metrics.transfer`): r / D, the 95% range of random
-    subspaces, and as many stable latents of the same seed in place of its unstable ones (or all,
-    if those are fewer; `draws` times). The prediction, where blocks are planted: unstable latents
+    subspaces, and in place of its unstable ones as many stable latents of the same seed (or all,
+    if those are fewer), or as many of all its live ones, which answers for directions in which all
+    latents are large (`draws` times). The prediction, where blocks are planted: unstable latents
     fill all of their G R dimensions evenly and nothing else, min(1, r / (G R)). NaN where a seed
     has no unstable latent, no stable one for the null, or no other seed an unstable one.
     """
     label, d = reappearance.labels(run.p_hat), run.d_model
-    curve, null, low, high = np.full((4, len(label), d + 1), np.nan)
-    for s, seed in enumerate(run.seeds):
-        rng = numpy_generator("null", run.config.world_seed, 1, seed)
-        own, stable, others = _sets(run, label, s)
+    curve, null, every, low, high = np.full((5, len(label), d + 1), np.nan)
+    for s in range(len(label)):
+        rng = numpy_generator("null", 0, 1, s)
+        own, stable, live, others = _sets(run, label, s)
         if len(own) and len(others):
             curve[s] = transfer.transfer_curve(own, others)
             random = transfer.random_transfer(others, rng, RANDOM)
             low[s], high[s] = np.quantile(random, (0.025, 0.975), axis=0)
             if n := min(len(own), len(stable)):
                 null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
+            every[s] = transfer.matched_transfer(live, others, len(own), rng, draws).mean(axis=0)
     dims, planted = ("seed", "r"), run.bases.shape[0] * run.bases.shape[2]
     variables: dict[str, tuple] = dict(
         transfer=(dims, curve, "energy of the others' unstable latents in its top r dimensions"),
         transfer_stable=(dims, null, "the same with as many of its stable latents"),
+        transfer_live=(dims, every, "the same with as many of all its live latents"),
         transfer_random_low=(dims, low, "2.5% quantile for random subspaces"),
         transfer_random_high=(dims, high, "97.5% quantile for random subspaces"),
         transfer_chance=(("r",), np.arange(d + 1) / d, "mean for random subspaces, r / D"),
@@ -50,21 +53,20 @@ def unstable_transfer(run: Run, draws: int = 8) -> xr.Dataset:
     return labelled(run, **variables).assign_coords(r=np.arange(d + 1))
 
 
-def class_dimension(run: Run, draws: int = 8) -> xr.Dataset:
+def class_dimension(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     """Effective rank of as many stable as unstable latents of a seed, and where the blocks are.
 
-    Rows are matched in each seed: the smaller count, `draws` times. Beside them the value of as
-    many i.i.d. directions, in all D dimensions and in those of the blocks. Where blocks are
-    planted: the mean share of a latent's energy that they hold.
+    Rows are matched in each seed: the smaller count, `draws` times; NaN where that is not two or
+    more. Beside them the value of as many i.i.d. directions, in all D dimensions and in those of
+    the blocks. Where blocks are planted: the mean share of a latent's energy that they hold.
     """
     label, (g, d, r) = reappearance.labels(run.p_hat), run.bases.shape
     ranks, rows = np.full((4, len(label)), np.nan), np.zeros(len(label))
-    for s, seed in enumerate(run.seeds):
-        rng = numpy_generator("null", run.config.world_seed, 2, seed)
-        sets = [run.directions[s, label[s] == c] for c in CLASSES]
-        if n := min(map(len, sets)):
-            picks = [[rng.choice(x, n, replace=False) for _ in range(draws)] for x in sets]
-            ranks[:2, s] = effective_rank(np.array(picks)).mean(axis=1)
+    for s, mine in enumerate(label):
+        rng = numpy_generator("null", 0, 2, s)
+        sets = [run.directions[s, mine == c] for c in CLASSES]
+        if (n := min(map(len, sets))) > 1:
+            ranks[:2, s] = [_drawn_rank(x, n, rng, draws) for x in sets]
             ranks[2:, s] = [iid_effective_rank(n, k) if k else np.nan for k in (d, g * r)]
         rows[s] = n
     of = ("unstable latents", "stable latents", "i.i.d. directions", "i.i.d. ones in blocks")
@@ -81,7 +83,13 @@ def class_dimension(run: Run, draws: int = 8) -> xr.Dataset:
     )
 
 
-def _in_blocks(run: Run, label: NDArray[np.str_]) -> dict[str, tuple]:
+def _drawn_rank(rows: Array, n: int, rng: np.random.Generator, draws: int) -> float:
+    """Mean effective rank of n of the rows, one draw at a time, as they may be many."""
+    drawn = (rng.choice(rows, n, replace=False) for _ in range(draws))
+    return float(np.mean([effective_rank(x) for x in drawn]))
+
+
+def _in_blocks(run: Run | Dictionaries, label: NDArray[np.str_]) -> dict[str, tuple]:
     """Mean share of a latent's energy in the planted blocks, of both classes; none without blocks.
 
     Chance is the share of the dimensions.
@@ -100,8 +108,9 @@ def _in_blocks(run: Run, label: NDArray[np.str_]) -> dict[str, tuple]:
     return variables
 
 
-def _sets(run: Run, label: NDArray[np.str_], s: int) -> tuple[Array, Array, Array]:
-    """Unstable and stable directions of seed s, and the unstable ones of all other seeds."""
-    rest = np.arange(len(label)) != s
-    own, stable = (run.directions[s, label[s] == c] for c in CLASSES)
-    return own, stable, run.directions[rest][label[rest] == "unstable"]
+def _sets(run: Run | Dictionaries, label: NDArray[np.str_], s: int) -> tuple[Array, ...]:
+    """Unstable, stable and live directions of seed s, and the unstable ones of all other seeds."""
+    rest, mine = np.arange(len(label)) != s, label[s]
+    of_seed = (run.directions[s, mine == c] for c in CLASSES)
+    others = run.directions[rest][label[rest] == "unstable"]
+    return *of_seed, run.directions[s, mine != "dead"], others
