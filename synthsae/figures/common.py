@@ -69,9 +69,9 @@ def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
     return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
 
 
-def error_bars(interval: Interval) -> np.ndarray:
-    """Lengths of error bars below and above, kept inside [0, 1]; 0 where there is no interval."""
-    low, high = np.clip(interval.low, 0, 1), np.clip(interval.high, 0, 1)
+def error_bars(interval: Interval, most: float = 1.0) -> np.ndarray:
+    """Lengths of error bars below and above, kept inside [0, most]; 0 where there is none."""
+    low, high = np.clip(interval.low, 0, most), np.clip(interval.high, 0, most)
     return np.nan_to_num(np.maximum([interval.estimate - low, high - interval.estimate], 0))
 
 

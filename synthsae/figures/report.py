@@ -126,7 +126,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
         ax.plot(jitter, ratio, marker, color=colour, ms=4, mfc="none")
         mean = interval_over_seeds(ratio)
         ax.errorbar(
-            i, mean.estimate, error_bars(mean)[:, None], fmt=marker, color=colour, capsize=3
+            i, mean.estimate, error_bars(mean, np.inf)[:, None], fmt=marker, color=colour, capsize=3
         )
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.set_xticks([0, 1], [k for k, *_ in kinds])

@@ -80,7 +80,8 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
         kinds = ("stable_rank", "unstable_rank")
         for at, kind in enumerate(kinds):
             ratio = interval_over_seeds(ds[kind] / ds.iid_rank)
-            row[2].errorbar(at, ratio.estimate, error_bars(ratio)[:, None], capsize=3, **look)
+            bars = error_bars(ratio, np.inf)[:, None]
+            row[2].errorbar(at, ratio.estimate, bars, capsize=3, **look)
     name = "surface_form" if "surface_form" in ds else "firing_rate"
     mean = interval_over_seeds(ds[name].transpose("label", "seed"))
     row[3].errorbar(range(3), mean.estimate, error_bars(mean), lw=1.3, ms=5, capsize=3, **look)
