@@ -13,7 +13,7 @@ from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.figures import scores_by_budget
 from synthsae.figures.budgets import LINES, by_way
-from synthsae.measures.budgets import AT_BUDGET
+from synthsae.measures.budgets import AT_BUDGET, AT_BUDGET_OF_WORLDS
 from synthsae.results import Run, run_cell
 
 TINY = {
@@ -52,11 +52,28 @@ def test_cut_codes_by_hand(run: Run) -> None:
             assert at.budget_dead_fraction == pytest.approx(1 - (kept > 0).any(0).mean(), abs=0.04)
 
 
+def test_live_latents_by_hand(run: Run) -> None:
+    """p_hat over what still fires at each budget, one latent and one other seed at a time."""
+    ds, d = measures.at_budgets(run), run.directions
+    for t in (1, 2, 3):
+        live = [np.flatnonzero(row) for row in run.with_k(t).live]
+        for s, mine in enumerate(live):
+            hits = [
+                max((d[o, j] @ d[s, i] for j in live[o]), default=-1) >= 0.7
+                for i in mine
+                for o in range(3)
+                if o != s
+            ]
+            at = ds.isel(seed=s).sel(budget=t)
+            assert at.budget_live_reappearance == pytest.approx(np.mean(hits))
+
+
 def test_the_whole_budget_is_the_run(run: Run) -> None:
     last = measures.at_budgets(run).sel(budget=3)
-    for measure in (measures.reconstruction, measures.block_stability, measures.feature_recovery):
+    taken = (measures.reconstruction, measures.block_stability, measures.feature_recovery)
+    for measure in (*taken, measures.live_stability):
         for name, values in measure(run).items():
-            if name in AT_BUDGET:
+            if name in AT_BUDGET + AT_BUDGET_OF_WORLDS:
                 assert np.array_equal(last[f"budget_{name}"], values, equal_nan=True), name
     with pytest.raises(ValueError, match="stack: None; allowed"):
         replace(run, stack=None).with_k(1)
@@ -97,6 +114,26 @@ def test_finding_and_figure_have_the_numbers() -> None:
         want = by_way(made())[way].budget_explained_variance.mean("seed")
         assert np.allclose(drawn[0].get_ydata(), want)
         assert np.allclose(drawn[0].get_xdata(), [1, 2, 4])
+
+
+def test_without_truth_live_latents_beside_chance() -> None:
+    known = made()
+    ds = known[["budget_explained_variance"]]
+    ds["budget_live_reappearance"] = known.budget_isolated_reappearance + 0.3
+    ds["budget_live_reappearance_chance"] = known.budget_isolated_reappearance / 2
+    text = finding(ds)
+    assert "HierarchicalTopK is +0.100 (at 4) to +0.130 (at 1)" in text
+    assert "live latents is 0.31 to 0.34 with TopK and 0.44 to 0.44 with Hier" in text
+    assert "(chance at most 0.072)" in text
+    assert "isolated" not in text
+    live = scores_by_budget(ds).axes[1]
+    for way, drawn in zip(LINES, live.containers, strict=True):
+        want = by_way(ds)[way].budget_live_reappearance.mean("seed")
+        assert np.allclose(drawn[0].get_ydata(), want)
+    dashed = [line for line in live.lines if line.get_linestyle() == "--"]
+    for way, line in zip(LINES, dashed, strict=False):
+        chance = by_way(ds)[way].budget_live_reappearance_chance.mean("seed")
+        assert np.allclose(line.get_ydata(), chance)
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

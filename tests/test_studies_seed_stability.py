@@ -136,17 +136,29 @@ def test_asymmetry_on_a_model(
 
 
 @pytest.mark.parametrize(
-    ("study", "axes"),
+    ("study", "axes", "measured"),
     [
-        ("transfer", ("world.n_blocks=0",)),
-        ("pooling", ("world.rank=4", "world_seed=0")),
-        ("consensus", ("world.rank=2", "world.block_p=0.1", "world_seed=0")),
+        ("transfer", ("world.n_blocks=0",), "transfer"),
+        ("pooling", ("world.rank=4", "world_seed=0"), "pool_reappearance"),
+        (
+            "consensus",
+            ("world.rank=2", "world.block_p=0.1", "world_seed=0"),
+            "identities_listed",
+        ),
+        ("hierarchical_budget", ("sae.k=1,4",), "budget_live_reappearance"),
     ],
 )
 def test_studies_on_worlds_take_a_model(
-    study: str, axes: tuple[str, ...], options: Callable[..., list[str]], tmp_path: Path
+    study: str,
+    axes: tuple[str, ...],
+    measured: str,
+    options: Callable[..., list[str]],
+    tmp_path: Path,
 ) -> None:
     sets = [text for change in axes for text in ("--set", change)]
     command = options(study, "llama", "--layer", "1", "--n-latents", "32", "--seeds", "4", *sets)
     assert cli.main(["--quick", *command]) == 0
     assert (tmp_path / study / f"{study}.png").stat().st_size > 10_000
+    ds = synthsae.open_results(study, tmp_path)
+    assert ds[measured].notnull().any()
+    assert not ds.sizes.get("block"), "a block of a model is not known"

@@ -46,28 +46,25 @@ def by_way(ds: xr.Dataset) -> dict[str, xr.Dataset]:
 def scores_by_budget(ds: xr.Dataset) -> Figure:
     """Budget against EV, p_hat of isolated features and p_hat of block latents beside the law.
 
-    Dimensions that the user made, other than arch and k, get a row of panels for each value.
+    Without a planted truth against EV and p_hat of live latents beside chance. Dimensions that
+    the user made, other than arch and k, get a row of panels for each value.
     """
+    panels = (_isolated, _blocks) if "budget_block_reappearance" in ds else (_live,)
     parts = list(slices(ds, KEEP))
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.2, 3.2 * len(parts)), layout="constrained")
-        axes = figure.subplots(len(parts), 3, sharex=True, squeeze=False)
+        size = (2.8 + 3.2 * len(panels), 3.2 * len(parts))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(parts), 1 + len(panels), sharex=True, squeeze=False)
         for row, (label, part) in zip(axes, parts, strict=True):
             ways = by_way(part)
             _panel(row[0], ways, "budget_explained_variance")
-            _panel(row[1], ways, "budget_isolated_reappearance")
-            _panel(row[2], ways, "budget_block_reappearance")
-            for way, (_, colour, _) in LINES.items():
-                law = ways[way].budget_coverage_prediction.mean(("seed", "block"))
-                row[2].plot(law.budget, law, color=colour, lw=1, ls="--")
-            row[2].plot([], [], color="black", lw=1, ls="--", label="coverage law")
             row[0].set_ylabel("\n".join(filter(None, [label, "share"])))
             row[0].set_title(_ev_title(ways))
-            row[1].set_title("p_hat of isolated features\n(0 where not found)")
-            row[2].set_title("p_hat of block latents")
+            for ax, draw in zip(row[1:], panels, strict=True):
+                draw(ax, ways)
         for ax in axes[-1]:
             ax.set_xlabel("budget: latents that may fire")
-        handles, labels = axes[0, 2].get_legend_handles_labels()
+        handles, labels = axes[0, -1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
@@ -82,6 +79,32 @@ def _ev_title(ways: dict[str, xr.Dataset]) -> str:
         f"explained variance; at {first}: {least['each']:.2f} trained for it,\n"
         f"{least['hierarchical']:.2f} hierarchical, {least['cut']:.2f} cut"
     )
+
+
+def _isolated(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
+    _panel(ax, ways, "budget_isolated_reappearance")
+    ax.set_title("p_hat of isolated features\n(0 where not found)")
+
+
+def _blocks(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
+    _panel(ax, ways, "budget_block_reappearance")
+    _expected(ax, ways, "budget_coverage_prediction", "coverage law")
+    ax.set_title("p_hat of block latents")
+
+
+def _live(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
+    _panel(ax, ways, "budget_live_reappearance")
+    _expected(ax, ways, "budget_live_reappearance_chance", "chance")
+    ax.set_title("p_hat of live latents")
+
+
+def _expected(ax: Axes, ways: dict[str, xr.Dataset], name: str, label: str) -> None:
+    """What a law gives over the budget, a dashed line a way."""
+    for way, (_, colour, _) in LINES.items():
+        law = ways[way][name]
+        mean = law.mean([d for d in ("seed", "block") if d in law.dims])
+        ax.plot(law.budget, mean, color=colour, lw=1, ls="--")
+    ax.plot([], [], color="black", lw=1, ls="--", label=label)
 
 
 def _panel(ax: Axes, ways: dict[str, xr.Dataset], name: str) -> None:

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from synthsae.measures.live import live_stability
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
 from synthsae.measures.stability import block_stability, coverage_law
@@ -11,6 +12,12 @@ AT_BUDGET = (
     "explained_variance",
     "l0",
     "dead_fraction",
+    "live_reappearance",
+    "live_reappearance_chance",
+)
+"""What is measured at each budget, whatever the source."""
+
+AT_BUDGET_OF_WORLDS = (
     "block_reappearance",
     "coverage_prediction",
     "coverage_prediction_sd",
@@ -19,20 +26,25 @@ AT_BUDGET = (
     "isolated_reappearance",
     "feature_mcc",
 )
-"""The measures that are taken at each budget."""
+"""And where the truth is known."""
 
 
 def at_budgets(run: Run) -> xr.Dataset:
-    """`AT_BUDGET` with the `budget` = 1..k largest latents of each sample, `budget_NAME`.
+    """Scores with the `budget` = 1..k largest latents of each sample, as `budget_NAME`.
+
+    `AT_BUDGET`, on a planted world also `AT_BUDGET_OF_WORLDS`.
 
     Directions are those of the one training. What a budget changes is which latents are live, so
     which are counted, and the explained variance. For architectures that choose k latents of a
     sample; the others fire as trained, whatever the budget.
     """
+    names, taken = list(AT_BUDGET), [reconstruction, live_stability]
+    if run.planted:
+        names += AT_BUDGET_OF_WORLDS
+        taken += [block_stability, coverage_law, subspace_recovery, feature_recovery]
     each = []
     for k in range(1, run.config.sae.k + 1):
         cut = run.with_k(k)
-        taken = (reconstruction, block_stability, coverage_law, subspace_recovery, feature_recovery)
-        each.append(xr.merge([measure(cut) for measure in taken])[list(AT_BUDGET)])
+        each.append(xr.merge([measure(cut) for measure in taken])[names])
     joined = xr.concat(each, xr.IndexVariable("budget", range(1, len(each) + 1)))
-    return joined.rename({name: f"budget_{name}" for name in AT_BUDGET})
+    return joined.rename({name: f"budget_{name}" for name in names})
