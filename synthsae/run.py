@@ -7,7 +7,7 @@ has. So little crosses, a file has one writer, and a worker that dies loses one 
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -150,9 +150,10 @@ def _bar(total: int, unit: str) -> tqdm:
 
 
 def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """One Dataset over the axes; cells that are missing are NaN."""
+    """One Dataset over the axes; NaN for missing cells, and where others are larger."""
+    bare = {d for cell in cells.values() for d in cell.dims if d not in cell.coords}
     blank = next(iter(cells.values())).map(_blank)
-    parts = [cells.get(cell.digest, blank) for cell in grid.cells]
+    parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
         labels = [str(v) for v in values] if None in values else values
         index = xr.IndexVariable(name, labels)
@@ -168,7 +169,7 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
             )
             for i in range(0, len(parts), len(values))
         ]
-    dataset = parts[0].copy()
+    dataset = parts[0].drop_vars(bare)
     frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
     dataset.attrs = {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
@@ -182,6 +183,11 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
     }
     return dataset
+
+
+def _indexed(cell: xr.Dataset, dims: set[Hashable]) -> xr.Dataset:
+    """The cell with an index along `dims`, without which unequal sizes cannot be joined."""
+    return cell.assign_coords({d: range(cell.sizes[d]) for d in dims if d in cell.dims})
 
 
 def _blank(values: xr.DataArray) -> xr.DataArray:

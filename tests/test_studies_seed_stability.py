@@ -121,18 +121,21 @@ def test_asymmetry_on_a_model(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """The figure has a row more, and the words are those of the numbers."""
-    one_setting = ("--set", "world.isolated_p=0.02", "--n-latents", "32")
-    assert cli.main(options("asymmetry", "gpt2", "--layer", "1", *one_setting)) == 0
-    said = capsys.readouterr().out
-    ds = synthsae.open_results("asymmetry", tmp_path).squeeze()
+    settings = ("--set", "world.isolated_p=0.02", "--n-latents", "16,32")
+    assert cli.main(options("asymmetry", "gpt2", "--layer", "1", *settings)) == 0
+    said = capsys.readouterr().out.split("n_latents = 32")[1]
+    both = synthsae.open_results("asymmetry", tmp_path).squeeze()
+    assert both.latent_rate.sel(n_latents=16).isnull()[:, 16:].all()
+    assert "latent" not in both.coords
+    ds = both.sel(n_latents=32)
     rise = ds.masked_loss.sel(masked_class="stable")
     last = int(np.flatnonzero((rise + ds.matched_loss[:, 0]).notnull().all("seed"))[-1])
-    n = round(float(ds.zeroed[last]) * 32)
-    assert f"Zeroing {n} stable latents raises the model's cross-entropy by" in said
-    assert f"{float(rise[:, last].mean()):.2g} [" in said.split("cross-entropy by ")[1][:12]
+    start = f"Zeroed, cross-entropy rises for stable latents by {float(rise[:, last].mean()):.2g} ["
+    assert start in said
+    assert f"nats at {float(ds.zeroed[last]):.1%} of the dictionary" in said
     assert "ideal_rate_block" not in ds
     assert ds.surface_form.dims == ("seed", "label")
-    assert len(cost_by_stability(ds).axes) == 4
+    assert len(cost_by_stability(both).axes) == 8
 
 
 @pytest.mark.parametrize(

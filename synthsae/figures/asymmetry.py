@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from synthsae.figures.common import (
     BLUE,
@@ -94,6 +95,8 @@ def cost_by_stability(ds: xr.Dataset) -> Figure:
                 _spliced(ax, part)
         rows[0, 0].set_ylabel("EV lost when one latent is zeroed")
         rows[1, 0].set_ylabel("EV lost, 95% interval over seeds")
+        if "masked_loss" in ds:
+            rows[3, 0].set_ylabel("rise of cross-entropy, nats")
         handles, labels = rows[0, 0].get_legend_handles_labels()
         more = rows[1, 0].get_legend_handles_labels()
         figure.legend(handles + more[0], labels + more[1], loc="outside lower center", ncols=3)
@@ -111,6 +114,7 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
         ax.plot(*map(np.ravel, points), marker, color=colour, ms=3, alpha=0.6, mew=0, label=text)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.xaxis.set_minor_formatter(NullFormatter())  # within a decade they would overlap
     if "ideal_rate_block" in ds:
         for kind, marker, line in (("isolated", "*", "--"), ("block", "D", ":")):
             x, y = float(ds[f"ideal_rate_{kind}"]), float(ds[f"ideal_cost_{kind}"])
@@ -154,18 +158,17 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
 
 def _spliced(ax: Axes, ds: xr.Dataset) -> None:
     """Rise of cross-entropy over the latents zeroed: classes, and others at their rates."""
-    n = np.round(ds.zeroed.values * ds.sizes["latent"])
     for label in ds.masked_class.values:
         colour, _ = LOOK[label]
         own, others = (
             interval_of_each(ds[name].sel(masked_class=label).transpose("zeroed", "seed"))
             for name in ("masked_loss", "matched_loss")
         )
-        ax.plot(n, own.estimate, "o-", color=colour, lw=1.8, ms=3)
-        ax.fill_between(n, own.low, own.high, color=colour, alpha=0.2, lw=0)
-        ax.plot(n, others.estimate, "--", color=colour, lw=1.3)
-    ax.set_xlabel("latents zeroed")
-    ax.set_ylabel("rise of cross-entropy, nats")
+        ax.plot(ds.zeroed, own.estimate, "o-", color=colour, lw=1.8, ms=3)
+        ax.fill_between(ds.zeroed, own.low, own.high, color=colour, alpha=0.2, lw=0)
+        ax.plot(ds.zeroed, others.estimate, "--", color=colour, lw=1.3)
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.set_xlabel("share of all latents zeroed")
     recovered = float(ds.loss_recovered.mean())
     ax.set_title(f"spliced in whole: {recovered:.1%} of the loss recovered")
 
@@ -177,12 +180,11 @@ def spliced_in_words(ds: xr.Dataset) -> str:
         both = ds.sel(masked_class=label)[["masked_loss", "matched_loss"]]
         part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
         own, others = (interval_of_each(part[v]) for v in ("masked_loss", "matched_loss"))
-        n = round(float(part.zeroed) * ds.sizes["latent"])
         told.append(
-            f"zeroing {n} {label} latents raises the model's cross-entropy by {_times(own)} nats, "
-            f"others at their rates by {_times(others)}"
+            f"{label} latents by {_times(own)} nats at {float(part.zeroed):.1%} of the dictionary "
+            f"(others at their rates by {_times(others)})"
         )
-    return f" {'; '.join(told)}.".replace(" z", " Z", 1) if told else ""
+    return f" Zeroed, cross-entropy rises for {', for '.join(told)}." if told else ""
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:
