@@ -155,14 +155,14 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         "world.rank": "2,3",
         "world.block_p": 0.15,
         "world_seed": 0,
-        "train.n_steps": 150,
+        "train.n_steps": 200,
         "train.batch_size": 256,
         "eval_samples": 3000,
     }
     sets = [x for f, v in tiny.items() for x in ("--set", f"{f}={v}")]
-    assert cli.main(["consensus", "--out", str(tmp_path), "--seeds", "4", *sets]) == 0
+    assert cli.main(["consensus", "--out", str(tmp_path), "--seeds", "8", *sets]) == 0
     ds = synthsae.open_results("consensus", tmp_path)
-    at = ds.sel(level=0.95, n_used=4)
+    at = ds.sel(level=0.95, n_used=8)
     assert float(at.identities_wrong.sum()) <= 1
     assert float(at.feature_recall.isel(feature=slice(3)).mean()) == 1  # the frequent ones
     assert float(at.block_recall.mean()) >= 0.5
