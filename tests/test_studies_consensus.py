@@ -155,6 +155,8 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         "world.rank": "2,3",
         "world.block_p": 0.15,
         "world_seed": 0,
+        "sae.k": 1,
+        "sae.n_latents": 20,
         "train.n_steps": 200,
         "train.batch_size": 256,
         "eval_samples": 3000,
