@@ -89,12 +89,13 @@ def save(kind: str, folder: Path, vocabulary: int | None = None) -> Path:
 
     size = save_tokenizer(folder)
     more = {"vocab_size": vocabulary or size, "bos_token_id": 0, "eos_token_id": 1}
-    config = AutoConfig.for_model(
-        kind, **KINDS[kind].fields, **more, pad_token_id=1, initializer_range=0.3
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    config = AutoConfig.for_model(kind, **KINDS[kind].fields, **more, pad_token_id=1)
+    model, g = AutoModelForCausalLM.from_config(config), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in model.parameters():  # transformers draws from the global generator
+            if p.ndim > 1:
+                p.normal_(0, 0.3, generator=g)
+    model.save_pretrained(folder)
     return folder
 
 

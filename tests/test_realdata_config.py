@@ -157,8 +157,8 @@ def test_no_network_but_downloaded(language_model: Folders, tmp_path: Path) -> N
     assert out.stdout.strip().endswith("snapshots/0123abcd")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
-def test_no_such_device(language_model: Folders) -> None:
+def test_no_such_device(language_model: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"source.device: 'cuda'; allowed: cpu or auto"):
         config(language_model("gpt2"), device="cuda").to_json()
 
