@@ -77,3 +77,19 @@ __all__ = [
     "unions",
     "unstable_transfer",
 ]
+
+REPORT = (
+    training_budget,
+    initial_agreement,
+    live_stability,
+    reappearance_counts,
+    matched_agreement,
+    nearest_agreement,
+    shared_latents,
+    unstable_transfer,
+    class_dimension,
+    cluster_ranks,
+    firing_rates,
+    reconstruction,
+)
+"""The stability report of any source: what needs neither the truth nor a text."""
