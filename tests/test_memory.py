@@ -1,6 +1,7 @@
 """The bound on memory holds, groups follow from it, and running out halves them."""
 
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -38,9 +39,10 @@ train(Normal(8), SAEConfig(n_latents=64, k=2), tiny, seeds=[0])  # libraries tak
 """
 
 
-def run(code, *arguments):
+def run(code, *arguments, **extra):
     command = [sys.executable, "-c", PROLOGUE + code, *map(str, arguments)]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    env |= {"OMP_NUM_THREADS": "1"} | extra
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -120,6 +122,23 @@ print(*[w.message for w in seen if "memory" in str(w.message)], sep="\\n")
     sizes = [8, 4, 2, 1][: len(said)]
     assert said == [f"out of memory: from here {size} seeds share a matmul" for size in sizes]
     assert int(n) == sizes[-1]
+
+
+COUNT_FAULTS = """
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+seen = []
+sae = SAEConfig(n_latents=256, k=8)
+c = config(n_steps=40, batch_size=256)
+train(Normal(64), sae, c, seeds=range(16), progress=lambda n: seen.append(faults()))
+print((seen[-1] - seen[len(seen) // 2]) / (len(seen) // 2))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is told so on glibc alone")
+def test_a_step_takes_no_new_pages_from_the_system():
+    assert float(run(COUNT_FAULTS)) < 20
+    # glibc's own defaults, by a user's wish, which also shows that there is something to count
+    assert float(run(COUNT_FAULTS, MALLOC_MMAP_THRESHOLD_="131072")) > 200
 
 
 def test_groups_are_a_function_of_the_config_alone():

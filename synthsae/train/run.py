@@ -16,6 +16,7 @@ from synthsae.sae import SAEConfig, SAEStack
 from synthsae.train.checkpoint import Checkpoint
 from synthsae.train.config import TrainConfig, resolve_device
 from synthsae.train.group import Group
+from synthsae.train.malloc import keep_freed_memory
 from synthsae.train.memory import group_size, n_workers, seed_bytes
 from synthsae.train.source import ActivationSource
 
@@ -63,6 +64,7 @@ def train(
     Raises ConfigError where the device does not exist.
     """
     resolve_device(config.device)
+    keep_freed_memory()
     sae = sae.for_width(source.d_model)
     init = config.init_seeds(seeds) if init_seeds is None else list(init_seeds)
     data = config.data_seeds(seeds) if data_seeds is None else list(data_seeds)
