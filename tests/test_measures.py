@@ -1,6 +1,6 @@
 """Labelled measures against their own definitions, on a small trained run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import xarray as xr
 
 from synthsae import measures, theory
 from synthsae.config import Config, override
+from synthsae.geometry import haar
 from synthsae.results import Run, lawful, run_cell
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack
@@ -127,6 +128,23 @@ def test_coverage_law_by_hand(run: Run) -> None:
 )
 def test_predicted_only_where_the_law_holds(change: dict, predicted: bool) -> None:
     assert lawful(override(Config(), TINY | change)) == predicted
+
+
+def test_coverage_law_is_whole_dictionaries_that_turn_in_all_blocks(run: Run) -> None:
+    """An oracle that measures rotated dictionaries as if they were trained: its mean, and its sd
+    over rotations, which is that of one run's mean and not of the mean of all draws.
+    """
+    rng, n, mean_p = np.random.default_rng(0), 400, []
+    for _ in range(n):
+        d = run.directions
+        for u in run.bases:
+            d = d + d @ u @ (haar(4, rng, (len(d),)) - np.eye(4)) @ u.T
+        turned = replace(run, evaluation=replace(run.evaluation, directions=d))
+        mean_p.append(turned.per_block(lambda b: b.reappearance).mean())
+    sd = np.std(mean_p, ddof=1)
+    law = measures.coverage_law(run, draws=n)
+    assert abs(law.coverage_prediction.mean() - np.mean(mean_p)) <= 4 * sd * np.sqrt(2 / n)
+    assert abs(law.coverage_prediction_sd / sd - 1) <= 4 / np.sqrt(n)  # two sds, each +- 1/sqrt(2n)
 
 
 def test_pairwise_and_initial_agreement(run: Run) -> None:
