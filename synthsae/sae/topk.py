@@ -78,7 +78,7 @@ def sparse_gradients(
         "w_dec": g_dec,
         "b_dec": miss.sum(1) * slope - (g_b_enc[:, None] @ w_enc)[:, 0],
     }
-    if step.dead.any():
+    if step.may_revive:
         loss = loss + auxk(params, grads, x, -miss, step)
     fired = kernels.latent_max(code.values, order) > 0
     return Gradients(loss, grads, fired)
