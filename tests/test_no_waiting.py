@@ -15,8 +15,9 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import synthsae.train.graph as graph
 import synthsae.train.room as room
-from synthsae.sae import SAEConfig, SAEStack, cuda_kernels, kernels
+from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, cuda_kernels, kernels
 from synthsae.sae.auxk import CHUNK
 from synthsae.train import TrainConfig, adam_cuda
 from synthsae.train.group import Group
@@ -62,6 +63,7 @@ def launched(monkeypatch):
             monkeypatch.setattr(module, name, Launch(name, names))
     monkeypatch.setattr(FakeTensor, "is_cuda", True)
     monkeypatch.setattr(kernels, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr(graph, "MOST", 0)
     monkeypatch.setattr(room, "later", lambda number: lambda: CHUNK + 1)
     with FakeTensorMode(), NothingFromTheHost():
         yield names
@@ -76,13 +78,11 @@ def group(arch="topk", seeds=range(S), **how):
     return Group(Source(), SAEStack(sae, tuple(range(S)), fakes), config, seeds)
 
 
-STATIC = ["topk", "matryoshka", "hierarchical_topk"]
-
-
-@pytest.mark.parametrize("arch", STATIC)
+@pytest.mark.parametrize("arch", [name for name, a in ARCHITECTURES.items() if a.static])
 @pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_step_waits_for_nothing(launched, arch, dead, shared):
+    """And an architecture that says so of itself, `static`, needs no number either."""
     g = group(arch, seeds=[0] * S if shared else range(S), dead_after=1 if dead else None)
     for _ in range(room.EVERY + 1 if dead else 1):
         g.step()

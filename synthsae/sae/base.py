@@ -118,12 +118,15 @@ class Architecture(Protocol):
         k: the L0 asked.
         buffers: names of the parameters that no gradient moves.
         arrays: bound on the arrays [B, M] that one seed takes at a time, without AuxK.
+        static: whether `gradients` on a GPU is one sequence of operations that does not wait for
+            numbers, whatever the data and `Step.done`: a CUDA graph can hold it.
     """
 
     config: SAEConfig
     k: int
     buffers: tuple[str, ...] = ()
     arrays: int = 12
+    static: bool = False
 
     def __init__(self, config: SAEConfig) -> None:
         self.config, self.k = config, config.k

@@ -22,7 +22,7 @@ class TopK(Architecture):
     Loss of one SAE: sum ||x - x_hat||^2 / sum ||x - mean x||^2 over the batch, plus AuxK.
     """
 
-    arrays = 1
+    arrays, static = 1, True
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
         """The code of `x` [S, B, D]."""

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from synthsae.sae import SAEStack, Step
+from synthsae.sae.kernels import on_triton
 from synthsae.train.adam import adam, per_seed
 from synthsae.train.config import TrainConfig
+from synthsae.train.graph import Graphs, worth
 from synthsae.train.room import Room
 from synthsae.train.source import ActivationSource, batches
 
@@ -43,6 +45,8 @@ class Group:
         learned = {name: p for name, p in stack.params.items() if name not in still}
         self._adam = adam(learned, sphere=not fixed_decoder)
         self._room = Room(config, decoder.shape[1])
+        small = worth(stack.config, len(decoder), config.batch_size)
+        self._graphs = Graphs() if small and on_triton(decoder) else None
 
     @property
     def frozen(self) -> dict[int, int]:
@@ -60,11 +64,14 @@ class Group:
                 params[name].copy_(value)
         room = self._room.at(self.n_done, self.silent, self._alive) if x.is_cuda else None
         self._adam.begin(c.rate(self.n_done, self.stack.config.size))
-        self._learn(x, room)
+        if self._graphs is None or room is None:
+            self._learn(x, room)
+        else:
+            self._graphs.step(self._learn, x, room)
         self.n_done += 1
 
     def _learn(self, x: Tensor, room: int | None) -> None:
-        """What the batch `x` [S, B, D] changes, all of it in place.
+        """What the batch `x` [S, B, D] changes, all of it in place: so a graph can repeat it.
 
         An SAE whose loss or gradient is not finite is no longer alive and keeps its parameters.
         """
