@@ -38,7 +38,7 @@ def test_room_is_made_in_time_and_not_long_before(last):
         silent[1, 7] = BATCH * max(0, step - last)
         bounds.append(room.at(step, silent, ALL))
     assert bounds[last + 100 :] == [1] * 20  # dead from here on
-    assert not any(bounds[: last + 100 - 2 * rooms.EVERY])
+    assert not any(bounds[: last + 100 - rooms.EVERY + 1])
 
 
 def test_who_comes_in_late_knows_no_better_than_all():

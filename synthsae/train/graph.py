@@ -1,4 +1,4 @@
-"""A step as a CUDA graph: many small kernels in one launch, which takes the host less than one does.
+"""A step as a CUDA graph: many small kernels, and one launch.
 
 A graph repeats the kernels that were recorded, on the memory they had. So whatever changes from one
 step to the next has to lie in tensors that stay where they are: parameters, moments, silence, the
