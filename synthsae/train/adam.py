@@ -45,12 +45,13 @@ class Adam:
 
         `norms` has seen `grads`.
         """
-        still = (~alive).nonzero().ravel()
-        kept = {name: p[still] for name, p in self.params.items()} if len(still) else {}
+        still = ~alive
+        kept = {name: p[still] for name, p in self.params.items()} if still.any() else {}
         for name, p in self.params.items():
             p.grad = grads[name].mul_(per_seed(factor, p))
         self._adam.step()
-        self._adam.zero_grad()
+        for p in self.params.values():
+            p.grad = None
         if self.sphere:
             decoder = self.params["w_dec"]
             decoder /= torch.linalg.vector_norm(decoder, dim=2, keepdim=True)
