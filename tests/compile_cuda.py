@@ -21,11 +21,12 @@ from triton.runtime.jit import JITFunction
 
 from synthsae.sae import cuda
 from synthsae.sae.kernels import ByLatent, Code
+from synthsae.train import adam_cuda
 
 # S, B, D, M, K: the two sizes of benchmarks/gpu.py, an odd one, a row that registers cannot hold,
 # and ones, which Triton takes as constants
 SIZES = [(1, 8192, 768, 16384, 64), (64, 4096, 128, 512, 8), (3, 5, 77, 131, 9)]
-SIZES += [(1, 64, 256, 65536, 300), (1, 1, 1, 1, 1), (1, 512, 1, 2, 1)]
+SIZES += [(1, 64, 256, 65536, 300), (1, 1, 1, 1, 1), (1, 512, 1, 2, 1), (1, 8, 8192, 64, 8)]
 
 
 class Driver:
@@ -70,6 +71,10 @@ def launch_all(s: int, b: int, d: int, m: int, k: int, dtype: torch.dtype) -> No
     cuda.inner_products(x, weight, indices)
     start, flat = torch.zeros(s * m + 1, dtype=torch.int64), indices.ravel()
     cuda.weight_gradients(ByLatent(start, flat, flat), values, values, x, x)
+    p, factor, alive = torch.empty(s, m, d), torch.empty(s), torch.empty(s, dtype=torch.bool)
+    for sphere in (True, False):
+        adam_cuda.squares(p, p if sphere else None)
+        adam_cuda.step(p, p, p, p, factor, alive, torch.empty(2), sphere)
 
 
 if __name__ == "__main__":

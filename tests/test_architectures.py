@@ -12,6 +12,7 @@ from synthsae.evaluate import evaluate
 from synthsae.metrics import latent
 from synthsae.sae import ARCHITECTURES, Architecture, Code, Gradients, SAEConfig, SAEStack
 from synthsae.train import TrainConfig, train
+from synthsae.train.group import Group
 from synthsae.world import World, WorldConfig
 
 D, M = 8, 24
@@ -101,6 +102,20 @@ def test_a_stopped_training_goes_on_to_the_same_bits(monkeypatch, tmp_path, arch
     assert_same(got.stack, whole.stack)
     assert got.frozen == whole.frozen == {1: 3}
     assert torch.equal(got.silent, whole.silent)
+
+
+@each
+def test_a_frozen_sae_keeps_all_it_had(arch):
+    """Also what no gradient moves."""
+    group = Group(Source(bad=1), SAEStack.init(sae(arch), D, range(3)), CONFIG, range(3))
+    for step in range(CONFIG.n_steps):
+        if step == 3:
+            before = {name: p.clone() for name, p in group.stack.params.items()}
+        group.step()
+    assert group.frozen == {1: 3}
+    for name, p in group.stack.params.items():
+        assert torch.equal(p[1], before[name][1]), name
+    assert not torch.equal(group.stack.params["w_enc"][0], before["w_enc"][0])
 
 
 @each

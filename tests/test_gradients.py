@@ -4,7 +4,7 @@ import dense
 import pytest
 import torch
 
-from synthsae.sae import SAEConfig, Step
+from synthsae.sae import SAEConfig, Step, auxk
 from synthsae.sae.topk import TopK
 
 S, B, M, D = 3, 20, 16, 7
@@ -42,6 +42,31 @@ def test_gradients_equal_autograd(k, counts):
     assert dead.sum(1).tolist() == list(counts)
     got = TopK(SAEConfig(n_latents=M, k=k)).gradients(params, x, Step(dead, COEFFICIENT))
     assert_equal(got, dense.gradients(params, x, k, dead, COEFFICIENT))
+
+
+@pytest.mark.parametrize("room", [10, 12, M, 2 * M])
+@pytest.mark.parametrize("counts", [(0, 0, 0), (3, 0, 1), (4, 10, 3)], ids=str)
+def test_gradients_with_room_for_the_dead_equal_autograd(monkeypatch, counts, room):
+    """With 2 chunks and with 3, the last of which is short."""
+    monkeypatch.setattr(auxk, "CHUNK", 6)
+    params, x, dead = dense.random_params(S, M, D), data(), dead_latents(*counts)
+    got = TopK(SAEConfig(n_latents=M, k=3)).gradients(params, x, Step(dead, COEFFICIENT, room=room))
+    assert_equal(got, dense.gradients(params, x, 3, dead, COEFFICIENT))
+
+
+def test_the_room_leaves_no_trace(monkeypatch):
+    """An SAE has the same bits with just room for its dead and with more, in float32."""
+    monkeypatch.setattr(auxk, "CHUNK", 2)
+    params, x = dense.random_params(S, M, D, dtype=torch.float32), data().float()
+    sae, dead = TopK(SAEConfig(n_latents=M, k=3)), dead_latents(4, 1, 3)
+    want, *others = (
+        sae.gradients(params, x, Step(dead, COEFFICIENT, room=n)) for n in (4, 5, M, 3 * M)
+    )
+    nobody = sae.gradients(params, x, Step(torch.zeros_like(dead), COEFFICIENT, room=0))
+    assert (want.loss > nobody.loss).all()
+    for got in others:
+        assert torch.equal(got.loss, want.loss)
+        assert all(torch.equal(got.grads[name], g) for name, g in want.grads.items())
 
 
 def test_a_batch_of_one_latent_and_data_shared_by_expansion():
@@ -102,16 +127,17 @@ def test_auxk_is_zero_where_the_reconstruction_is_perfect():
     assert not any(g.any() for g in got.grads.values())
 
 
-def test_one_seed_cannot_notice_another():
+@pytest.mark.parametrize("room", [None, M])
+def test_one_seed_cannot_notice_another(room):
     """Not even one whose data are not finite: bit for bit, in float32."""
     params = dense.random_params(S, M, D, dtype=torch.float32)
     x, dead = data().float(), dead_latents(4, 10, 1)
     sae = TopK(SAEConfig(n_latents=M, k=3))
-    want = sae.gradients(params, x, Step(dead, COEFFICIENT))
+    want = sae.gradients(params, x, Step(dead, COEFFICIENT, room=room))
     for bad in (torch.nan, torch.inf, 1e30):
         broken = x.clone()
         broken[1, 3] = bad
-        got = sae.gradients(params, broken, Step(dead, COEFFICIENT))
+        got = sae.gradients(params, broken, Step(dead, COEFFICIENT, room=room))
         for s in (0, 2):
             assert torch.equal(got.loss[s], want.loss[s])
             assert torch.equal(got.fired[s], want.fired[s])

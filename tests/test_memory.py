@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import synthsae.train.graph as graph
 import synthsae.train.memory as memory
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train import TrainConfig, group_size, memory_bound
@@ -171,3 +172,13 @@ def test_a_gpu_takes_the_seeds_that_fit_half_of_its_memory(monkeypatch):
     assert 4 < n < 20
     assert n_workers(config) == 1
     assert memory_bound(sae, config, 96, 768) < 140 * 2**30
+
+
+def test_graphs_keep_what_a_step_takes(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (140 * 2**30, 141 * 2**30))
+    small, config = SAEConfig(n_latents=512, k=8), TrainConfig(batch_size=4096, device="cuda")
+    with_graphs = memory_bound(small, config, 64, 128)
+    monkeypatch.setattr(graph, "MOST", 64 * 4096 * 512 - 1)
+    without = memory_bound(small, config, 64, 128)
+    assert with_graphs - without == 64 * memory.seed_bytes(small, config, 128)

@@ -74,6 +74,8 @@ class Step(NamedTuple):
         done: share of the training that is over.
         half: whether the matmul that chooses latents is in bfloat16.
         share: share of the training that is this step.
+        room: no SAE has more dead latents than this; None: `dead` says, and may be looked at.
+            On a GPU the trainer knows a bound, and a look would wait for all that is under way.
     """
 
     dead: Tensor
@@ -81,6 +83,12 @@ class Step(NamedTuple):
     done: float = 0.0
     half: bool = False
     share: float = 1e-3
+    room: int | None = None
+
+    @property
+    def may_revive(self) -> bool:
+        """Whether AuxK may have anything to do."""
+        return bool(self.dead.any()) if self.room is None else self.room > 0
 
 
 class Gradients(NamedTuple):
@@ -110,12 +118,15 @@ class Architecture(Protocol):
         k: the L0 asked.
         buffers: names of the parameters that no gradient moves.
         arrays: bound on the arrays [B, M] that one seed takes at a time, without AuxK.
+        static: whether `gradients` on a GPU is one sequence of operations that does not wait for
+            numbers, whatever the data and `Step.done`: a CUDA graph can hold it.
     """
 
     config: SAEConfig
     k: int
     buffers: tuple[str, ...] = ()
     arrays: int = 12
+    static: bool = False
 
     def __init__(self, config: SAEConfig) -> None:
         self.config, self.k = config, config.k

@@ -24,7 +24,7 @@ class HierarchicalTopK(Nested):
         values, place = code.values.sort(dim=2, descending=True, stable=True)
         k = values.shape[2]
         share = values.new_full((1, 1, k + 1), 1 / k)
-        share[:, :, 0] = 0
+        share[:, :, 0].zero_()
         return Code(values, code.indices.gather(2, place)), share
 
 

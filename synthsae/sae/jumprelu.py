@@ -78,7 +78,7 @@ class JumpReLU(Architecture):
         grads["w_dec"] = z.mT @ g_out
         grads["log_threshold"] = g_theta * (theta / width)[:, 0]
         loss = loss + penalty
-        if step.dead.any():
+        if step.may_revive:
             loss = loss + auxk(params, grads, x, -miss, step)
         return Gradients(loss, grads, on.any(1), self._steer(multiplier, excess, step))
 

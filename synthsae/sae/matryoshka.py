@@ -32,7 +32,8 @@ class Matryoshka(Nested):
         assert code.indices is not None
         indices, place = code.indices.sort(dim=2)
         s, b, k = indices.shape
-        ends = torch.tensor(self.prefixes, device=indices.device).expand(s, b, -1).contiguous()
+        halvings = torch.arange(len(self.prefixes), device=indices.device).flip(0)
+        ends = (self.config.size >> halvings).expand(s, b, -1).contiguous()
         n_terms = torch.searchsorted(indices, ends)  # entries of each prefix, [S, B, P]
         share = code.values.new_zeros(s, b, k + 1)
         for terms in n_terms.split(1, dim=2):  # one at a time: the order of sums is fixed

@@ -40,7 +40,7 @@ class Nested(TopK):
             "b_dec": found.b_dec - (g_b_enc[:, None] @ params["w_enc"])[:, 0],
         }
         loss = found.loss
-        if step.dead.any():
+        if step.may_revive:
             loss = loss + auxk(params, grads, x, -found.miss, step)
         fired = kernels.latent_max(code.values, order) > 0
         return Gradients(loss, grads, fired)

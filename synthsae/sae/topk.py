@@ -22,7 +22,7 @@ class TopK(Architecture):
     Loss of one SAE: sum ||x - x_hat||^2 / sum ||x - mean x||^2 over the batch, plus AuxK.
     """
 
-    arrays = 1
+    arrays, static = 1, True
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
         """The code of `x` [S, B, D]."""
@@ -78,7 +78,7 @@ def sparse_gradients(
         "w_dec": g_dec,
         "b_dec": miss.sum(1) * slope - (g_b_enc[:, None] @ w_enc)[:, 0],
     }
-    if step.dead.any():
+    if step.may_revive:
         loss = loss + auxk(params, grads, x, -miss, step)
     fired = kernels.latent_max(code.values, order) > 0
     return Gradients(loss, grads, fired)

@@ -6,19 +6,24 @@ import torch
 from torch import Tensor
 
 from synthsae.sae import SAEStack, Step
+from synthsae.sae.kernels import on_triton
+from synthsae.train.adam import adam, per_seed
 from synthsae.train.config import TrainConfig
+from synthsae.train.graph import Graphs, worth
+from synthsae.train.room import Room
 from synthsae.train.source import ActivationSource, batches
 
 
 class Group:
     """The state of a group's training, and one step of it; with `fixed_decoder` decoder rows stay.
 
+    On a GPU a step does not wait for the device, beyond what the source does.
+
     Attributes:
         stack: the SAEs, trained in place.
         n_done: steps done.
         loss: loss of the last step of each SAE, [S]; NaN where it is frozen.
         silent: samples since each latent last fired, [S, M].
-        frozen: position of an SAE whose loss or gradient stopped being finite -> that step.
     """
 
     def __init__(
@@ -30,15 +35,24 @@ class Group:
         fixed_decoder: bool = False,
     ):
         self.source, self.stack, self.config, self.data_seeds = source, stack, config, data_seeds
-        self.fixed_decoder = fixed_decoder
-        self.n_done, self.frozen = 0, dict[int, int]()
+        self.fixed_decoder, self.n_done = fixed_decoder, 0
         decoder, still = stack.params["w_dec"], set(stack.architecture.buffers)
         still |= {"w_dec"} if fixed_decoder else set()
         self.silent = torch.zeros(decoder.shape[:2], dtype=torch.long, device=decoder.device)
         self.loss = torch.full((len(decoder),), torch.nan, device=decoder.device)
-        self._learned = {name: p for name, p in stack.params.items() if name not in still}
-        self._adam = torch.optim.Adam(self._learned.values(), fused=True)
-        self._kept: dict[int, dict[str, Tensor]] = {}
+        self._alive = torch.ones_like(self.loss, dtype=torch.bool)
+        self._survived = torch.zeros_like(self.loss, dtype=torch.long)
+        learned = {name: p for name, p in stack.params.items() if name not in still}
+        self._adam = adam(learned, sphere=not fixed_decoder)
+        self._room = Room(config, decoder.shape[1])
+        small = worth(stack.config, len(decoder), config.batch_size)
+        self._graphs = Graphs() if small and on_triton(decoder) else None
+
+    @property
+    def frozen(self) -> dict[int, int]:
+        """Position of an SAE whose loss or gradient stopped being finite -> that step."""
+        survived = enumerate(self._survived.tolist())
+        return {s: step for s, step in survived if step < self.n_done}
 
     def step(self) -> None:
         """One batch of every seed and one step of Adam."""
@@ -48,77 +62,53 @@ class Group:
             params["b_dec"].copy_(x.mean(1))
             for name, value in self.stack.architecture.start(params, x).items():
                 params[name].copy_(value)
-        for p in self._learned.values():
-            p.grad = None  # its memory serves the new one
+        room = self._room.at(self.n_done, self.silent, self._alive) if x.is_cuda else None
+        self._adam.begin(c.rate(self.n_done, self.stack.config.size))
+        if self._graphs is None or room is None:
+            self._learn(x, room)
+        else:
+            self._graphs.step(self._learn, x, room)
+        self.n_done += 1
+
+    def _learn(self, x: Tensor, room: int | None) -> None:
+        """What the batch `x` [S, B, D] changes, all of it in place: so a graph can repeat it.
+
+        An SAE whose loss or gradient is not finite is no longer alive and keeps its parameters.
+        """
+        c, params = self.config, self.stack.params
         dead = (self.silent >= c.silence_limit()) & (c.aux_coefficient > 0)
-        how = Step(dead, c.aux_coefficient, self.n_done / c.n_steps, c.half, 1 / c.n_steps)
+        how = Step(dead, c.aux_coefficient, self.n_done / c.n_steps, c.half, 1 / c.n_steps, room)
         found = self.stack.architecture.gradients(params, x, how)
         if self.fixed_decoder:
             del found.grads["w_dec"]
-        else:
-            make_tangent(found.grads["w_dec"], params["w_dec"])
-        each = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in found.grads.values()]
-        norm = torch.stack(each).norm(dim=0)
-        self._freeze(found.loss + norm)
-        self._descend(found.grads, (c.clip / norm).clamp(max=1))
+        norm = self._adam.norms(found.grads)
+        self._alive &= (found.loss + norm).isfinite()
+        self._survived += self._alive
+        self._adam.step(found.grads, (c.clip / norm).clamp(max=1), self._alive)
         for name, value in found.buffers.items():
-            params[name].copy_(value)
-        self._restore()
-        self.loss = found.loss.index_fill(0, self._positions(), torch.nan)
-        self.silent = (self.silent + c.batch_size) * ~found.fired
-        self.n_done += 1
-
-    def _descend(self, grads: dict[str, Tensor], clip: Tensor) -> None:
-        """Adam on the gradients times `clip` [S]; decoder rows go back to the sphere."""
-        for name, p in self._learned.items():
-            p.grad = grads[name].mul_(clip.view(-1, *[1] * (p.ndim - 1)))
-        self._adam.param_groups[0]["lr"] = self.config.rate(self.n_done, self.stack.config.size)
-        self._adam.step()
-        if not self.fixed_decoder:
-            decoder = self.stack.params["w_dec"]
-            decoder /= torch.linalg.vector_norm(decoder, dim=2, keepdim=True)
-
-    def _freeze(self, must_be_finite: Tensor) -> None:
-        """Keep the parameters of each SAE whose value [S] is not finite as they are now."""
-        for s in (~must_be_finite.isfinite()).nonzero().ravel().tolist():
-            if s not in self.frozen:
-                self.frozen[s] = self.n_done
-                self._kept[s] = {name: p[s].clone() for name, p in self.stack.params.items()}
-
-    def _restore(self) -> None:
-        for s, kept in self._kept.items():
-            for name, p in kept.items():
-                self.stack.params[name][s] = p
-
-    def _positions(self) -> Tensor:
-        return torch.tensor(list(self.frozen), dtype=torch.long, device=self.loss.device)
+            before = params[name]
+            before.copy_(torch.where(per_seed(self._alive, before), value, before))
+        self.loss.copy_(found.loss.masked_fill(~self._alive, torch.nan))
+        self.silent.add_(c.batch_size).mul_(~found.fired)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name: what a checkpoint holds."""
-        steps = torch.tensor([self.n_done, *self.frozen.values()])
-        out = {"silent": self.silent, "loss": self.loss, "steps": steps, "at": self._positions()}
+        frozen = self.frozen
+        steps, at = torch.tensor([self.n_done, *frozen.values()]), torch.tensor(list(frozen))
+        out = {"silent": self.silent, "loss": self.loss, "steps": steps, "at": at.long()}
         out |= {f"param.{name}": p for name, p in self.stack.params.items()}
-        for name, p in self._learned.items():
-            for key, value in self._adam.state[p].items():
-                out[f"adam.{name}.{key}"] = value
-        return out
+        return out | {f"adam.{name}": value for name, value in self._adam.state()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to a `state` of the same group, to the bit."""
         self.n_done, *at_steps = state["steps"].tolist()
-        self.frozen = dict(zip(state["at"].tolist(), at_steps, strict=True))
-        self.silent, self.loss = state["silent"], state["loss"]
+        self._alive.fill_(True)
+        self._survived.fill_(self.n_done)
+        for s, step in zip(state["at"].tolist(), at_steps, strict=True):
+            self._alive[s], self._survived[s] = False, step
+        self.silent.copy_(state["silent"])
+        self.loss.copy_(state["loss"])
         for name, p in self.stack.params.items():
             p.copy_(state[f"param.{name}"])
-        for name, p in self._learned.items():
-            keys = [key for key in state if key.startswith(f"adam.{name}.")]
-            self._adam.state[p] = {key.rsplit(".", 1)[1]: state[key] for key in keys}
-        self._kept = {
-            s: {n: p[s].clone() for n, p in self.stack.params.items()} for s in self.frozen
-        }
-
-
-def make_tangent(gradient: Tensor, decoder: Tensor) -> None:
-    """Make `gradient` [S, M, D] orthogonal to each unit decoder row: rows stay on the sphere."""
-    along = torch.einsum("smd,smd->sm", gradient, decoder)
-    gradient.addcmul_(decoder, along[:, :, None], value=-1)
+        moments = {key.removeprefix("adam."): v for key, v in state.items() if key[:5] == "adam."}
+        self._adam.restore(moments)

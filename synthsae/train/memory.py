@@ -7,6 +7,7 @@ import torch
 
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train.config import TrainConfig, resolve_device
+from synthsae.train.graph import worth
 
 CACHE_BYTES = 2**22
 """Seeds share a matmul while their pre-activations fit here."""
@@ -58,13 +59,17 @@ def n_workers(config: TrainConfig, group_bytes: int = 0) -> int:
 
 
 def memory_bound(sae: SAEConfig, config: TrainConfig, n_seeds: int, d_model: int) -> int:
-    """Bound in bytes on what `train` takes: groups in training, and the parameters of all seeds."""
-    group = min(n_seeds, group_size(sae, config, n_seeds, d_model)) * seed_bytes(
-        sae, config, d_model
-    )
+    """Bound in bytes on what `train` takes: groups in training, and the parameters of all seeds.
+
+    CUDA graphs keep what a step takes, while steps of another kind may be launched one by one.
+    """
+    size = group_size(sae, config, n_seeds, d_model)
+    n = min(n_seeds, size)
+    group = n * seed_bytes(sae, config, d_model)
+    if resolve_device(config.device).type == "cuda" and worth(sae, n, config.batch_size):
+        group *= 2
     parameters = 4 * (2 * sae.size * d_model + sae.size + d_model)
-    groups = -(-n_seeds // group_size(sae, config, n_seeds, d_model))
-    return min(groups, n_workers(config, group)) * group + 2 * n_seeds * parameters
+    return min(-(-n_seeds // size), n_workers(config, group)) * group + 2 * n_seeds * parameters
 
 
 def available(device: torch.device) -> int:
