@@ -135,10 +135,10 @@ print((seen[-1] - seen[len(seen) // 2]) / (len(seen) // 2))
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is told so on glibc alone")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about malloc of glibc")
 def test_a_step_takes_no_new_pages_from_the_system():
     assert float(run(COUNT_FAULTS)) < 20
-    # glibc's own defaults, by a user's wish, which also shows that there is something to count
+    # with a threshold that the user has nailed down there is something to count
     assert float(run(COUNT_FAULTS, MALLOC_MMAP_THRESHOLD_="131072")) > 200
 
 

@@ -16,8 +16,7 @@ from synthsae.sae import SAEConfig, SAEStack
 from synthsae.train.checkpoint import Checkpoint
 from synthsae.train.config import TrainConfig, resolve_device
 from synthsae.train.group import Group
-from synthsae.train.malloc import keep_freed_memory
-from synthsae.train.memory import group_size, n_workers, seed_bytes
+from synthsae.train.memory import group_size, keep_freed_memory, n_workers, seed_bytes
 from synthsae.train.source import ActivationSource
 
 
