@@ -21,7 +21,9 @@ pre-generated batches in memory, the same for all, on two threads and two cores.
 SAE there: the others have no seed axis, and a loop over seeds has the same rate. *Dead* is the
 share of latents that a library counts as dead at the end of the timing: its AuxK runs on those.
 They are made by multiplying their encoder rows by 0.01 at the start, which leaves pre-activations
-of both signs that are never among the k largest, and kept by a learning rate of 1e-9.""",
+of both signs that are never among the k largest, and kept by a learning rate of 1e-9. Then AuxK's
+five products take 10 D a dead latent and sample: with 10%, half as much as the encoder's 2 D M.
+overcomplete without AuxK does none of that.""",
     "tiny": """64 seeds here; there, four trainings in a loop, their set-up not counted: two of them
 on one thread and two on two, and the faster pair counts. Whoever starts such a loop on each core by
 hand gains up to a factor of two.""",
@@ -32,6 +34,16 @@ one would write in plain torch. The *arithmetic limit* is 2 D M + 8 D k floating
 sample at the speed of a large float32 matrix product, measured in the same rounds. A single seed
 uses one thread, by default.""",
 }
+
+NO_GPU = """## On a GPU
+
+Not yet: no GPU has been at hand. What will measure it there, beside the other libraries on the same
+card, and stage by stage beside the limits of arithmetic and traffic:
+
+```console
+$ python benchmarks/engine.py --device cuda
+$ python benchmarks/gpu.py
+```"""
 
 STEPS = "Each library runs its own training step:"
 STEP_COLUMNS = ("library", "what is timed", "AuxK", "clipping", "dead counts", "compiled")
