@@ -1,6 +1,7 @@
 """The guide of the gates: a first guess that changes nothing but the time."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,3 +26,13 @@ def test_a_place_lies_in_the_gate_that_a_search_finds(p, seed):
 def test_no_gate_with_a_probability_never_fires():
     row, gate = Gates(np.zeros(3), torch.device("cpu")).fired(50, torch.Generator())
     assert len(row) == len(gate) == 0
+
+
+@pytest.mark.parametrize(("n", "size"), [(3, 70_000), (70_000, 3)])
+def test_what_fires_is_sorted_and_told_once(n, size):
+    """Also beyond the 16 bits of a key that radix sorts."""
+    gates = Gates(np.full(n, 0.02), torch.device("cpu"))
+    row, gate = gates.fired(size, torch.Generator().manual_seed(0))
+    assert row[-1] >= size // 2
+    assert gate.max() >= n // 2
+    assert ((row * n + gate).diff() > 0).all()
