@@ -75,6 +75,11 @@ def cells(out: Path, study: str = "tiny") -> list[str]:
     return sorted(p.name for p in (out / study / "cells").iterdir())
 
 
+def written(out: Path) -> int:
+    """How many cells are finished, which stay; -1 before the run holds the folder."""
+    return len(list(out.glob("tiny/cells/*.cell"))) if (out / "tiny" / ".owner").is_file() else -1
+
+
 def check(out: Path, whole: Path) -> None:
     """Every cell is there once, nothing half-written is, and the Dataset has the same bits."""
     assert cells(out) == cells(whole), set(cells(out)) ^ set(cells(whole))

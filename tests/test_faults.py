@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 import xarray as xr
-from cluster import N_CELLS, ROOT, cells, check, go, result, start, workers
+from cluster import N_CELLS, ROOT, cells, check, go, result, start, workers, written
 from distributed import Client, LocalCluster
 
 from synthsae import config, run, store
@@ -42,11 +42,6 @@ def wait(process: subprocess.Popen, true: Callable[[], object]) -> None:
     """Until it is true or the process has ended."""
     while process.poll() is None and not true():
         time.sleep(0.002)
-
-
-def written(out: Path) -> int:
-    """How many cells are there; -1 before the run holds the folder."""
-    return len(list(out.glob("tiny/cells/*.cell"))) if (out / "tiny" / ".owner").is_file() else -1
 
 
 def victims(place: str, process: subprocess.Popen) -> list[psutil.Process]:
@@ -119,7 +114,7 @@ def test_kill_9_30_times(place: str, whole: Path, dask: LocalCluster, tmp_path: 
 def test_children_end_with_a_killed_run(tmp_path: Path) -> None:
     process = start(tmp_path / "r", "--workers", "2", "--set", "train.n_steps=400")
     with ended(process):
-        wait(process, lambda: len(workers(process.pid)) == 2 and cells(tmp_path / "r"))
+        wait(process, lambda: len(workers(process.pid)) == 2 and written(tmp_path / "r") > 0)
         children = workers(process.pid)
         process.kill()
         _, left = psutil.wait_procs(children, timeout=60)
