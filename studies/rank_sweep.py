@@ -30,7 +30,7 @@ def finding(ds: xr.Dataset) -> str:
         predicted = bool(ds.coverage_a_priori.sel(law=law).notnull().any())
         clauses.append(
             f"under the {law} law {first:.0%} of block latents reappear in another seed at rank "
-            f"{low} and {last:.0%} at rank {high}"
+            + (f"{low} and {last:.0%} at rank {high}" if high > low else f"{low}")
             + (f", at most {gap:.3f} from the coverage law" if predicted else "")
             + f", while their span overlaps the planted subspace by {least:.3f} or more on average"
         )

@@ -69,6 +69,8 @@ def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
         assert f"and {ends[1]:.0%} at rank 16" in text
         least = ds.subspace_overlap.mean(over).sel(law=law).min().item()
         assert f"{least:.3f} or more" in text
+    one = finding(ds.isel(rank=[1]))
+    assert one.count("in another seed at rank 4") == one.count("at rank") == 2
 
 
 def test_missing_cells_are_said(ds: xr.Dataset) -> None:
