@@ -136,18 +136,20 @@ def test_every_group_has_cases_with_names_of_their_own() -> None:
                 assert case.job.device == device
 
 
-def test_a_part_does_not_count_the_parts_it_calls() -> None:
-    watch = shares.Stopwatch()
-    inner = watch.timed("inner", lambda: time.sleep(0.05))
-    beside = watch.timed("beside", lambda: time.sleep(0.05))
+def test_a_part_does_not_count_the_parts_it_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its own thread: it does wait for others."""
+    watch, clock = shares.Stopwatch(), [0.0]
+    monkeypatch.setattr(shares, "perf_counter", lambda: clock[0])
+
+    def takes(seconds: float) -> None:
+        clock[0] += seconds
 
     def body() -> None:
-        thread = threading.Thread(target=beside)
+        takes(1)
+        thread = threading.Thread(target=watch.timed("beside", takes), args=(4,))
         thread.start()
-        inner()
         thread.join()
+        watch.timed("inner", takes)(2)
 
     watch.timed("outer", body)()
-    assert watch.seconds["inner"] >= 0.05
-    assert watch.seconds["beside"] >= 0.05
-    assert watch.seconds["outer"] < watch.seconds["inner"]
+    assert watch.seconds == {"inner": 2, "beside": 4, "outer": 1 + 4}
