@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
 from synthsae.results import Measure, run_cell
 from synthsae.store import Store
@@ -37,7 +39,11 @@ class Cell:
 
     @classmethod
     def of(cls, config: Config, measures: Sequence[Measure]) -> "Cell":
-        """The cell of `config` on which these measures are taken."""
+        """The cell of `config` on which these measures are taken.
+
+        Its hash takes in the files of the measures, but not the rest of the package: see `code`.
+        Raises ConfigError for a measure that is not a plain function of a file.
+        """
         return cls(config, digest(config.to_json(), *map(_source, measures)))
 
 
@@ -115,6 +121,7 @@ def provenance(config: Config) -> dict[str, str]:
     return {
         "git_commit": git_commit(),
         "versions": versions(),
+        "code": code(),
         "device": str(resolve_device(config.train.device)),
         "precision": "bfloat16 choice, float32" if config.train.half else "float32",
     }
@@ -141,9 +148,23 @@ def git_commit() -> str:
     return told.strip()
 
 
+@cache
+def code() -> str:
+    """Hash of the text of this package, figures apart: what the numbers depend on."""
+    here = Path(__file__).parent
+    files = sorted(f for f in here.rglob("*.py") if here / "figures" not in f.parents)
+    return digest(*(f.read_text(encoding="utf-8") for f in files))
+
+
 def _source(measure: Measure) -> str:
-    """What a measure does, for a cell's hash: its name and its text."""
+    """What a measure does, for a cell's hash: its name and the text of its file.
+
+    That takes in what the file defines beside it. What a closure or a `partial` holds has no text.
+    """
     try:
-        return f"{measure.__module__}.{measure.__qualname__}\n{inspect.getsource(measure)}"
-    except (AttributeError, OSError, TypeError):
-        return repr(measure)
+        module, name = sys.modules[measure.__module__], measure.__qualname__
+        if getattr(module, name, None) is not measure:
+            raise AttributeError(name)
+        return f"{module.__name__}.{name}\n{inspect.getsource(module)}"
+    except (AttributeError, OSError, TypeError) as error:
+        raise ConfigError("measure", measure, "a function at the top of a .py file") from error

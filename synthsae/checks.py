@@ -1,7 +1,13 @@
 """Checks of config fields: an error names the field, the value and what is allowed, in a line."""
 
 from collections.abc import Collection
+from dataclasses import fields, is_dataclass
 from math import inf, isinf
+from numbers import Integral, Real
+from typing import Any, get_args
+
+KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
+KINDS |= {"bool": "true or false", "str": "a name"}
 
 
 class ConfigError(ValueError):
@@ -9,6 +15,31 @@ class ConfigError(ValueError):
 
     def __init__(self, name: str, value: object, allowed: str):
         super().__init__(f"{name}: {value!r}; allowed: {allowed}")
+
+
+def typed(prefix: str, config: Any) -> None:
+    """Raise ConfigError unless the fields of a dataclass are of their types.
+
+    NumPy's numbers become Python's, and an integer will do for a number.
+    """
+    for f in fields(config):
+        value, kinds = getattr(config, f.name), get_args(f.type) or (f.type,)
+        if type(value) in kinds or is_dataclass(value) or (value is None and type(None) in kinds):
+            continue
+        if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
+            object.__setattr__(config, f.name, int(value))
+        elif isinstance(value, Real) and float in kinds and not isinstance(value, bool):
+            object.__setattr__(config, f.name, float(value))
+        else:
+            raise ConfigError(prefix + f.name, value, in_words(f.type))
+
+
+def in_words(kind: Any) -> str:
+    """A field's type in words."""
+    words = str(getattr(kind, "__name__", kind))
+    for code, word in KINDS.items():
+        words = words.replace(code, word)
+    return words
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> None:

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(args: argparse.Namespace) -> int:
     if args.study == "list":
         for name in names():
-            print(f"{name:16s} {load(name).question}")
+            print(f"{name:20s} {load(name).question}")
         return 0
     study, name = chosen(args), Path(args.study or "").stem
     if args.figures_only:

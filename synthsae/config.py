@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from synthsae.checks import ConfigError, within
+from synthsae.checks import ConfigError, in_words, typed, within
 from synthsae.sae import SAEConfig
 from synthsae.train import ActivationSource, TrainConfig
 from synthsae.world import World, WorldConfig
@@ -22,12 +22,7 @@ FORMAT = 2
 """Version of what a cell's file holds; a new one makes old cells be computed again."""
 
 
-KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
-KINDS |= {"bool": "true or false", "str": "a name"}
-"""Types in words, for error messages."""
-
-
-UNITS = {"k": 10**3, "M": 10**6, "B": 10**9}
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        typed("", self)
         within("n_seeds", self.n_seeds, 2)
         within("first_seed", self.first_seed, 0)
         within("world_seed", self.world_seed, 0)
@@ -115,37 +111,37 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
             raise ConfigError("field", name, ", ".join(known))
         try:
             change = OmegaConf.create()
-            OmegaConf.update(change, name, _parse(value))
+            OmegaConf.update(change, name, _parse(value, _kind(config, name)))
             node = OmegaConf.merge(node, change)
         except (OmegaConfBaseException, yaml.YAMLError) as error:
-            raise ConfigError(name, value, _kind(config, name)) from error
+            raise ConfigError(name, value, in_words(_kind(config, name))) from error
     result = OmegaConf.to_object(node)
     assert isinstance(result, Config)
     return result
 
 
-def _parse(value: Any) -> Any:
-    """Text as YAML reads it, with `none` in any case as None and 10M a number; no interpolation."""
+def _parse(value: Any, kind: Any) -> Any:
+    """Text for a field of that type: a name as it is; else `none` in any case is None, 10M a number
+    and the rest what YAML reads. No interpolation.
+    """
     if not isinstance(value, str):
-        return value
-    if value.lower() == "none":
-        return None
-    if not value:
         return value
     if "${" in value or value == "???":
         raise yaml.YAMLError(value)
-    if parts := re.fullmatch(r"([+-]?\d+(?:\.\d+)?)([kMB])", value):
+    if kind is str or not value:
+        return value
+    if value.lower() == "none":
+        return None
+    if parts := re.fullmatch(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)([kMB]?)", value):
         exact = Decimal(parts[1]) * UNITS[parts[2]]
         return int(exact) if exact == int(exact) else float(exact)
-    return yaml.safe_load(re.sub(r"^([+-]?)0+(?=\d)", r"\1", value))  # 010 is ten, not eight
+    if ":" in value:  # YAML's 1:30 is ninety
+        raise yaml.YAMLError(value)
+    return yaml.safe_load(value)
 
 
-def _kind(config: Config, name: str) -> str:
-    """What a field may hold, in words."""
+def _kind(config: Config, name: str) -> Any:
+    """The type of a field."""
     section, _, last = name.rpartition(".")
     owner = config.get(section) if section else config
-    kind = next(f.type for f in fields(owner) if f.name == last)
-    words = str(getattr(kind, "__name__", kind))
-    for code, word in KINDS.items():
-        words = words.replace(code, word)
-    return words
+    return next(f.type for f in fields(owner) if f.name == last)

@@ -11,12 +11,13 @@ from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from traceback import extract_tb
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from synthsae.cell import Cell, Outcome, attempt
+from synthsae.cell import Cell, Outcome, attempt, code
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT, Config
 from synthsae.store import DamagedError, FormatError, Store
@@ -81,16 +82,19 @@ def run(source: str, study: Study, grid: Grid, out: Path, executor: Executor | N
 def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
     """The cells of `grid` that the store has, by hash; says which of its files are of no use."""
     there = store.saved()
-    cells = {c.digest: store.read(c.digest) for c in grid.cells if c.digest in there}
+    read = {c.digest: store.read(c.digest) for c in grid.cells if c.digest in there}
+    cells = {digest: cell for digest, cell in read.items() if cell is not None}
     for path in store.damaged:
         print(f"damaged: {path} does not match its checksum; it is computed again")
+    if old := sum(cell.attrs.get("code") != code() for cell in cells.values()):
+        print(f"note: {old} cells are of another state of synthsae; another --out makes them anew")
     try:
         store.open()
     except FormatError as error:
         print(f"earlier: {error}")
     except (FileNotFoundError, DamagedError):
         pass  # it will be made, or made again
-    return {digest: cell for digest, cell in cells.items() if cell is not None}
+    return cells
 
 
 def _in_process(todo: list[Cell], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
@@ -107,7 +111,7 @@ def _on_workers(
     """The same in the order in which cells are finished."""
     where = str(Path(source).resolve()) if source.endswith(".py") else source
     futures = {
-        executor.submit(work, where, str(store.out.resolve()), store.owner, cell): i
+        executor.submit(work, where, str(store.out.resolve()), store.owner, cell, code()): i
         for i, cell in enumerate(todo)
     }
     try:
@@ -120,15 +124,16 @@ def _on_workers(
             future.cancel()
 
 
-def work(source: str, out: str, owner: str, cell: Cell) -> Outcome:
-    """Compute one cell where a worker is, for the run `owner`. What it raises it says instead:
-    exceptions do not always survive the way.
+def work(source: str, out: str, owner: str, cell: Cell, text: str) -> Outcome:
+    """Compute one cell where a worker is, for the run `owner`, by the same `text` (`cell.code`).
+
+    What it raises it says instead: exceptions do not always survive the way.
     """
     try:
         study = load(source)
-        if Cell.of(cell.config, study.measures) != cell:
-            text = "the same on every worker, file and version of synthsae: restart the workers"
-            raise ConfigError("study", source, text)
+        if text != code() or Cell.of(cell.config, study.measures) != cell:
+            same = "the same on every worker, file and version of synthsae: restart the workers"
+            raise ConfigError("study", source, same)
         return attempt(cell, study.measures, Store(Path(out), Path(source).stem, owner))
     except ConfigError as error:
         return Outcome(error=str(error), fatal=True)
@@ -196,32 +201,54 @@ def _blank(values: xr.DataArray) -> xr.DataArray:
 
 
 def present(study: Study, store: Store) -> None:
-    """Draw the saved Dataset and say what it shows."""
+    """Draw the saved Dataset and say what it shows.
+
+    Raises ConfigError where the study's figure or finding does not take this Dataset.
+    """
     dataset, name = store.open(), store.study
-    figure = study.figure(dataset)
-    for kind in ("png", "pdf"):
-        data = io.BytesIO()
-        figure.savefig(data, format=kind, dpi=200)
+    drawn = {kind: io.BytesIO() for kind in ("png", "pdf")}
+    try:
+        figure, finding = study.figure(dataset), study.finding(dataset)
+        for kind, data in drawn.items():
+            figure.savefig(data, format=kind, dpi=200)
+    except Exception as error:  # whatever a study's own code raises on numbers it has not met
+        at, said = extract_tb(error.__traceback__)[-1], " ".join(str(error).split())
+        why = (
+            f"a Dataset that the study can draw ({type(error).__name__}: {said}, "
+            f"{at.filename}:{at.lineno})"
+        )
+        raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
+    for kind, data in drawn.items():
         store.save(f"{name}.{kind}", data.getvalue())
-    print(f"\n{study.finding(dataset)}\n\n{store.folder / name}.nc, .png, .pdf")
+    print(f"\n{finding}\n\n{store.folder / name}.nc, .png, .pdf")
 
 
 def summary(grid: Grid, n_todo: int, store: Store, executor: Executor | None = None) -> str:
     """What a call is going to do, in three lines."""
-    c = grid.cells[0].config
+    configs = [cell.config for cell in grid.cells]
     axes = " x ".join(f"{name} ({', '.join(map(str, v))})" for name, v in grid.axes.items())
-    device = c.train.device if executor else resolve_device(c.train.device)
+
+    def over(name: str) -> str:
+        values = sorted({c.get(name) for c in configs})
+        return " to ".join(str(v) for v in dict.fromkeys((values[0], values[-1])))
+
     return (
         f"{len(grid.cells)} cells, {n_todo} to train: {axes}\n"
-        f"{c.n_seeds} seeds a cell, {c.train.n_steps} steps of {c.train.batch_size} samples each, "
-        f"{c.train.data} data, {device}{_memory(c) if executor is None else ''}\n"
+        f"{over('n_seeds')} seeds a cell, {over('train.n_steps')} steps of "
+        f"{over('train.batch_size')} samples each, {over('train.data')} data, "
+        f"{over('train.device') if executor else _resources(configs)}\n"
         f"a training that takes minutes saves its state every {EVERY:.0f} s in "
         f"{store.checkpoint('')}"
     )
 
 
-def _memory(c: Config) -> str:
-    """What training a cell takes, and what this machine has."""
-    sae, device = c.sae.for_width(c.d_model), resolve_device(c.train.device)
-    bound = memory_bound(sae, c.train, c.n_seeds, c.d_model)
-    return f", at most {bound / 2**30:.2g} of {available(device) / 2**30:.2g} GiB to train a cell"
+def _resources(configs: list[Config]) -> str:
+    """The device, what training a cell takes, and what this machine has."""
+    bounds = [
+        memory_bound(c.sae.for_width(c.d_model), c.train, c.n_seeds, c.d_model) / 2**30
+        for c in configs
+    ]
+    c = configs[bounds.index(max(bounds))]
+    device = resolve_device(c.train.device)
+    room = available(device) / 2**30
+    return f"{device}, at most {max(bounds):.2g} of {room:.2g} GiB to train a cell"

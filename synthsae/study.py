@@ -96,6 +96,9 @@ def plan(
     }
     fixed = {f: v for f, v in settings.items() if f not in axes}
     values: dict[str, list[Any]] = {f.rsplit(".", 1)[-1]: [] for f in axes}
+    for f in axes:
+        if len(alike := [g for g in axes if g.rsplit(".", 1)[-1] == f.rsplit(".", 1)[-1]]) > 1:
+            raise ConfigError("axes", ", ".join(alike), "fields whose names end differently")
     cells = {}
     for choice in product(*axes.values()):
         config = override(study.base, fixed | dict(zip(axes, choice, strict=True)))

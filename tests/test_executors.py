@@ -60,7 +60,7 @@ def test_what_crosses_is_small_and_a_cell_is_computed_once(
 ) -> None:
     study = load(str(TINY))
     grid, store = plan(study, {}), Store(tmp_path / "r", "tiny")
-    task = (str(TINY), str(tmp_path / "r"), store.owner, grid.cells[0])
+    task = (str(TINY), str(tmp_path / "r"), store.owner, grid.cells[0], cell.code())
     assert len(pickle.dumps((work, task))) < 2000
     with store.hold():
         first = work(*task)
@@ -101,7 +101,7 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
         patch.setattr("synthsae.store.SEEN_WITHIN", 0.0)
         (there / "tiny").mkdir(parents=True)
         (there / "tiny" / ".owner").write_text("process 1 on elsewhere, run 00000000")
-        outcome = work(str(TINY), str(there), store.owner, grid.cells[0])
+        outcome = work(str(TINY), str(there), store.owner, grid.cells[0], cell.code())
     assert outcome.fatal
     assert "allowed: a folder that all workers share" in outcome.error
     assert sorted(p.name for p in there.rglob("*")) == [".owner", "tiny"]
@@ -117,6 +117,15 @@ def test_a_worker_with_another_study(tmp_path: Path, capsys: pytest.CaptureFixtu
     with ThreadPoolExecutor(1) as executor, pytest.raises(ConfigError, match="restart the workers"):
         run(str(mine), study, grid, tmp_path / "r", executor)
     assert cells(tmp_path / "r") == []
+
+
+def test_a_worker_with_another_synthsae(tmp_path: Path) -> None:
+    store = Store(tmp_path / "r", "tiny")
+    outcome = work(
+        str(TINY), str(tmp_path / "r"), store.owner, plan(load(str(TINY)), {}).cells[0], "another"
+    )
+    assert outcome.fatal
+    assert "restart the workers" in outcome.error
 
 
 class Lost(Executor):

@@ -202,7 +202,7 @@ def test_nothing_is_unpickled_and_junk_is_refused(tmp_path, junk):
         ({"n_latents": 0}, "sae.n_latents: 0; allowed: 1 or more"),
         ({"k": 0}, "sae.k: 0; allowed: 1 or more"),
         ({"k": 9, "n_latents": 8}, "sae.k: 9; allowed: 1 or more, at most 8"),
-        ({"coefficient": 0}, "sae.coefficient: 0; allowed: above 0"),
+        ({"coefficient": 0}, "sae.coefficient: 0.0; allowed: above 0"),
         ({"k": -1, "n_latents": 8}, "sae.k: -1; allowed: 1 or more, at most 8"),
     ],
 )

@@ -2,13 +2,13 @@
 
 import errno
 import json
-import linecache
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import torch
 import xarray as xr
 
 import synthsae
-from synthsae import cell, cli, measures, results, study
+from synthsae import cell, cli, measures, results, run, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
+from synthsae.sae import SAEConfig
 from synthsae.store import Store
-from synthsae.train import checkpoint
-from synthsae.world import PRESETS, World
+from synthsae.train import TrainConfig, checkpoint
+from synthsae.world import PRESETS, World, WorldConfig
 
 TINY = [
     *("--seeds", "3"),
@@ -403,23 +404,6 @@ def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     cell.git_commit.cache_clear()
 
 
-def test_a_changed_measure_is_computed_again(tmp_path: Path) -> None:
-    mine, out = tmp_path / "mine.py", tmp_path / "r"
-    text = (
-        "import xarray as xr\n"
-        "from matplotlib.figure import Figure\n"
-        "from synthsae.config import Config\n"
-        "from synthsae.study import Study\n"
-        "def measure(run):\n    return xr.Dataset({'a': VALUE})\n"
-        "study = Study('?', Config(), {}, (measure,), lambda ds: Figure(), lambda ds: '!')\n"
-    )
-    for value in ("1.0", "2.0"):
-        mine.write_text(text.replace("VALUE", value))
-        linecache.clearcache()
-        assert cli.main([str(mine), "--out", str(out), *TINY, "--set", "world.rank=1"]) == 0
-        assert float(synthsae.open_results("mine", out).a) == float(value)
-
-
 @pytest.mark.parametrize("text", ["study = (", "1 / 0", "import nosuchmodule"])
 def test_study_file_that_does_not_import(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -541,3 +525,152 @@ def test_numbers_may_be_written_in_thousands_millions_and_billions(text: str, st
 def test_other_suffixes_and_fractions_of_a_step_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"train\.n_steps: '.*'; allowed: an integer"):
         override(Config(), {"train.n_steps": text})
+
+
+STUDY = """
+import functools
+import xarray as xr
+from matplotlib.figure import Figure
+from synthsae.config import Config
+from synthsae.study import Study
+def value():
+    return VALUE
+def plain(run):
+    return xr.Dataset({"a": value()})
+def more(run, b=0.0):
+    return xr.Dataset({"a": b})
+def closure():
+    return lambda run: xr.Dataset({"a": 0.0})
+def draw(ds):
+    return Figure() if float(ds.a.max()) < 3 else [][0]
+study = Study("?", Config(), {}, (MEASURE,), draw, lambda ds: "!")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Callable[..., int]:
+    """Run a study of the user's own that measures `value()` by `measure`."""
+
+    def call(value: float = 1.0, measure: str = "plain", *more: str) -> int:
+        path = tmp_path / "mine.py"
+        path.write_text(STUDY.replace("VALUE", str(value)).replace("MEASURE", measure))
+        set_rank = ("--set", "world.rank=1") if "--figures-only" not in more else ()
+        tiny = TINY if set_rank else ()
+        return cli.main([str(path), "--out", str(tmp_path / "r"), *tiny, *set_rank, *more])
+
+    return call
+
+
+def test_a_changed_measure_is_computed_again(mine: Callable[..., int], tmp_path: Path) -> None:
+    """Changed by what it calls in its file."""
+    for value in (1.0, 2.0):
+        assert mine(value) == 0
+        assert float(synthsae.open_results("mine", tmp_path / "r").a) == value
+
+
+@pytest.mark.parametrize("measure", ["functools.partial(more, b=1.0)", "closure()"])
+def test_a_measure_without_a_text_of_its_own_is_refused(
+    measure: str, mine: Callable[..., int], capsys: pytest.CaptureFixture
+) -> None:
+    assert mine(1.0, measure) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("synthsae.study: measure: ")
+    assert "allowed: a function at the top of a .py file" in err
+
+
+def test_cells_of_another_state_of_the_package_are_said(
+    mine: Callable[..., int], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mine() == mine() == 0
+    assert "another state" not in capsys.readouterr().out
+    monkeypatch.setattr(run, "code", lambda: "another")
+    assert mine() == 0
+    out = capsys.readouterr().out
+    assert "note: 1 cells are of another state of synthsae" in out
+    assert "1 cells, 0 to train" in out
+
+
+def test_the_state_of_the_package_is_that_of_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, read = cell.code.__wrapped__(), Path.read_text
+    for name, same in (("train/run.py", False), ("figures/rank.py", True)):
+        changed = Path(synthsae.__file__).parent / name
+
+        def edited(path: Path, changed: Path = changed, **how: Any) -> str:
+            return read(path, **how) + "#" * (path == changed)
+
+        monkeypatch.setattr(Path, "read_text", edited)
+        assert (cell.code.__wrapped__() == before) == same
+
+
+def test_a_figure_that_fails_is_one_line_and_the_numbers_stay(
+    mine: Callable[..., int], capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    for more in ((), ("--figures-only",)):
+        assert mine(4.0, "plain", *more) == 2
+        err = capsys.readouterr().err
+        assert "mine.nc'; allowed: a Dataset that the study can draw (IndexError: " in err
+        assert "mine.py:16)" in err
+        assert float(synthsae.open_results("mine", tmp_path / "r").a) == 4
+    assert not list((tmp_path / "r").rglob("*.png"))
+
+
+def test_axes_need_names_of_their_own() -> None:
+    two = {"train.threads": ["1", "2"], "source.threads": ["1", "2"]}
+    with pytest.raises(ConfigError, match=r"axes: 'train\.threads, source\.threads'; allowed"):
+        study.plan(cli.load("seed_stability"), two)
+
+
+def test_the_summary_is_of_all_cells(done: Path, tmp_path: Path) -> None:
+    changes = {"n_seeds": ["2", "64"], "sae.n_latents": ["64", "65536"], "train.n_steps": "7"}
+    grid = study.plan(cli.load("rank_sweep"), changes | {"world.law": "sparse", "world.rank": "2"})
+    text = run.summary(grid, 4, Store(tmp_path, "rank_sweep"))
+    assert "2 to 64 seeds a cell, 7 steps of 1024 samples" in text
+    one = study.plan(cli.load("rank_sweep"), {k: v[-1] for k, v in changes.items()})
+    last = run.summary(one, 4, Store(tmp_path, "rank_sweep"))
+    bounds = [float(s.split("at most ")[1].split()[0]) for s in (text, last)]
+    assert bounds[0] == bounds[1] > 1
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        (f, t)
+        for f in ("source.text", "source.subset")
+        for t in ("1M", "007", "no", "a #1.txt", "*")
+    ],
+)
+def test_names_are_taken_as_they_are(field: str, text: str) -> None:
+    assert override(cli.load("seed_stability").base, {field: text}).get(field) == text
+
+
+@pytest.mark.parametrize(("text", "steps"), [("1e3", 1000), ("010", 10), ("1_000", 1000)])
+def test_numbers_are_read_as_people_write_them(text: str, steps: int) -> None:
+    assert override(Config(), {"train.n_steps": text}).train.n_steps == steps
+
+
+def test_no_sexagesimals() -> None:
+    with pytest.raises(ConfigError, match=r"train\.n_steps: '1:30'; allowed: an integer"):
+        override(Config(), {"train.n_steps": "1:30"})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SAEConfig(k=2.5), "sae.k: 2.5; allowed: an integer"),
+        (lambda: SAEConfig(k="4"), "sae.k: '4'; allowed: an integer"),
+        (lambda: SAEConfig(k=True), "sae.k: True; allowed: an integer"),
+        (lambda: TrainConfig(lr="x"), "train.lr: 'x'; allowed: a number or none"),
+        (lambda: WorldConfig(exclusive="no"), "world.exclusive: 'no'; allowed: true or false"),
+        (lambda: Config(n_seeds=None), "n_seeds: None; allowed: an integer"),
+    ],
+)
+def test_types_are_checked(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert str(caught.value) == said
+
+
+def test_numbers_of_numpy_become_plain() -> None:
+    config = Config(sae=SAEConfig(k=np.int64(4)), train=TrainConfig(lr=np.float32(0.5)))
+    assert (type(config.sae.k), type(config.train.lr)) == (int, float)
+    assert config.to_json() == Config(sae=SAEConfig(k=4), train=TrainConfig(lr=0.5)).to_json()

@@ -53,9 +53,11 @@ def stability_by_rank(ds: xr.Dataset) -> Figure:
 
 def _implied_rank_inset(ax: Axes, ds: xr.Dataset) -> None:
     """The rank that p_hat implies by the law against the rank planted, on logarithmic scales."""
-    inset = ax.inset_axes((0.1, 0.14, 0.3, 0.36))
     shown = ds.isel(rank=np.isfinite(ds.implied_rank_high.values))
     planted, implied = shown["rank"].values, shown.implied_rank.values
+    if not len(planted):
+        return
+    inset = ax.inset_axes((0.1, 0.14, 0.3, 0.36))
     ends = np.array([implied - shown.implied_rank_low, shown.implied_rank_high - implied])
     inset.plot(planted, planted, color=GREY, lw=0.8)
     inset.errorbar(planted, implied, ends, fmt="o", color=ORANGE, ms=2.5, lw=0.8)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from synthsae.checks import ConfigError, one_of, within
+from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.rng import torch_generator
 from synthsae.sae.kernels import Code
 
@@ -44,6 +44,7 @@ class SAEConfig:
     )
 
     def __post_init__(self) -> None:
+        typed("sae.", self)
         one_of("sae.arch", self.arch, ARCHITECTURES)
         within("sae.n_latents", self.n_latents, 1)
         within("sae.k", self.k, 1, self.n_latents or inf)

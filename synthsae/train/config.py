@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from synthsae.checks import ConfigError, one_of, within
+from synthsae.checks import ConfigError, one_of, typed, within
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
+        typed("train.", self)
         within("train.n_steps", self.n_steps, 0)
         within("train.batch_size", self.batch_size, 2)
         within("train.lr", self.lr, 0, strict=True)

@@ -49,7 +49,7 @@ def train(
     init_seeds: Sequence[int] | None = None,
     data_seeds: Sequence[int] | None = None,
     progress: Callable[[int], object] = lambda steps: None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
 ) -> Trained:
     """Train one SAE for each of `seeds` on `source`.
 
@@ -64,13 +64,14 @@ def train(
     """
     resolve_device(config.device)
     keep_freed_memory()
+    seeds = [int(seed) for seed in seeds]
     sae = sae.for_width(source.d_model)
-    init = config.init_seeds(seeds) if init_seeds is None else list(init_seeds)
-    data = config.data_seeds(seeds) if data_seeds is None else list(data_seeds)
+    init = config.init_seeds(seeds) if init_seeds is None else [int(s) for s in init_seeds]
+    data = config.data_seeds(seeds) if data_seeds is None else [int(s) for s in data_seeds]
     if not 0 < len(seeds) == len(init) == len(data):
         lengths = f"{len(seeds)}, {len(init)} and {len(data)}"
         raise ConfigError("seeds, init_seeds, data_seeds", lengths, "one length, 1 or more")
-    job = _Job(source, sae, config, init, data, checkpoint)
+    job = _Job(source, sae, config, init, data, Path(checkpoint) if checkpoint else None)
     n = min(len(seeds), group_size(sae, config, len(seeds), source.d_model))
     parts = _train_in_groups(job, n, progress)
     n = parts[0].group_size

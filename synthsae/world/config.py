@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from synthsae.checks import ConfigError, one_of, within
+from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.geometry import Array
 from synthsae.world.magnitudes import FAMILIES
 
@@ -88,6 +88,7 @@ class WorldConfig:
     noise: float = _field(0.0, "standard deviation of the noise on each coordinate")
 
     def __post_init__(self) -> None:
+        typed("world.", self)
         within("world.d_model", self.d_model, 1)
         within("world.n_isolated", self.n_isolated, 0)
         within("world.isolated_p", self.isolated_p, 0, 1)
