@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import synthsae.train.graph as graph
 import synthsae.train.room as room
-from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, cuda_kernels, kernels
+from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, cuda_kernels
 from synthsae.sae.auxk import CHUNK
 from synthsae.train import TrainConfig, adam_cuda
 from synthsae.train.group import Group
@@ -62,7 +62,7 @@ def launched(monkeypatch):
             assert hasattr(module, name)
             monkeypatch.setattr(module, name, Launch(name, names))
     monkeypatch.setattr(FakeTensor, "is_cuda", True)
-    monkeypatch.setattr(kernels, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
     monkeypatch.setattr(graph, "MOST", 0)
     monkeypatch.setattr(room, "later", lambda number: lambda: CHUNK + 1)
     with FakeTensorMode(), NothingFromTheHost():
