@@ -29,8 +29,8 @@ KNOWN = [  # counter, key and words of Random123's kat_vectors, philox4x32 10
 
 @triton.jit
 def words_of(key, i, row, t, out, PURPOSE: tl.constexpr):
-    i, row, t = (tl.load(p) for p in (i, row, t))
-    a, b, c, d = cuda_kernels._words(tl.load(key), i, row, t, PURPOSE)
+    key, i, row, t = tl.load(key), tl.load(i), tl.load(row), tl.load(t)
+    a, b, c, d = cuda_kernels._words(key, i, row, t, PURPOSE)
     tl.store(out, a)
     tl.store(out + 1, b)
     tl.store(out + 2, c)
