@@ -14,7 +14,7 @@ from synthsae.train import batches
 from synthsae.world import World, WorldConfig, cuda, cuda_kernels, sampler, source
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-EVENT, CODE, NOISE = range(3)
+EVENT, PHASE, CODE, NOISE = range(4)
 ONES = 2**32 - 1
 KNOWN = [  # counter, key and words of Random123's kat_vectors, philox4x32 10
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -35,6 +35,13 @@ def words_of(key, i, row, t, out, PURPOSE: tl.constexpr):
     tl.store(out + 1, b)
     tl.store(out + 2, c)
     tl.store(out + 3, d)
+
+
+@triton.jit
+def exponential(a, b, out, N: tl.constexpr):
+    i = tl.arange(0, N)
+    value = cuda_kernels._exponential(tl.load(a + i).to(tl.uint32), tl.load(b + i).to(tl.uint32))
+    tl.store(out + i, value)
 
 
 @triton.jit
@@ -70,6 +77,18 @@ def test_words_are_those_of_philox(counter, key, words):
     assert tuple(out.tolist()) == words
 
 
+def test_the_way_to_the_next_event_has_the_resolution_of_float64():
+    """So that a rare gate among common ones has its probability, whatever lies before it."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 2**32, (2, 64))
+    a[:4], b[:4] = (0, 0, ONES, ONES), (0, 1, ONES, 0)
+    out = torch.empty(64, dtype=torch.float64, device=DEVICE)
+    exponential[(1,)](*(torch.from_numpy(w).to(DEVICE) for w in (a, b)), out, 64)
+    want = -np.log((a * 2.0**32 + b + 0.5) / 2**64)
+    np.testing.assert_allclose(out.cpu(), want, rtol=1e-14, atol=2**-53)
+    assert np.isfinite(want).all()
+
+
 def test_a_turn_has_the_cosine_and_the_sine_of_its_angle():
     u = torch.cat([torch.linspace(0, 1, 4088), torch.arange(8) / 8])
     out = torch.empty(2, len(u))
@@ -88,8 +107,11 @@ class Twin:
         word = rng.word(stream, seed)
         self.key = word % 2**32, word >> 32
 
+    def words(self, i, purpose):
+        return philox((i, 4 * self.row + purpose, self.t % 2**32, self.t >> 32), self.key)
+
     def uniforms(self, i, purpose):
-        words = philox((i, 4 * self.row + purpose, self.t % 2**32, self.t >> 32), self.key)
+        words = self.words(i, purpose)
         return [float(np.float32(w) + np.float32(0.5)) / 2**32 for w in words]
 
     def normals(self, i, purpose):
@@ -126,12 +148,12 @@ class Twin:
         """(gate, two uniforms for a magnitude, one for a phase), from left to right."""
         edges, end, event = self.edges(), 0.0, 0
         while True:
-            a, *others = self.uniforms(event, EVENT)
-            end -= np.log(a)
+            a, b, *_ = self.words(event, EVENT)
+            end -= np.log((a * 2**32 + b + 0.5) / 2**64)
             if end >= edges[-1]:
                 return
             gate = int(np.sum(edges <= end))
-            yield gate, *others
+            yield gate, *self.uniforms(event, EVENT)[2:], self.uniforms(event, PHASE)[0]
             end, event = edges[gate], event + 1
 
     def draw(self):
@@ -267,14 +289,18 @@ def test_a_world_draws_by_the_kernel_where_there_is_one(monkeypatch):
     for s, seed in enumerate(seeds):
         assert torch.equal(by_sampler[s], world.batch(4, 11, seed=seed))
     monkeypatch.setattr(source, "on_triton", lambda x: True)
+    launches, launch = [], cuda.batches
     for stream in ("data", "eval"):
         x, value = drawn(world, 4, 11, seeds, stream)
-        assert torch.equal(batches(world, 4, 11, seeds, stream=stream), x)
+        with monkeypatch.context() as spy:
+            spy.setattr(cuda, "batches", lambda *args: launches.append(args) or launch(*args))
+            assert torch.equal(batches(world, 4, 11, seeds, stream=stream), x)
         for s, seed in enumerate(seeds):
             how = {"seed": seed, "stream": stream}
             assert torch.equal(world.batch(4, 11, **how), x[s])
             assert torch.equal(world.magnitudes(4, 11, **how), value[s])
         assert not torch.equal(x, by_sampler)
+    assert len(launches) == 2  # one of each stream, whatever the number of seeds
     shared = batches(world, 4, 11, (7, 7))
     assert torch.equal(shared[0], shared[1])
     assert torch.equal(shared[0], drawn(world, 4, 11, (7,))[0][0])

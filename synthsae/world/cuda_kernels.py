@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 TURN, ROOT2, ROOT3 = tl.constexpr(2 * pi), tl.constexpr(sqrt(2)), tl.constexpr(sqrt(3))
-EVENT, CODE, NOISE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+EVENT, PHASE, CODE, NOISE = (tl.constexpr(i) for i in range(4))
 """What a number is for."""
 
 
@@ -25,6 +25,13 @@ def _words(key, i, row, t, PURPOSE: tl.constexpr):
 def _uniform(word):
     """A float32 in (0, 1], so that it has a logarithm."""
     return (word.to(tl.float32) + 0.5) * 2.0**-32
+
+
+@triton.jit
+def _exponential(a, b):
+    """A float64 with an exponential law; as a float32 it would leap over gates of 1e-6 or so."""
+    word = (a.to(tl.uint64) << 32) | b.to(tl.uint64)
+    return -tl.log((word.to(tl.float64) + 0.5) * 2.0**-64)
 
 
 @triton.jit
@@ -151,11 +158,11 @@ def draw(
     event = 0
     while tl.min(end, 0) < total:
         a, b, c, d = _words(key, event, row, t, EVENT)
-        place = end - tl.log(_uniform(a)).to(tl.float64)
+        place = end + _exponential(a, b)
         fires = place < total
         gate = _gate(edges, guide, tl.where(fires, place, 0.0), total, GATES, CELLS)
         end = tl.where(fires, tl.load(edges + gate), total)
-        value = _magnitude(b, c, tl.load(scale + gate), tl.load(sd + gate), LAW)
+        value = _magnitude(c, d, tl.load(scale + gate), tl.load(sd + gate), LAW)
         single = fires & (gate < SINGLES)
         if MAGNITUDES:
             tl.store(out + to * SINGLES + gate, value, mask=single)
@@ -170,7 +177,8 @@ def draw(
                     )  # fmt: skip
             if CIRCLES:
                 circle, axis = fires & (gate >= FIRST_CIRCLE), 2 * (gate - FIRST_CIRCLE)
-                cos, sin = _turned(_uniform(d) * ARC)
+                a, _, _, _ = _words(key, event, row, t, PHASE)
+                cos, sin = _turned(_uniform(a) * ARC)
                 x += _along(circle_axes, axis, value * cos, circle, column, D)
                 x += _along(circle_axes, axis + 1, value * sin, circle, column, D)
         event += 1

@@ -78,15 +78,6 @@ class Sampler:
         out = torch.zeros(size, len(self.singles), device=g.device)
         return out.index_put_((at, index), value, accumulate=True)
 
-    def _dressed(self, x: Tensor, g: torch.Generator) -> Tensor:
-        """`x` with the bias and the noise of the world, in place."""
-        c = self.config
-        if c.bias:
-            x += self.bias
-        if c.noise:
-            x += c.noise * torch.randn(x.shape, generator=g, device=g.device)
-        return x
-
     @property
     def simple(self) -> bool:
         """Whether one kernel draws it all: gates are independent, codes need no rejection, and a
@@ -102,6 +93,15 @@ class Sampler:
             words = np.array([word(stream, seed) for seed in seeds], dtype=np.uint64)
             self._keys[stream, seeds] = torch.from_numpy(words.view(np.int64)).to(self.bias.device)
         return self._keys[stream, seeds]
+
+    def _dressed(self, x: Tensor, g: torch.Generator) -> Tensor:
+        """`x` with the bias and the noise of the world, in place."""
+        c = self.config
+        if c.bias:
+            x += self.bias
+        if c.noise:
+            x += c.noise * torch.randn(x.shape, generator=g, device=g.device)
+        return x
 
     def fire(
         self, row: Tensor, index: Tensor, size: int, g: torch.Generator

@@ -36,9 +36,10 @@ class World(Planted):
     ) -> Tensor:
         """Batch `t` of the data seed `seed`, [size, D] float32: a function of the arguments alone.
 
-        Equal bits on one type of device, equal in law across types. The cost is that of what fires:
-        `size` times the expected number of active directions, not of all directions. Correlations
-        add `size` times the number of isolated features that are no children.
+        Equal bits on one type of device, equal in law across types; a GPU with Triton and one
+        without are two types. The cost is that of what fires: `size` times the expected number of
+        active directions, not of all directions. Correlations add `size` times the number of
+        isolated features that are no children.
         """
         sampler = self.sampler(device)
         if cuda := _cuda(sampler):
