@@ -230,8 +230,10 @@ def test_bits_depend_on_stream_seed_batch_and_row_alone(monkeypatch):
 
 
 def test_no_two_samples_share_a_number():
-    """Of streams, seeds, batches and rows; nor does a sample draw one number twice."""
-    config = WorldConfig(d_model=8, n_isolated=0, n_blocks=2, rank=3, block_p=1, noise=1)
+    """Of streams, seeds, batches and rows. By chance two of 960 float32 are equal once in 50 times;
+    two samples or coordinates that share their numbers are 8 or more.
+    """
+    config = WorldConfig(d_model=8, n_isolated=1, isolated_p=0, n_blocks=0, rank=1, noise=1)
     world = World.plant(config, seed=0)
     found = [
         drawn(world, t, 5, (0, 1), stream)[0]
@@ -240,7 +242,7 @@ def test_no_two_samples_share_a_number():
     ]
     numbers = torch.stack(found).ravel().tolist()
     assert len(numbers) == 3 * 4 * 2 * 5 * 8
-    assert len(set(numbers)) == len(numbers)
+    assert len(set(numbers)) >= len(numbers) - 2
 
 
 SIMPLE = {"d_model": 16, "n_isolated": 30, "n_blocks": 2, "rank": 2, "n_circles": 1, "noise": 0.1}
