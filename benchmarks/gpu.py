@@ -5,11 +5,12 @@ by a stand-in, no more, and of this script the accuracy table has run, on a CPU.
 
 Time, on a GPU: each stage of a TopK step, then the trainer's whole step launched kernel by kernel
 and as a CUDA graph, the median of REPEATS by CUDA events after a warm-up; what is in brackets is no
-part of a step. *Limit* is the time that arithmetic or traffic would take at the rates of a bfloat16
-matrix product and of a copy, which are measured first (an H200 gives about 790 TFLOP/s and 4.3
-TB/s). Traffic is what the docstrings of the kernels say: it counts gathers as if memory served
-them, so a stage that the cache serves may beat its limit. A step's limit is the time of its matrix
-product and of all traffic, the gathered arrays read once.
+part of a step, which is timed on one batch again and again: the making of data, by the kernel of
+world/cuda.py and by torch, is timed beside it. *Limit* is the time that arithmetic or traffic would
+take at the rates of a bfloat16 matrix product and of a copy, which are measured first (an H200
+gives about 790 TFLOP/s and 4.3 TB/s). Traffic is what the docstrings of the kernels say: it counts
+gathers as if memory served them, so a stage that the cache serves may beat its limit. A step's
+limit is the time of its matrix product and of all traffic, the gathered arrays read once.
 
 Promised at D 768, M 16384, k 64: 5 million seed-samples a second. At D 128, M 512, k 8 and 64
 seeds: 50 times SAELens on the same card; `python benchmarks/engine.py --device cuda --only tiny`
@@ -34,6 +35,7 @@ import torch
 from torch import Tensor
 
 from synthsae.metrics.function import explained_variance
+from synthsae.rng import torch_generator
 from synthsae.sae import SAEConfig, SAEStack, Step, kernels
 from synthsae.sae.topk import pre_activations
 from synthsae.train import TrainConfig, batches, graph, train
@@ -125,7 +127,8 @@ def optimise(kind: type[Adam | Fused], params: dict[str, Tensor]) -> Callable[[]
 def stages(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:
     """The stages of a step as the trainer runs them."""
     device, sae = torch.device("cuda"), SAEConfig(n_latents=m, k=k)
-    source = Fixed(world(d, m, k).batch(0, b, seed=0, device=device))
+    planted = world(d, m, k)
+    source = Fixed(planted.batch(0, b, seed=0, device=device))
     params = SAEStack.init(sae, d, range(s), device).params
     x = batches(source, 0, b, range(s), device).contiguous()
     pre = pre_activations(params, x, half=True)
@@ -133,7 +136,10 @@ def stages(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:
     order = kernels.by_latent(code, m)
     miss, dots = kernels.residual(code, params["w_dec"], x)
     flop, rows, n = 2 * s * b * m * d, s * b, s * b * k
+    drawn = 4 * rows * d * (1 + k)
     return [
+        ("(data)", lambda: planted.batches(1, b, seeds=range(s), device=device), 0, drawn),
+        ("(data by torch)", lambda: by_torch(planted, b, s, device), 0, drawn),
         ("encode", lambda: pre_activations(params, x, half=True), flop,
          2 * rows * m + 6 * rows * d + 8 * s * m * d),
         ("top", lambda: kernels.top(pre, k), 0, rows * (2.5 * m + 12 * k)),
@@ -149,6 +155,14 @@ def stages(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:
         ("optimiser", optimise(Fused, params), 0, 68 * s * m * d),
         ("(torch's Adam)", optimise(Adam, params), 0, 112 * s * m * d),
     ]  # fmt: skip
+
+
+def by_torch(planted: World, b: int, s: int, device: torch.device) -> Tensor:
+    """Batch 1 of `s` seeds [S, B, D] as worlds draw it that the kernel cannot draw."""
+    sampler, seeds = planted.sampler(device), range(s)
+    return torch.stack(
+        [sampler.batch(b, torch_generator("data", seed, 1, device=device)) for seed in seeds]
+    )
 
 
 def steps(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:

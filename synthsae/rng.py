@@ -32,5 +32,9 @@ def torch_generator(
     stream: str, seed: int, *counter: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:
     """A torch generator for one element of a stream: equal bits on one type of device."""
-    word = int(sequence(stream, seed, *counter).generate_state(1, np.uint64)[0])
-    return torch.Generator(device=device).manual_seed(word)
+    return torch.Generator(device=device).manual_seed(word(stream, seed, *counter))
+
+
+def word(stream: str, seed: int, *counter: int) -> int:
+    """64 bits for one element of a stream: what seeds a generator, or is the key of one."""
+    return int(sequence(stream, seed, *counter).generate_state(1, np.uint64)[0])

@@ -11,8 +11,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from triton import knobs
 from triton.backends.compiler import GPUTarget
@@ -22,6 +24,8 @@ from triton.runtime.jit import JITFunction
 from synthsae.sae import cuda
 from synthsae.sae.kernels import ByLatent, Code
 from synthsae.train import adam_cuda
+from synthsae.world import World, WorldConfig
+from synthsae.world import cuda as world_cuda
 
 # S, B, D, M, K: the two sizes of benchmarks/gpu.py, an odd one, a row that registers cannot hold,
 # and ones, which Triton takes as constants
@@ -75,6 +79,22 @@ def launch_all(s: int, b: int, d: int, m: int, k: int, dtype: torch.dtype) -> No
     for sphere in (True, False):
         adam_cuda.squares(p, p if sphere else None)
         adam_cuda.step(p, p, p, p, factor, alive, torch.empty(2), sphere)
+    for world in worlds(d, m, k):
+        sampler = world.sampler("cpu")
+        world_cuda.batches(sampler, torch.empty(s, dtype=torch.int64), 5, b)
+        world_cuda.magnitudes(sampler, torch.empty(s, dtype=torch.int64), 5, b)
+
+
+def worlds(d: int, m: int, k: int) -> Iterator[World]:
+    """That of benchmarks/gpu.py, and where there is room one with all that the kernel draws."""
+    configs = [WorldConfig(d_model=d, n_isolated=m, n_blocks=0, rank=1, noise=0.1)]
+    full = {"d_model": d, "n_isolated": m, "magnitude": "normal", "n_circles": 1, "noise": 0.1}
+    if d >= 8:
+        blocks = {"n_blocks": 2, "rank": min(k, d // 4)}
+        configs += [WorldConfig(law=law, **full, **blocks) for law in ("isotropic", "gaussian")]
+    for c in configs:
+        shapes = [(m, d), (c.n_blocks, d, c.rank), (c.n_blocks, 0, d), (c.n_circles, d, 2)]
+        yield World(c, *(np.zeros(shape) for shape in [*shapes, d, (m, 0), m]))
 
 
 if __name__ == "__main__":

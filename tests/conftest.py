@@ -10,8 +10,9 @@ import torch
 from cluster import dask, whole
 from hypothesis import settings
 from language_models import language_model, stories
+from laws import way
 
-__all__ = ["dask", "language_model", "stories", "whole"]  # fixtures
+__all__ = ["dask", "language_model", "stories", "way", "whole"]  # fixtures
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

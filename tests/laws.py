@@ -1,16 +1,42 @@
 """How a sample of a world is held to its law.
 
 Seeds are fixed. A count is tested against its exact binomial law and a sample against its
-distribution function, at the level ALPHA; a moment may be five standard errors off.
+distribution function, at the level ALPHA; a moment may be five standard errors off. `both_ways`
+holds the sampler and the kernel that takes its place on a GPU to the same law.
 """
 
 import numpy as np
+import pytest
 import scipy.stats
+import torch
 
 from synthsae.world import World, WorldConfig
 
 ALPHA = 1e-6
 N = 20_000
+
+both_ways = pytest.mark.usefixtures("way")
+
+
+@pytest.fixture(params=["torch", "triton"])
+def way(request, monkeypatch):
+    """What a world draws with, the kernel interpreted where there is no GPU."""
+    if request.param == "triton":
+        draw_by_kernel(monkeypatch)
+
+
+def draw_by_kernel(monkeypatch):
+    """Worlds draw as on a GPU, but for those that are not `Sampler.simple`."""
+    for name in ("batch", "magnitudes") if torch.cuda.is_available() else ():
+        monkeypatch.setattr(World, name, on_gpu(getattr(World, name)))
+    if not torch.cuda.is_available():
+        monkeypatch.setattr("synthsae.world.source.on_triton", lambda x: True)
+        monkeypatch.setattr("synthsae.world.cuda.ROWS", 2**15)  # few programs are soon interpreted
+        monkeypatch.setattr("synthsae.world.cuda.TILE", 2**20)
+
+
+def on_gpu(method):
+    return lambda *args, **how: method(*args, **how, device="cuda").cpu()
 
 
 def draw(size=N, **fields):

@@ -212,7 +212,7 @@ def test_every_kernel_compiles_for_a_gpu_without_spilling():
     assert out.returncode == 0, out.stderr
     found = [json.loads(line) for line in out.stdout.splitlines()]
     names = {"mark", "collect", "residual", "inner_products", "window_sums", "latent_sums"}
-    names |= {"square_chunks", "step_chunks"}
+    names |= {"square_chunks", "step_chunks", "draw"}
     assert {facts["kernel"] for facts in found} == names
     for facts in found:
         assert facts["stack"] == facts["local"] == 0, facts

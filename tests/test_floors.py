@@ -12,7 +12,7 @@ import synthsae
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"checks", "files", "geometry", "rng"},
+    {"checks", "files", "geometry", "gpu", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
     {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},

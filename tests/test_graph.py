@@ -124,7 +124,7 @@ def record(fake, pool, capture_error_mode):
 def gpu(monkeypatch):
     """A GPU as far as this package can see, with the sparse kernels' plain twins."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    monkeypatch.setattr(kernels, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
     for module in (cuda_kernels, adam_cuda):
         for name, kernel in vars(module).copy().items():
             if isinstance(kernel, KernelInterface) and not name.startswith("_"):

@@ -5,6 +5,8 @@ question that numbers would have to answer; they say of themselves that they are
 kernels are not launched.
 """
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import (
@@ -17,16 +19,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import synthsae.train.graph as graph
 import synthsae.train.room as room
-from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, cuda_kernels, kernels
+from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, cuda_kernels
 from synthsae.sae.auxk import CHUNK
 from synthsae.train import TrainConfig, adam_cuda
 from synthsae.train.group import Group
+from synthsae.world import World, WorldConfig
+from synthsae.world import cuda_kernels as world_kernels
 
 S, B, D, M, K = 3, 2000, 24, 700, 5
 KERNELS = {
     cuda_kernels: {"mark", "collect", "residual", "inner_products", "window_sums", "latent_sums"},
     adam_cuda: {"square_chunks", "step_chunks"},
 }
+DRAW = {world_kernels: {"draw"}}
 
 
 class Launch:
@@ -55,27 +60,35 @@ class Source:
 
 
 @pytest.fixture
-def launched(monkeypatch):
+def launches(monkeypatch):
+    """The names of the kernels that fakes, which have to be made yet, are given to."""
     names = set()
-    for module, of_module in KERNELS.items():
+    for module, of_module in (KERNELS | DRAW).items():
         for name in of_module:
             assert hasattr(module, name)
             monkeypatch.setattr(module, name, Launch(name, names))
     monkeypatch.setattr(FakeTensor, "is_cuda", True)
-    monkeypatch.setattr(kernels, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
     monkeypatch.setattr(graph, "MOST", 0)
     monkeypatch.setattr(room, "later", lambda number: lambda: CHUNK + 1)
-    with FakeTensorMode(), NothingFromTheHost():
+    with FakeTensorMode():
         yield names
 
 
-def group(arch="topk", seeds=range(S), **how):
+@pytest.fixture
+def launched(launches):
+    """The same, where nothing comes from the host any more."""
+    with NothingFromTheHost():
+        yield launches
+
+
+def group(arch="topk", seeds=range(S), source=None, **how):
     """A group of fakes with `later` bounds on the dead."""
     config = TrainConfig(n_steps=1000, batch_size=B, precision="bfloat16", **how)
     sae = SAEConfig(arch=arch, n_latents=M, k=K)
     params = SAEStack.init(sae, D, range(S), "meta").params
     fakes = {name: torch.empty(p.shape) for name, p in params.items()}
-    return Group(Source(), SAEStack(sae, tuple(range(S)), fakes), config, seeds)
+    return Group(source or Source(), SAEStack(sae, tuple(range(S)), fakes), config, seeds)
 
 
 @pytest.mark.parametrize("arch", [name for name, a in ARCHITECTURES.items() if a.static])
@@ -88,6 +101,21 @@ def test_a_step_waits_for_nothing(launched, arch, dead, shared):
         g.step()
     if arch == "topk":
         assert launched == {name for of_module in KERNELS.values() for name in of_module}
+
+
+@pytest.mark.parametrize("law", ["isotropic", "gaussian", "sparse"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_step_on_a_world_waits_for_nothing(launches, law, shared):
+    """Once its tables and the keys of its seeds are on the device."""
+    config = WorldConfig(d_model=D, n_isolated=8, law=law, rank=2, n_circles=1, noise=0.1)
+    world = World.plant(config, seed=0)
+    g = group(seeds=[0] * S if shared else range(S), source=world)
+    for warm in (False, True):
+        launches.clear()
+        with NothingFromTheHost() if warm else nullcontext():
+            g.step()
+            world.magnitudes(0, B, seed=0)
+        assert "draw" in launches
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import synthsae.train.graph as graph
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack
 from synthsae.train import TrainConfig
 from synthsae.train.group import Group
+from synthsae.world import World, WorldConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -86,3 +87,19 @@ class Moved:
 
     def batch(self, t, size, **how):
         return self.source.batch(t, size, **how).cpu()
+
+
+@pytest.mark.parametrize("law", ["isotropic", "gaussian", "sparse"])
+def test_a_world_is_drawn_without_waiting(law):
+    """By the kernel; its numbers are held by test_world_cuda.py, its law by `laws.both_ways`."""
+    config = WorldConfig(d_model=D, law=law, n_circles=2, noise=0.1)
+    world = World.plant(config, seed=0)
+    seeds = (4, 0, 9)
+    world.batches(0, B, seeds=seeds, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        x = world.batches(1, B, seeds=seeds, device="cuda")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for s, seed in enumerate(seeds):
+        assert torch.equal(world.batch(1, B, seed=seed, device="cuda"), x[s])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from laws import N, count_is, draw, follows, mean_is
+from laws import N, both_ways, count_is, draw, follows, mean_is
 from scipy.special import gamma
 
 from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig
@@ -40,6 +40,7 @@ def gates(law):
     return np.hstack([x @ world.isolated.T, blocks]) > 1e-4, p
 
 
+@both_ways
 @pytest.mark.parametrize("law", LAWS)
 def test_gates_fire_with_their_probability_and_independently(law):
     fired, p = gates(law)
@@ -93,6 +94,7 @@ def test_firing_probabilities_follow_zipf_around_their_mean():
     )
 
 
+@both_ways
 @pytest.mark.parametrize("law", LAWS)
 def test_probabilities_zero_and_one_are_exact(law):
     fields = {"d_model": 9, "n_isolated": 2, "n_blocks": 2, "rank": 3, "law": law}
@@ -104,6 +106,7 @@ def test_probabilities_zero_and_one_are_exact(law):
         assert np.all(energy > 1e-6) if block_p else np.all(energy < 1e-10)
 
 
+@both_ways
 def test_sparse_atoms_fire_one_by_one_and_the_block_with_block_p():
     world, x = draw(
         d_model=6, n_isolated=0, n_blocks=2, rank=3, law="sparse", block_p=0.4, magnitude="constant"
@@ -119,6 +122,7 @@ def test_sparse_atoms_fire_one_by_one_and_the_block_with_block_p():
         assert count_is(fired[:, 3 * g : 3 * g + 3].any(axis=1).sum(), N, 0.4)
 
 
+@both_ways
 def test_overcomplete_atoms_keep_the_probability_of_their_block():
     code = code_of("sparse", 2, n_atoms=7, block_p=0.25)
     assert count_is((np.abs(code).max(axis=1) > 1e-9).sum(), N, 0.25)
@@ -132,6 +136,7 @@ MAGNITUDE_LAWS = {
 }
 
 
+@both_ways
 @pytest.mark.parametrize("name", MAGNITUDES)
 def test_magnitudes_follow_their_law_with_mean_square_one(name):
     """Of isolated features, of sparse atoms and of the radius of an isotropic block."""
@@ -149,6 +154,7 @@ def test_magnitudes_follow_their_law_with_mean_square_one(name):
         assert abs(np.corrcoef(values[0], values[1])[0, 1]) < 5 / N**0.5
 
 
+@both_ways
 @pytest.mark.parametrize("rank", [1, 2, 3, 8])
 def test_isotropic_codes_are_uniform_in_direction_and_free_in_radius(rank):
     code = code_of("isotropic", rank, magnitude="exponential")
@@ -170,6 +176,7 @@ def test_a_direction_that_is_exactly_zero_is_not_a_nan(monkeypatch):
     assert world.batch(0, 8, seed=0).isfinite().all()
 
 
+@both_ways
 def test_gaussian_codes_are_standard_normal():
     code = code_of("gaussian", 3)
     assert mean_is(code, 0)
@@ -179,6 +186,7 @@ def test_gaussian_codes_are_standard_normal():
     assert follows(np.sum(code**2, axis=1), scipy.stats.chi2(3))
 
 
+@both_ways
 @pytest.mark.parametrize("beta", [0.5, 1, 1.5, 2, 3, 8])
 def test_generalised_normal_codes(beta):
     """Independent along the axes, density ~ exp(-|c / alpha|^beta), variance 1."""
@@ -204,6 +212,7 @@ def test_generalised_normal_codes_become_uniform(beta):
         assert follows(c, law)
 
 
+@both_ways
 def test_one_gate_fires_a_whole_generalised_normal_block():
     code = code_of("generalised_normal", 3, block_p=0.3)
     fired = np.abs(code) > 1e-7
@@ -211,12 +220,14 @@ def test_one_gate_fires_a_whole_generalised_normal_block():
     np.testing.assert_array_equal(fired.all(axis=1), fired.any(axis=1))
 
 
+@both_ways
 def test_blocks_have_codes_of_their_own():
     world, x = draw(d_model=6, n_isolated=0, n_blocks=2, rank=3, law="gaussian", block_p=1)
     a, b = x @ world.bases[0], x @ world.bases[1]
     assert mean_is(a[:, :, None] * b[:, None], 0)
 
 
+@both_ways
 def test_noise_is_white_and_added_to_the_signal():
     silent = {"d_model": 5, "n_isolated": 1, "isolated_p": 0, "n_blocks": 0, "rank": 1}
     _, x = draw(noise=0.3, **silent)
@@ -228,6 +239,7 @@ def test_noise_is_white_and_added_to_the_signal():
     assert follows(x @ world.isolated[0], scipy.stats.norm(1, 0.3))
 
 
+@both_ways
 @pytest.mark.parametrize(("a", "b"), [({"t": 0}, {"t": 1}), ({"seed": 0}, {"seed": 1})])
 def test_batches_and_seeds_are_independent(a, b):
     world = World.plant(WorldConfig(d_model=4, n_blocks=1, law="gaussian", n_isolated=0), seed=0)

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from laws import both_ways
 
 from synthsae.world import PRESETS, World, WorldConfig
+
+pytestmark = both_ways
 
 WORLDS = {
     "isolated": WorldConfig(d_model=16, n_isolated=40, n_blocks=0, isolated_p=0.1, bias=0.3),

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from laws import N, count_is, draw, fired, follows, mean_is
+from laws import N, both_ways, count_is, draw, fired, follows, mean_is
 from scipy.stats import foldnorm, norm, truncnorm, uniform
 
 from synthsae.geometry import tight_frame
 from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig
 from synthsae.world.planted import spread
+
+pytestmark = both_ways
 
 CIRCLE = {"n_isolated": 0, "n_blocks": 0, "d_model": 5, "n_circles": 2, "magnitude": "constant"}
 

@@ -7,7 +7,6 @@ computed from one seed's inputs alone, in an order that does not depend on the o
 """
 
 import warnings
-from importlib.util import find_spec
 from types import ModuleType
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from synthsae.gpu import on_triton
 from synthsae.sae.select import largest
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
@@ -189,11 +189,6 @@ def firing_counts(code: Code, m: int) -> Tensor:
         return on.sum(1)
     latent = _flat(code.indices, m).view_as(on)[on]
     return torch.bincount(latent, minlength=s * m).view(s, m)
-
-
-def on_triton(x: Tensor) -> bool:
-    """Whether `x` is on a GPU that Triton compiles for."""
-    return x.is_cuda and find_spec("triton") is not None
 
 
 def _cuda(x: Tensor) -> ModuleType | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from synthsae.sae.kernels import on_triton
+from synthsae.gpu import on_triton
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 WIDEST = 8192

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from synthsae.gpu import on_triton
 from synthsae.sae import SAEStack, Step
-from synthsae.sae.kernels import on_triton
 from synthsae.train.adam import adam, per_seed
 from synthsae.train.config import TrainConfig
 from synthsae.train.graph import Graphs, worth

@@ -1,7 +1,7 @@
 """The one seam between synthetic and real: what activations come from."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,23 @@ class ActivationSource(Protocol):
         ...
 
 
+@runtime_checkable
+class SeededSource(ActivationSource, Protocol):
+    """A source that may draw the batches of many seeds at once."""
+
+    def batches(
+        self,
+        t: int,
+        size: int,
+        *,
+        seeds: Sequence[int],
+        stream: str = "data",
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Batch `t` of every data seed, [S, size, D]: of each the bits of `batch`."""
+        ...
+
+
 def batches(
     source: ActivationSource,
     t: int,
@@ -40,6 +57,8 @@ def batches(
     if len(set(data_seeds)) == 1:
         x = source.batch(t, size, seed=data_seeds[0], stream=stream, device=device)
         return x.expand(len(data_seeds), *x.shape)
+    if isinstance(source, SeededSource):
+        return source.batches(t, size, seeds=data_seeds, stream=stream, device=device)
     return torch.stack(
         [source.batch(t, size, seed=s, stream=stream, device=device) for s in data_seeds]
     )

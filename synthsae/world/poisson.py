@@ -24,8 +24,9 @@ class Gates:
     def __init__(self, p: Array, device: torch.device):
         with np.errstate(divide="ignore"):
             rate = np.minimum(-np.log1p(-p), 40.0)  # exp(-40) is below float64's resolution of 1
-        self.edges = torch.tensor(np.cumsum(rate), device=device)
-        self.total = float(self.edges[-1])
+        edges = np.cumsum(rate)
+        self.edges = torch.tensor(edges, device=device)
+        self.total = float(edges[-1])
         n = CELLS * len(p)
         self.cells = n / (self.total or 1.0)
         # a hair too far to the left, so that rounding puts no place before the gate of its cell

@@ -6,12 +6,16 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from synthsae.geometry import Array
+from synthsae.rng import word
 from synthsae.world.codes import block_codes, circle_codes
 from synthsae.world.copula import Copula
 from synthsae.world.magnitudes import MEANS, draw
 from synthsae.world.planted import Planted
 from synthsae.world.poisson import Gates
 from synthsae.world.trees import candidates, descend
+
+WIDEST = 8192
+"""Largest D of a row that a program of the kernel holds."""
 
 
 class Sampler:
@@ -38,10 +42,11 @@ class Sampler:
         self.circle_axes = tensor(world.planes.transpose(0, 2, 1).reshape(-1, c.d_model))
         self.first_circle = len(self.singles) + (c.n_blocks if c.law != "sparse" else 0)
         self.bias = tensor(world.bias)
-        atoms = np.ones(len(self.singles) - c.n_isolated)
+        others = np.ones(len(self.gates.edges) - c.n_isolated)
         scale = np.linspace(c.scale_first, c.scale_last, c.n_isolated)
-        self.scale = tensor(np.append(scale, c.block_scale * atoms))
-        self.sd = tensor(np.append(world.magnitude_sd, c.magnitude_sd * atoms))
+        self.scale = tensor(np.append(scale, c.block_scale * others))
+        self.sd = tensor(np.append(world.magnitude_sd, c.magnitude_sd * others))
+        self._keys: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def batch(self, size: int, g: torch.Generator) -> Tensor:
         """`size` samples, [size, D]."""
@@ -72,6 +77,22 @@ class Sampler:
         at, index, value = self.fire(row[single], gate[single], size, g)
         out = torch.zeros(size, len(self.singles), device=g.device)
         return out.index_put_((at, index), value, accumulate=True)
+
+    @property
+    def simple(self) -> bool:
+        """Whether one kernel draws it all: gates are independent, codes need no rejection, and a
+        row of D fits registers.
+        """
+        c = self.config
+        rejects = c.n_blocks > 0 and c.law == "generalised_normal"
+        return not (self.copula or c.n_trees or rejects) and c.d_model <= WIDEST
+
+    def keys(self, stream: str, seeds: tuple[int, ...]) -> Tensor:
+        """The word of each data seed, [S] as int64, made once."""
+        if (stream, seeds) not in self._keys:
+            words = np.array([word(stream, seed) for seed in seeds], dtype=np.uint64)
+            self._keys[stream, seeds] = torch.from_numpy(words.view(np.int64)).to(self.bias.device)
+        return self._keys[stream, seeds]
 
     def _dressed(self, x: Tensor, g: torch.Generator) -> Tensor:
         """`x` with the bias and the noise of the world, in place."""

@@ -1,0 +1,60 @@
+"""Batches of many data seeds by one Triton kernel that never waits for the device.
+
+Nothing imports this module when the package is imported: it needs triton. The law is that of
+`Sampler`, the numbers are others: each is Philox 4x32-10 (Salmon et al. 2011) of
+
+    key = the word of a stream and a data seed,    counter = (which, 4 row + purpose, t),
+
+so that a sample is a function of (stream, seed, t, row) alone, to the bit: whichever seeds and
+however many rows are drawn with it.
+
+*Traffic* counts bytes moved once each.
+"""
+
+import torch
+import triton
+from torch import Tensor
+
+from synthsae.world import cuda_kernels as compiled
+from synthsae.world.poisson import CELLS
+from synthsae.world.sampler import Sampler
+
+TILE = 2048
+"""Numbers of a batch that one program holds in registers, 16 a thread; or one row, if longer."""
+ROWS = 128
+"""Samples that one program draws at most."""
+
+
+def batches(sampler: Sampler, keys: Tensor, t: int, size: int) -> Tensor:
+    """Batch `t` of the data seeds with `keys` [S], [S, B, D] for a size B.
+
+    Traffic: 4 S B D written, and as much gathered for each direction that fires in a sample, which
+    the cache serves where the tables fit it.
+    """
+    out = torch.empty(len(keys), size, sampler.config.d_model, device=keys.device)
+    return _draw(sampler, keys, t, out, False)
+
+
+def magnitudes(sampler: Sampler, keys: Tensor, t: int, size: int) -> Tensor:
+    """What each single fires in the same `batches`, [S, B, F + G m]."""
+    out = torch.zeros(len(keys), size, len(sampler.singles), device=keys.device)
+    return _draw(sampler, keys, t, out, True)
+
+
+def _draw(world: Sampler, keys: Tensor, t: int, out: Tensor, magnitudes: bool) -> Tensor:
+    """Launch the kernel, which fills `out`."""
+    c, gates, (s, b, _) = world.config, world.gates, out.shape
+    assert b <= 2**30  # counters are 32 bits
+    bd = max(4, triton.next_power_of_2(c.d_model))
+    rows = max(1, min(ROWS, TILE // bd))
+    axes = world.block_axes.contiguous(), world.circle_axes.contiguous()  # a single block's are not
+    compiled.draw[(s * -(-b // rows),)](
+        keys, gates.edges, gates.guide, world.scale, world.sd,
+        world.singles, *axes, world.bias, out, t,
+        b, c.d_model, c.rank, len(gates.edges), len(world.singles), world.first_circle,
+        float(c.block_scale), float(c.circle_arc), float(c.noise),
+        LAW=c.magnitude, BLOCKS=c.law if world.first_circle > len(world.singles) else "",
+        CIRCLES=c.n_circles > 0, NOISY=c.noise > 0, MAGNITUDES=magnitudes,
+        CELLS=CELLS, ROWS=rows, BD=bd, num_warps=max(rows * bd // 512, 1),
+    )  # fmt: skip
+    return out
