@@ -21,17 +21,13 @@ against each other in R^4, where no seed is better than another: there it is wid
 """
 
 from collections.abc import Callable
-from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from synthsae.geometry import Array, haar, unit
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Rng = np.random.Generator | int  # a generator, or a seed for a fresh one
 Statistic = Callable[[Array, NDArray[np.bool_]], ArrayLike]
@@ -172,49 +168,6 @@ def permutation_test(a: ArrayLike, b: ArrayLike, *, draws: int = 9999, rng: Rng 
     return _p_value(np.abs(x.mean(axis=-1) - y.mean(axis=-1)), np.abs(both @ weight.T))
 
 
-def sign_flip_test(differences: ArrayLike, *, draws: int = 9999, rng: Rng = 0) -> Array:
-    """Two-sided p-value [...] of paired per-seed `differences` [..., S] being symmetric about 0.
-
-    All 2^S sign patterns where those are at most `draws` (then p is exact, at least 2^(1-S)),
-    random ones beyond.
-    """
-    x = _finite("differences", differences)
-    n = x.shape[-1]
-    observed = np.abs(x.mean(axis=-1))
-    if 2**n <= draws:
-        signs = np.array(list(product((-1.0, 1.0), repeat=n)))
-        null = np.abs(x @ signs.T) / n
-        return (null >= observed[..., None] * (1 - 1e-12)).mean(axis=-1)
-    signs = np.random.default_rng(rng).choice([-1.0, 1.0], (draws, n))
-    return _p_value(observed, np.abs(x @ signs.T) / n)
-
-
-def group_test(
-    matrix: ArrayLike, groups: ArrayLike, *, draws: int = 9999, rng: Rng = 0
-) -> tuple[Array, Array]:
-    """(T, two-sided p), each [...]: do seeds of one group agree more than seeds of different ones?
-
-    T = mean of `matrix` [..., S, S] over pairs within a group minus its mean over pairs between
-    groups; whole seeds are relabelled, rows with their columns (Mantel's test). `groups` [S].
-    """
-    x, label = _pairs(matrix), np.asarray(groups)
-    n = x.shape[-1]
-    same = (label[:, None] == label) & ~np.eye(n, dtype=bool) if label.shape == (n,) else None
-    if same is None or not 0 < same.sum() < n * (n - 1):
-        raise ValueError(
-            f"groups: {label.tolist()}; allowed: a label for each of the {n} seeds, "
-            "with a pair inside a group and a pair across"
-        )
-    weight = np.where(same, 1 / same.sum(), -1 / (n * (n - 1) - same.sum()))
-    gen = np.random.default_rng(rng)
-    observed = (x * weight).sum(axis=(-2, -1))
-    null = np.empty((*observed.shape, draws))
-    for k in range(draws):
-        order = gen.permutation(n)
-        null[..., k] = (x * weight[np.ix_(order, order)]).sum(axis=(-2, -1))
-    return observed, _p_value(np.abs(observed), np.abs(null))
-
-
 def random_direction_null(
     statistic: Statistic, directions: ArrayLike, live: ArrayLike, *, draws: int = 99, rng: Rng = 0
 ) -> Array:
@@ -274,26 +227,6 @@ def null_summary(observed: ArrayLike, null: ArrayLike) -> Null:
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     p = _p_value(x, np.moveaxis(draws, 0, -1))
     return Null(x, draws.mean(axis=0), draws.std(axis=0, ddof=1), low, high, p)
-
-
-def labelled(
-    name: str,
-    result: Interval | Null,
-    dims: tuple[str, ...] = (),
-    coords: dict[str, Any] | None = None,
-    **attrs: str,
-) -> "xr.Dataset":
-    """`result` as an xarray Dataset of `name` and `name`_low, _high (and _mean, _sd, _p of a null).
-
-    `dims` names the axes of the fields; `attrs` (units, long_name) go to every variable.
-    """
-    import xarray as xr
-
-    first, *rest = result._fields
-    names = {first: name} | {field: f"{name}_{field}" for field in rest}
-    return xr.Dataset(
-        {names[f]: (dims, np.asarray(getattr(result, f)), attrs) for f in result._fields}, coords
-    )
 
 
 def _p_value(observed: Array, null: Array) -> Array:

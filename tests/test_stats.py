@@ -188,22 +188,10 @@ def p_values(test: Callable[[np.random.Generator], float], repeats: int) -> Arra
     return np.array([float(test(rng)) for _ in range(repeats)])
 
 
-def group_p(rng: np.random.Generator, effect: float = 0.0) -> float:
-    x = additive(9, 1.0)(rng)
-    groups = np.repeat([0, 1, 2], 3)
-    x += effect * (groups[:, None] == groups)
-    return float(stats.group_test(x, groups, draws=199, rng=rng)[1])
-
-
 NULL_TESTS = {
     "permutation": lambda g, shift=0.0: stats.permutation_test(
         g.exponential(size=6) + shift, g.exponential(size=5), draws=199, rng=g
     ),
-    "sign flip, exact": lambda g, shift=0.0: stats.sign_flip_test(g.laplace(size=7) + shift),
-    "sign flip, drawn": lambda g, shift=0.0: stats.sign_flip_test(
-        g.laplace(size=12) + shift, draws=199, rng=g
-    ),
-    "group": group_p,
     "null": lambda g, shift=0.0: (
         stats.null_summary(g.standard_normal() + shift, g.standard_normal(199)).p
     ),
@@ -214,8 +202,8 @@ NULL_TESTS = {
 def test_p_values_are_uniform_under_the_null_and_small_beside_it(name: str) -> None:
     p = p_values(NULL_TESTS[name], 400)
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
-        # discrete: at most `level`, and short of it by less than one step of 2^-6
-        assert -0.016 - 4 * np.sqrt(level / 400) < (p <= level).mean() - level
+        # discrete: at most `level`, and short of it by less than one step of 1/200
+        assert -0.005 - 4 * np.sqrt(level / 400) < (p <= level).mean() - level
         assert (p <= level).mean() - level < 4 * np.sqrt(level * (1 - level) / 400)
     power = p_values(lambda g: NULL_TESTS[name](g, 5.0), 20)
     assert (power <= 0.06).all()
@@ -232,22 +220,6 @@ def test_permutation_test_against_enumeration() -> None:
     exact = (np.array(null) >= observed - 1e-12).mean(axis=0)
     mine = stats.permutation_test(a, b, draws=20000)
     np.testing.assert_allclose(mine, exact, atol=4 * 0.5 / 20000**0.5)
-
-
-def test_sign_flips_by_hand() -> None:
-    assert stats.sign_flip_test([1.0, 2.0, 3.0]) == pytest.approx(2 / 8)
-    assert stats.sign_flip_test([1.0, -1.0, 0.0]) == 1.0
-
-
-def test_group_test_by_hand() -> None:
-    x = np.array([[9, 1, 2, 3], [1, 9, 4, 5], [2, 4, 9, 6], [3, 5, 6, 9]], dtype=float)
-    observed, p = stats.group_test(x, ["a", "a", "b", "b"], draws=5000)
-    assert observed == pytest.approx((1 + 6) / 2 - (2 + 3 + 4 + 5) / 4)
-    # the three pairings give 0, 0 and 0: every relabelling ties
-    assert p == 1.0
-    x[0, 1] = x[1, 0] = 11
-    _, p = stats.group_test(x, ["a", "a", "b", "b"], draws=5000)
-    assert p == pytest.approx(1 / 3, abs=4 * 0.47 / 5000**0.5)
 
 
 # Nulls
@@ -310,22 +282,6 @@ def test_seeds_of_chance() -> None:
         assert (one != other).any()
 
 
-# Labels
-
-
-def test_labelled_results_name_their_bounds() -> None:
-    interval = stats.pairwise_interval(np.random.default_rng(0).random((3, 5, 5)))
-    data = stats.labelled(
-        "mcc", interval, ("rank",), {"rank": [1, 2, 3]}, units="1", long_name="pairwise MCC"
-    )
-    assert set(data.data_vars) == {"mcc", "mcc_low", "mcc_high"}
-    np.testing.assert_array_equal(data["mcc_high"].sel(rank=2), interval.high[1])
-    assert data["mcc_low"].attrs == {"units": "1", "long_name": "pairwise MCC"}
-    null = stats.labelled("mcc", stats.null_summary(0.5, np.zeros(9)))
-    assert float(null["mcc_p"]) == 0.1
-    assert float(null["mcc"]) == 0.5
-
-
 # Bad input
 
 EYE, LIVE = np.ones((2, 3, 4)), np.ones((2, 3), dtype=bool)
@@ -350,10 +306,6 @@ EYE, LIVE = np.ones((2, 3, 4)), np.ones((2, 3), dtype=bool)
         (lambda: stats.jackknife_interval(1.0, np.ones((2, 3))), r"leave_one_out: shape \(2, 3\)"),
         (lambda: stats.permutation_test([], [1.0]), r"a: shape \(0,\)"),
         (lambda: stats.permutation_test(np.ones((2, 3)), np.ones((3, 3))), r"b: shape \(3, 3\)"),
-        (lambda: stats.sign_flip_test([1.0]), "differences: shape"),
-        (lambda: stats.group_test(np.ones((3, 3)), [0, 1]), r"groups: \[0, 1\]"),
-        (lambda: stats.group_test(np.ones((3, 3)), [0, 1, 2]), r"groups: \[0, 1, 2\]"),
-        (lambda: stats.group_test(np.ones((3, 3)), [0, 0, 0]), r"groups: \[0, 0, 0\]"),
         (lambda: stats.null_summary(1.0, [0.0]), r"null: shape \(1,\)"),
         (lambda: stats.null_summary([1.0, 2.0], np.ones((5, 3))), r"null: shape \(5, 3\)"),
         (lambda: stats.rotation_null(np.sum, EYE[0], LIVE), r"directions: shape \(3, 4\)"),
