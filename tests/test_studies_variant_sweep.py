@@ -139,6 +139,9 @@ def test_the_figures_dots_are_the_numbers() -> None:
 def test_the_figure_hides_nothing_and_names_everything() -> None:
     ds = made(EVS)
     ds["subspace_overlap"] = ds.subspace_overlap * 0 + 0.993
+    ds["isolated_reappearance"] = ds.isolated_reappearance * 0 + 1
+    noise = 0.1 * np.random.default_rng(2).random(ds.block_reappearance.shape)
+    ds["block_reappearance"] = ds.block_reappearance + noise
     figure = architectures_at_matched_ev(ds)
     axes = figure.axes
     drawn = [ax.containers for ax in axes[:3]]
