@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import xarray as xr
+from codes import cross_polytope, pooled_coverage
 
 from synthsae import measures, theory
 from synthsae.config import Config, override
@@ -100,12 +101,11 @@ def test_union_laws_are_exact_where_the_share_is_known(crosses: Run) -> None:
     np.testing.assert_allclose(ds.union_block_a_priori, 1 - (1 - prior) ** ds.union_size)
 
 
-def test_rotated_pools_are_the_theory_s(crosses: Run) -> None:
-    """Of seeds of which duplicates were dropped, as of `theory.pooled_coverage`."""
+def test_rotated_pools_are_the_definition_s(crosses: Run) -> None:
+    """Of seeds of which duplicates were dropped, by the definition."""
     ds = measures.rotated_pools(crosses, draws=300)  # one has sd .15 at N = 1: 8 rigid latents
-    frame = np.vstack([np.eye(4), -np.eye(4)])
     for n in (1, 2, 4, 8):
-        law = theory.pooled_coverage(frame, n, duplicate=0.9, draws=100)
+        law = pooled_coverage(cross_polytope(4), n, 0.9, draws=100)
         seen = float(ds.pool_block_reappearance_law.sel(pool_size=n))
         assert seen == pytest.approx(law.mean(), abs=0.03), n
     assert (ds.pool_block_strict_reappearance_law <= ds.pool_block_reappearance_law).all()

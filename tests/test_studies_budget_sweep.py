@@ -9,7 +9,8 @@ import xarray as xr
 import synthsae
 from synthsae import cli, measures, results
 from synthsae.config import override
-from synthsae.figures.budget import first_stable
+from synthsae.figures.budget import first_stable, stability_by_budget
+from synthsae.stats import mean_interval, row_interval
 
 TINY = {
     "world.d_model": "16",
@@ -43,6 +44,17 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     null = ds.loose_transfer_null.sel(n_steps=0)
     assert np.allclose(ds.loose_transfer.sel(n_steps=0), null, atol=1e-12)
     assert (tmp_path / "budget_sweep" / "budget_sweep.png").stat().st_size > 1000
+    below = stability_by_budget(ds).axes[1]
+    last = ds.isel(n_steps=-1).squeeze()
+    gain = row_interval((last.loose_transfer - last.loose_transfer_null).values)
+    words = f"{gain.estimate:+.2f} over the null\n[{gain.low:.2f}, {gain.high:.2f}]"
+    assert below.get_title(loc="left").endswith(words)
+    overlap = mean_interval(last.subspace_overlap.mean("block").values)
+    own = [mean_interval(last.explained_variance.values), overlap]
+    of_others = [row_interval(last[n].values) for n in ("loose_transfer", "loose_transfer_null")]
+    for drawn, score in zip(below.containers, own + of_others, strict=True):
+        ends = drawn[2][0].get_segments()[-1][:, 1]
+        assert np.allclose(ends, np.clip([score.low, score.high], 0, 1))
 
 
 def test_live_stability(run: results.Run) -> None:

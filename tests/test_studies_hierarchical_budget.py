@@ -12,9 +12,10 @@ from studies.hierarchical_budget import finding
 from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.figures import scores_by_budget
-from synthsae.figures.budgets import LINES, by_way
+from synthsae.figures.budgets import APART, LINES, by_way
 from synthsae.measures.budgets import AT_BUDGET, AT_BUDGET_OF_WORLDS
 from synthsae.results import Run, run_cell
+from synthsae.stats import mean_interval
 
 TINY = {
     "world.d_model": "16",
@@ -111,9 +112,22 @@ def test_finding_and_figure_have_the_numbers() -> None:
     assert "at most 0.250 and 0.250 from the coverage law" in text
     axes = scores_by_budget(made()).axes
     for way, drawn in zip(LINES, axes[0].containers, strict=True):
-        want = by_way(made())[way].budget_explained_variance.mean("seed")
-        assert np.allclose(drawn[0].get_ydata(), want)
-        assert np.allclose(drawn[0].get_xdata(), [1, 2, 4])
+        ev = by_way(made())[way].budget_explained_variance
+        assert np.allclose(drawn[0].get_ydata(), ev.mean("seed"))
+        assert np.allclose(drawn[0].get_xdata() - APART[way], [1, 2, 4])
+        ends = np.array([segment[:, 1] for segment in drawn[2][0].get_segments()])
+        score = mean_interval(ev.transpose(..., "seed").values)
+        assert np.allclose(ends.T, [score.low, score.high])
+    said = [ax.get_title(loc="left") for ax in axes]
+    assert said[0].endswith("0.000 hierarchical, 0.000 one TopK cut")  # both above it
+    assert said[1] == "p_hat of isolated features: TopK at each k\n1% to 4%, hierarchical 14%"
+    same = made()
+    same["budget_isolated_reappearance"] = same.budget_isolated_reappearance * 0 + 1
+    less = same.arch == "hierarchical_topk"
+    same["budget_explained_variance"] = same.budget_explained_variance - xr.where(less, 0.15, 0)
+    said = [ax.get_title(loc="left") for ax in scores_by_budget(same).axes]
+    assert said[1] == "p_hat of isolated features:\n100% in all three"
+    assert said[0].endswith("0.050 hierarchical, 0.000 one TopK cut")
 
 
 def test_without_truth_live_latents_beside_chance() -> None:

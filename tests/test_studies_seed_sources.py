@@ -8,7 +8,9 @@ import pytest
 import synthsae
 from synthsae import cli, measures, results
 from synthsae.config import override
+from synthsae.figures.sources import SOURCES, stability_by_source
 from synthsae.sae.base import initial_params
+from synthsae.stats import mean_interval
 
 TINY = {
     "world_seed": "0,1",
@@ -37,6 +39,13 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert (ds.initial_reappearance.sel(init="shared") == 1).all()
     assert float(ds.initial_reappearance.sel(init="independent").max()) < 0.1
     assert (tmp_path / "seed_sources" / "seed_sources.png").stat().st_size > 1000
+    memory = ds.start_memory.mean(("world_seed", "block")).transpose("init", "data", ..., "seed")
+    below = stability_by_source(ds).axes[1]
+    for drawn, (init, data) in zip(below.containers, SOURCES, strict=True):
+        score = mean_interval(memory.sel(init=init, data=data).values.ravel())
+        assert np.isclose(drawn[0].get_ydata()[0], score.estimate)
+        ends = drawn[2][0].get_segments()[0][:, 1]
+        assert np.allclose(ends, [score.low, min(1, score.high)])
 
 
 @pytest.mark.parametrize("init", ["independent", "shared"])

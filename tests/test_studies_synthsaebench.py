@@ -104,4 +104,6 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     for bars, (name, *_) in zip(figure.axes[0].containers, SCORES, strict=True):
         assert np.allclose(bars[0].get_ydata(), means[name])
     assert np.allclose(figure.axes[1].containers[0][0].get_ydata(), means.live_reappearance)
+    (chance,) = [x for x in figure.axes[1].lines if x.get_label() == "p_hat at chance"]
+    assert figure.axes[1].get_ylim()[0] < min(chance.get_ydata()) - 0.02  # not on the edge
     plt.close(figure)

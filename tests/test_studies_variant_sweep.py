@@ -12,7 +12,7 @@ from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.figures import architectures_at_matched_ev
 from synthsae.figures.matched import at_matched_ev, interpolate, matched_level
-from synthsae.figures.variants import COMPARED, own_interval
+from synthsae.figures.variants import COMPARED, label, own_interval
 from synthsae.results import Run, run_cell
 from synthsae.stats import row_interval
 
@@ -134,6 +134,30 @@ def test_the_figures_dots_are_the_numbers() -> None:
         axes[1].lines[0].get_ydata(),
         (ds.block_reappearance - ds.coverage_prediction).sel(arch="topk").mean(("seed", "block")),
     )
+
+
+def test_the_figure_hides_nothing_and_names_everything() -> None:
+    ds = made(EVS)
+    ds["subspace_overlap"] = ds.subspace_overlap * 0 + 0.993
+    ds["isolated_reappearance"] = ds.isolated_reappearance * 0 + 1
+    noise = 0.1 * np.random.default_rng(2).random(ds.block_reappearance.shape)
+    ds["block_reappearance"] = ds.block_reappearance + noise
+    figure = architectures_at_matched_ev(ds)
+    axes = figure.axes
+    drawn = [ax.containers for ax in axes[:3]]
+    assert [len(d) for d in drawn] == [ds.sizes["arch"]] * 3
+    excess = (ds.block_reappearance - ds.coverage_prediction).mean("block").sel(arch="topk")
+    for bar, k in zip(drawn[1][0][2][0].get_segments(), ds.k.values, strict=True):
+        score = row_interval(excess.sel(k=k).values)
+        assert bar[:, 1] == pytest.approx([score.low, score.high])
+    for ax in axes[4:7]:  # one range for what is near 1, beyond every dot
+        low, high = ax.get_xlim()
+        assert (low, high) == axes[4].get_xlim()
+        assert ax.get_xlabel() == f"axis from {low:.0%}"
+        assert all(low < bar[0].get_xdata()[0] < high for bar in ax.containers)
+        assert ax.dataLim.x0 > low
+    (legend,) = [part for frame in figure.subfigs for part in frame.subfigs[0].legends]
+    assert [text.get_text() for text in legend.get_texts()] == [label(a) for a in ds.arch.values]
 
 
 def run_of(arch: str) -> Run:

@@ -209,48 +209,6 @@ def test_seeds_needed_limits() -> None:
     np.testing.assert_array_equal(theory.seeds_needed([0, 1, 0.95]), [np.inf, 1, 1])
 
 
-@pytest.mark.parametrize(
-    ("rank", "n", "duplicate", "expected"),
-    [
-        (6, 4, None, 0.925),
-        (6, 4, 0.9, 0.918),
-        (8, 8, None, 0.933),
-        (8, 8, 0.9, 0.929),
-        (8, 8, 0.7, 0.756),
-        (6, 4, 0.7, 0.741),
-    ],
-)
-def test_pooled_coverage_reference(
-    rank: int, n: int, duplicate: float | None, expected: float
-) -> None:
-    mine = theory.pooled_coverage(cross_polytope(rank), n, duplicate=duplicate, draws=60)
-    # the notes' values are Monte Carlo too, of few draws: allow them the spread of one
-    assert abs(mine.mean() - expected) <= mine.std()
-    assert mine.std() < 0.06
-
-
-def test_pooled_coverage_without_dropping_is_the_law() -> None:
-    for rank, n, share in [(3, 2, 0.8964), (6, 4, 0.4795)]:
-        mine = theory.pooled_coverage(cross_polytope(rank), n, draws=200, points=500)
-        error = mine.std() / np.sqrt(200)
-        assert abs(mine.mean() - theory.pooled_reappearance(share, n)) <= 4 * error
-
-
-def test_pooled_coverage_drops_what_is_near() -> None:
-    everything = theory.pooled_coverage(cross_polytope(4), 3, draws=10)
-    kept = theory.pooled_coverage(cross_polytope(4), 3, duplicate=0.9, draws=10)
-    assert (kept <= everything).all()
-    assert (kept < everything).any()
-    # one copy has no duplicates; where everything is one, the first atom stays
-    np.testing.assert_array_equal(
-        theory.pooled_coverage(cross_polytope(4), 1, duplicate=0.5, draws=5),
-        theory.pooled_coverage(cross_polytope(4), 1, draws=5),
-    )
-    first = theory.pooled_coverage(np.eye(4)[:1], 9, duplicate=-1, draws=50)
-    a = float(theory.cap_measure(4, 0.7))
-    assert abs(first.mean() - a) <= 4 * np.sqrt(a * (1 - a) / 50_000)
-
-
 D, LIVE = np.broadcast_to(np.eye(4), (2, 4, 4)), np.ones((2, 4), dtype=bool)
 U = np.eye(4)[:, :2]
 MC = theory.coverage_monte_carlo
@@ -283,10 +241,6 @@ MC = theory.coverage_monte_carlo
         (lambda: theory.pooled_reappearance(-0.1, 4), "p: -0.1"),
         (lambda: theory.pooled_reappearance(0.1, 1.5), "n: 1.5"),
         (lambda: theory.seeds_needed(0.5, 1.0), "target: 1"),
-        (lambda: theory.pooled_coverage(np.ones(3), 2), r"code: shape \(3,\)"),
-        (lambda: theory.pooled_coverage(np.full((3, 2), np.nan), 2), "code: non-finite"),
-        (lambda: theory.pooled_coverage(U, 0), "n: 0"),
-        (lambda: theory.pooled_coverage(U, 2, duplicate=1.1), "duplicate: 1.1"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(call: Callable[[], object], message: str) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate
 
 from synthsae import theory
 from synthsae.geometry import haar, unit
@@ -46,61 +45,19 @@ def test_random_overlap_is_symmetric_up_to_its_denominator(d: int, data: st.Data
     assert 0 <= sd <= 0.5
 
 
-@pytest.mark.parametrize(
-    ("rows", "ratio"), [(500, 0.584), (1000, 0.872), (2000, 0.946), (4000, 0.975), (16384, 0.994)]
-)
+@pytest.mark.parametrize(("rows", "ratio"), [(500, 0.584), (1000, 0.872)])
 def test_effective_rank_reference(rows: int, ratio: float) -> None:
-    assert round(theory.effective_rank_iid(rows, 768) / 768, 3) == ratio
-    if rows <= 1000:
-        assert theory.effective_rank_null(rows, 768, draws=1)[0] / 768 == pytest.approx(
-            ratio, abs=2e-3
-        )
+    drawn = theory.effective_rank_null(rows, 768, draws=1)[0]
+    assert drawn / 768 == pytest.approx(ratio, abs=2e-3)
 
 
-@pytest.mark.parametrize(("n", "d"), [(10, 10), (20, 10), (10, 40), (60, 50), (200, 30)])
+@pytest.mark.parametrize(("n", "d"), [(10, 10), (20, 10), (10, 40), (60, 50)])
 def test_effective_rank_of_rows_that_are_drawn(n: int, d: int) -> None:
     drawn = theory.effective_rank_null(n, d, draws=300, rng=n)
-    assert abs(drawn.mean() - theory.effective_rank_iid(n, d)) <= 0.06 + 4 * drawn.std() / 300**0.5
     x = unit(np.random.default_rng(n).standard_normal((300, n, d)))  # the same draws, by the SVD
     s = np.linalg.svd(x, compute_uv=False)
     p = s / s.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(drawn, np.exp(-(p * np.log(p)).sum(axis=1)), rtol=1e-6)
-
-
-@pytest.mark.parametrize(("n", "d"), [(768, 768), (767, 768), (3000, 1000), (16, 1000)])
-def test_effective_rank_quadrature(n: int, d: int) -> None:
-    root = np.sqrt(min(n, d) / max(n, d))
-    low, width = (1 - root) ** 2, 4 * root
-
-    def moment(f: Callable[[float], float]) -> float:
-        def density(t: float) -> float:
-            x = low + width * np.cos(t / 2) ** 2
-            return np.sin(t) ** 2 / x * f(np.sqrt(x))
-
-        breaks = [np.pi - 1e-3, np.pi - 1e-2, np.pi - 0.1]
-        return integrate.quad(density, 0, np.pi, points=breaks, limit=400, epsabs=1e-12)[0]
-
-    one, mean = moment(lambda s: 1.0), moment(lambda s: s)
-    log = moment(lambda s: s * np.log(s))
-    expected = min(n, d) * np.exp(np.log(mean / one) - log / mean)
-    assert theory.effective_rank_iid(n, d) == pytest.approx(expected, rel=2e-6)
-
-
-@given(st.integers(1, 3000), st.integers(1, 3000))
-def test_effective_rank_bounds(n: int, d: int) -> None:
-    rank = theory.effective_rank_iid(n, d)
-    assert 0.8 * min(n, d) <= rank <= min(n, d) * (1 + 1e-9)  # .8050 at n = d is the least
-    assert rank == theory.effective_rank_iid(d, n)
-
-
-@pytest.mark.parametrize(("n", "d"), [(1, 5), (10, 10), (40, 10), (10, 40)])
-def test_participation_ratio_of_rows_that_are_drawn(n: int, d: int) -> None:
-    x = unit(np.random.default_rng(d).standard_normal((2000, n, d)))
-    s2 = np.linalg.svd(x, compute_uv=False) ** 2
-    ratio = s2.sum(axis=1) ** 2 / (s2**2).sum(axis=1)
-    error = ratio.std() / np.sqrt(2000)
-    assert abs(ratio.mean() - theory.participation_ratio_iid(n, d)) <= 4 * error + 4 / max(n, d)
-    assert 1 <= theory.participation_ratio_iid(n, d) <= min(n, d)
 
 
 def test_welch_bound_is_reached_by_equiangular_frames_and_by_no_other() -> None:
@@ -162,10 +119,7 @@ def test_sufficient_samples() -> None:
         (lambda: theory.random_overlap(5, 6, 1), "r1: 6"),
         (lambda: theory.random_overlap(5, 1, [2, 7]), "r2: 7"),
         (lambda: theory.random_overlap(5, 0, 1), "r1: 0"),
-        (lambda: theory.effective_rank_iid(0, 4), "n: 0"),
-        (lambda: theory.effective_rank_iid(4, 2.5), r"d: 2\.5"),
         (lambda: theory.effective_rank_null(4, 4, draws=0), "draws: 0"),
-        (lambda: theory.participation_ratio_iid(4, 0), "d: 0"),
         (lambda: theory.welch_bound(0, 4), "m: 0"),
         (lambda: theory.welch_bound(4, 1.5), r"n: 1\.5"),
         (lambda: theory.unique_sparsity(1.5), r"coherence: 1\.5"),

@@ -105,6 +105,6 @@ def _line(
 
 def _axis(ax: Axes, ds: xr.Dataset, title: str) -> None:
     ax.axvline(float(ds.true_l0.mean()), color=GREY, lw=0.8, ls=":", label="true L0")
-    ax.set_ylim(0, 1.03)
+    ax.set_ylim(-0.03, 1.03)  # p_hat at chance is 0
     ax.set_xticks(ds.k.values)
     ax.set_title(title)

@@ -6,6 +6,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 
 from synthsae.figures.common import (
     BLUE,
@@ -14,12 +15,15 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    interval_of_each,
     interval_over_seeds,
     slices,
 )
+from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
 STABLE = 0.95
+LOOSE = "what does not come back\n(p_hat < 95%), energy in its\nsubspace of another seed"
 
 
 def first_stable(ds: xr.Dataset) -> float:
@@ -56,8 +60,8 @@ def stability_by_budget(ds: xr.Dataset) -> Figure:
 def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
     """p_hat of isolated features and of block latents, the law, and what chance gives."""
     x, law = ds.training_samples, ds.coverage_prediction.mean(("seed", "block"))
-    _points(ax, x, ds.isolated_reappearance, BLUE, "o", "isolated features")
-    _points(ax, x, ds.block_reappearance, ORANGE, "s", "block latents")
+    _points(ax, x, interval_over_seeds(ds.isolated_reappearance), BLUE, "o-", "isolated features")
+    _points(ax, x, interval_over_seeds(ds.block_reappearance), ORANGE, "s-", "block latents")
     ax.plot(x, law, color="black", lw=1.3, label="coverage law,\ncodes as they are")
     ax.plot(x, ds.coverage_a_priori, color="black", lw=1, ls="--", label="… before training")
     ax.plot(
@@ -76,53 +80,30 @@ def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
 def _signs(ax: Axes, ds: xr.Dataset) -> None:
     """EV, recovery of the subspace, and whether loose latents share one subspace."""
     x = ds.training_samples.values
-    ax.plot(
-        x,
-        ds.explained_variance.mean("seed"),
-        "^-",
-        color=PURPLE,
-        ms=4,
-        lw=1,
-        label="explained variance",
-    )
-    overlap = ds.subspace_overlap.mean(("seed", "block"))
-    ax.plot(
-        x,
-        overlap,
-        "s-",
-        color=GREEN,
-        mfc="none",
-        ms=5,
-        lw=1,
-        label="overlap of the learned\nspan with the block",
-    )
-    score, null = (ds[n].mean("seed").values for n in ("loose_transfer", "loose_transfer_null"))
-    ax.plot(
-        x,
-        score,
-        "D-",
-        color="black",
-        ms=3.5,
-        lw=1.3,
-        label="what does not come back\n(p_hat < 95%), energy in its\nsubspace of another seed",
-    )
-    ax.plot(x, null, color=GREY, lw=1.3, ls=":", label="null: … of as many latents\nof any kind")
-    ax.fill_between(x, null, score, where=list(score > null), color=GREY, alpha=0.25, lw=0)
+    ev = interval_of_each(ds.explained_variance)
+    overlap = interval_of_each(ds.subspace_overlap.mean("block"))
+    score, null = (interval_over_seeds(ds[n]) for n in ("loose_transfer", "loose_transfer_null"))
+    _points(ax, x, ev, PURPLE, "^-", "explained variance")
+    _points(ax, x, overlap, GREEN, "s-", "overlap of the learned\nspan with the block")
+    _points(ax, x, score, "black", "D-", LOOSE)
+    _points(ax, x, null, GREY, ".:", "null: … of as many latents\nof any kind")
+    above = list(score.estimate > null.estimate)
+    ax.fill_between(x, null.estimate, score.estimate, where=above, color=GREY, alpha=0.25, lw=0)
     _budget_axis(ax, ds)
-    gain = (score - null)[-1]
-    ax.set_title(f"what does not come back shares\na subspace: {gain:+.2f} over the null")
+    gain = interval_over_seeds((ds.loose_transfer - ds.loose_transfer_null).isel(n_steps=-1))
+    ax.set_title(
+        "what does not come back shares\n"
+        f"a subspace: {gain.estimate:+.2f} over the null\n[{gain.low:.2f}, {gain.high:.2f}]"
+    )
 
 
-def _points(
-    ax: Axes, x: xr.DataArray, values: xr.DataArray, color: str, marker: str, label: str
-) -> None:
-    """Means with 95% intervals over seeds, joined."""
-    i = interval_over_seeds(values)
+def _points(ax: Axes, x: ArrayLike, i: Interval, color: str, style: str, label: str) -> None:
+    """Means with their 95% intervals, joined."""
     ax.errorbar(
         x,
         i.estimate,
         error_bars(i),
-        fmt=f"{marker}-",
+        fmt=style,
         color=color,
         ms=4,
         lw=1,

@@ -1,5 +1,6 @@
 """One SAE for all budgets beside one SAE for each: reconstruction and stability over k."""
 
+import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -12,9 +13,11 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    interval_of_each,
     interval_over_seeds,
     slices,
 )
+from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "budget", "seed", "seed_a", "seed_b", "block", "angle")
 LINES = {
@@ -23,6 +26,8 @@ LINES = {
     "hierarchical": ("one HierarchicalTopK, cut", ORANGE, "s"),
 }
 """Name, colour and marker of a way to serve a budget."""
+APART = {"each": -0.12, "cut": 0.0, "hierarchical": 0.12}
+"""How far along the axis a way is drawn from its budget, so that equal scores are all seen."""
 
 
 def by_way(ds: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -57,8 +62,10 @@ def scores_by_budget(ds: xr.Dataset) -> Figure:
         axes = figure.subplots(len(parts), 1 + len(panels), sharex=True, squeeze=False)
         for row, (label, part) in zip(axes, parts, strict=True):
             ways = by_way(part)
-            _panel(row[0], ways, "budget_explained_variance")
-            row[0].set_ylabel("\n".join(filter(None, [label, "share"])))
+            ev = {way: interval_of_each(d.budget_explained_variance) for way, d in ways.items()}
+            _panel(row[0], ways, ev)
+            row[0].set_ylim(0, 1.06)
+            row[0].set_ylabel("\n".join(filter(None, [label, "explained variance"])))
             row[0].set_title(_ev_title(ways))
             for ax, draw in zip(row[1:], panels, strict=True):
                 draw(ax, ways)
@@ -70,32 +77,42 @@ def scores_by_budget(ds: xr.Dataset) -> Figure:
 
 
 def _ev_title(ways: dict[str, xr.Dataset]) -> str:
-    """EV at the least budget, of the three ways."""
-    least = {
-        way: float(ds.budget_explained_variance.isel(budget=0).mean()) for way, ds in ways.items()
-    }
-    first = int(ways["each"].budget.values[0])
+    """The most EV that one SAE for all budgets has less than the TopK trained at each."""
+    ev = {way: ds.budget_explained_variance.mean("seed") for way, ds in ways.items()}
+    lost = {way: max(0.0, float((ev["each"] - ev[way]).max())) for way in ("hierarchical", "cut")}
     return (
-        f"explained variance; at {first}: {least['each']:.2f} trained for it,\n"
-        f"{least['hierarchical']:.2f} hierarchical, {least['cut']:.2f} cut"
+        "EV below TopK trained at each k: at most\n"
+        f"{lost['hierarchical']:.3f} hierarchical, {lost['cut']:.3f} one TopK cut"
     )
 
 
 def _isolated(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
-    _panel(ax, ways, "budget_isolated_reappearance")
-    ax.set_title("p_hat of isolated features\n(0 where not found)")
+    _p_hat(ax, ways, "budget_isolated_reappearance", "p_hat of isolated features")
 
 
 def _blocks(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
-    _panel(ax, ways, "budget_block_reappearance")
+    _p_hat(ax, ways, "budget_block_reappearance", "p_hat of block latents")
     _expected(ax, ways, "budget_coverage_prediction", "coverage law")
-    ax.set_title("p_hat of block latents")
 
 
 def _live(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
-    _panel(ax, ways, "budget_live_reappearance")
+    _p_hat(ax, ways, "budget_live_reappearance", "p_hat of live latents")
     _expected(ax, ways, "budget_live_reappearance_chance", "chance")
-    ax.set_title("p_hat of live latents")
+
+
+def _p_hat(ax: Axes, ways: dict[str, xr.Dataset], name: str, what: str) -> None:
+    """A p_hat over the budget, and its range over budgets in the title."""
+    scores = {way: interval_over_seeds(ds[name]) for way, ds in ways.items()}
+    _panel(ax, ways, scores)
+    each, cut, one = (_range(scores[way]) for way in ("each", "cut", "hierarchical"))
+    same, apart = f":\n{each} in all three", f": TopK at each k\n{each}, hierarchical {one}"
+    ax.set_title(what + (same if each == cut == one else apart))
+
+
+def _range(score: Interval) -> str:
+    """Least to largest estimate in percent, once where they are alike."""
+    ends = [f"{np.nanmin(score.estimate):.0%}", f"{np.nanmax(score.estimate):.0%}"]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _expected(ax: Axes, ways: dict[str, xr.Dataset], name: str, label: str) -> None:
@@ -107,14 +124,13 @@ def _expected(ax: Axes, ways: dict[str, xr.Dataset], name: str, label: str) -> N
     ax.plot([], [], color="black", lw=1, ls="--", label=label)
 
 
-def _panel(ax: Axes, ways: dict[str, xr.Dataset], name: str) -> None:
-    """A score over the budget, a line a way, with 95% intervals over seeds."""
+def _panel(ax: Axes, ways: dict[str, xr.Dataset], scores: dict[str, Interval]) -> None:
+    """A score over the budget, a line a way, side by side, with 95% intervals over seeds."""
     for way, (label, colour, marker) in LINES.items():
-        score = interval_over_seeds(ways[way][name])
         ax.errorbar(
-            ways[way].budget,
-            score.estimate,
-            error_bars(score),
+            ways[way].budget + APART[way],
+            scores[way].estimate,
+            error_bars(scores[way]),
             fmt=f"{marker}-",
             color=colour,
             ms=4,
@@ -122,5 +138,6 @@ def _panel(ax: Axes, ways: dict[str, xr.Dataset], name: str) -> None:
             capsize=2,
             label=label,
         )
-    ax.set_ylim(-0.03, 1.06)
+    ax.set_xticks(ways["each"].budget)
+    ax.set_ylim(-0.03, 1.06)  # chance is 0
     ax.yaxis.set_major_formatter(PercentFormatter(1))

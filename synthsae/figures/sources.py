@@ -1,5 +1,7 @@
 """Stability where seeds share their start, their data, both or neither."""
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
@@ -14,9 +16,11 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    interval_of_each,
     interval_over_seeds,
     slices,
 )
+from synthsae.stats import Interval
 
 SOURCES = {
     ("shared", "shared"): (GREY, "D", "start and data shared"),
@@ -46,17 +50,17 @@ def stability_by_source(ds: xr.Dataset) -> Figure:
     keep = ("n_steps", "init", "data", "seed", "seed_a", "seed_b", "block", "angle")
     parts = list(slices(over_worlds(ds).sortby("n_steps"), keep))
     with rc_context(STYLE):
-        figure = Figure(figsize=(1.8 + 2.75 * len(parts), 4.6), layout="constrained")
+        figure = Figure(figsize=(1.8 + 2.75 * len(parts), 4.8), layout="constrained")
         axes = figure.subplots(2, len(parts), sharex=True, sharey="row", squeeze=False)
         for (above, below), (label, part) in zip(axes.T, parts, strict=True):
-            _panel(above, part, "block_reappearance", intervals=True)
+            _panel(above, part, "block_reappearance", interval_over_seeds)
             above.plot(_x(part), law(part), color="black", lw=1.3, label="coverage law")
             chance = part.block_reappearance_chance.mean(("init", "data", "seed"))
             above.plot(_x(part), chance, color=GREY, lw=1, ls="-.", label="chance")
             above.set_ylim(-0.03, 1.06)
             above.yaxis.set_major_formatter(PercentFormatter(1))
             above.set_title(_title(label, part))
-            _panel(below, part, "start_memory", intervals=False)
+            _panel(below, part.mean("block"), "start_memory", interval_of_each)
             below.axhline(0, color=GREY, lw=1, ls="-.")
             below.set_xlabel("training samples of a seed")
         axes[0, 0].set_ylabel("block latents: share\nfound in another seed")
@@ -78,26 +82,34 @@ def _title(label: str, ds: xr.Dataset) -> str:
         f"{text} {float(end.sel(init=init, data=data)):.0%}"
         for text, init, data in (
             ("start", "shared", "independent"),
-            ("same data", "independent", "shared"),
+            ("data", "independent", "shared"),
             ("neither", "independent", "independent"),
         )
         if init in ds["init"] and data in ds["data"]
     ]
-    head = f"{label} (law {float(law(ds).isel(n_steps=-1)):.0%}): same"
-    return "\n".join([f"{head} {', '.join(said[:1])},", ", ".join(said[1:])])
+    head = f"{label}: law {float(law(ds).isel(n_steps=-1)):.0%}; with the same"
+    return "\n".join([head, ", ".join(said)])
 
 
-def _panel(ax: Axes, ds: xr.Dataset, name: str, *, intervals: bool) -> None:
+def _panel(
+    ax: Axes, ds: xr.Dataset, name: str, interval: Callable[[xr.DataArray], Interval]
+) -> None:
     """A variable over the budget, a line for what is shared, with 95% intervals over seeds."""
     x = _x(ds)
     for (init, data), (color, marker, label) in SOURCES.items():
         if init not in ds["init"] or data not in ds["data"]:
             continue
-        values = ds[name].sel(init=init, data=data)
-        mean = values.mean(("seed", "block"))
-        bars = error_bars(interval_over_seeds(values)) if intervals else None
+        i = interval(ds[name].sel(init=init, data=data))
         ax.errorbar(
-            x, mean, bars, fmt=f"{marker}-", color=color, ms=4, lw=1, capsize=2, label=label
+            x,
+            i.estimate,
+            error_bars(i),
+            fmt=f"{marker}-",
+            color=color,
+            ms=4,
+            lw=1,
+            capsize=2,
+            label=label,
         )
     samples = ds.training_samples.values.reshape(len(x), -1)[:, 0]
     ax.set_xticks(x, [f"{n / 1000:.3g}k" for n in samples])

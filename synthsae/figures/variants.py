@@ -1,5 +1,6 @@
 """Architectures side by side: over all explained variances (EV), and at one that all reach."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,9 +8,16 @@ import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
-from synthsae.figures.common import GREY, STYLE, error_bars, interval_over_seeds, slices
+from synthsae.figures.common import (
+    GREY,
+    STYLE,
+    error_bars,
+    interval_of_each,
+    interval_over_seeds,
+    slices,
+)
 from synthsae.figures.matched import at_matched_ev
 from synthsae.stats import Interval, mean_interval
 
@@ -18,7 +26,10 @@ STABLE = 0.95
 """Mean p_hat from which block latents are called stable, and overlap below which a subspace is
 called lost."""
 LEAVES = 3.0
-"""Haar standard deviations from which p_hat is said to leave the coverage law."""
+"""Haar standard deviations from which p_hat is said to leave the coverage law.
+
+The standard deviation is interpolated over k as p_hat is, which holds for codes of two k that turn
+together. A mean of two that turn apart varies less, down to 1 / sqrt 2 of it: the rule is lax."""
 
 LOOK = {
     "topk": ("TopK", "#000000", "o"),
@@ -117,18 +128,20 @@ def architectures_at_matched_ev(ds: xr.Dataset) -> Figure:
 def _curves(frame: SubFigure, ds: xr.Dataset, level: float) -> None:
     """Every cell: what an EV costs in L0, and what it means for blocks."""
     axes = frame.subplots(1, 3)
-    excess = (ds.block_reappearance - ds.coverage_prediction).mean(("seed", "block"))
-    curves = (
-        (ds.l0.mean("seed"), "latents that fire on a sample", "sparsity"),
-        (excess, "p_hat of block latents − law", "block latents: excess over the coverage law"),
-        (ds.subspace_overlap.mean(("seed", "block")), "overlap with the blocks", "subspace"),
-    )
     ev = ds.explained_variance.mean("seed")
-    for ax, (values, text, title) in zip(axes, curves, strict=True):
+    excess = ds.block_reappearance - ds.coverage_prediction
+    curves = (
+        (interval_of_each, ds.l0, "latents that fire on a sample", "sparsity"),
+        (interval_over_seeds, excess, "p_hat of block latents − law", ""),
+        (interval_of_each, ds.subspace_overlap.mean("block"), "overlap", "overlap with the blocks"),
+    )
+    for ax, (interval, values, text, title) in zip(axes, curves, strict=True):
         for arch in ds.arch.values:
             name, colour, marker = LOOK.get(str(arch), (str(arch), GREY, "."))
-            at = dict(arch=arch)
-            ax.plot(ev.sel(at), values.sel(at), marker + "-", color=colour, ms=4, lw=1, label=name)
+            i = interval(values.sel(arch=arch))
+            bars = np.nan_to_num([i.estimate - i.low, i.high - i.estimate])
+            look = dict(fmt=marker + "-", color=colour, ms=4, lw=1, elinewidth=0.6)
+            ax.errorbar(ev.sel(arch=arch), i.estimate, bars, **look, label=name)
         ax.axvline(level, color=GREY, lw=0.8, ls=":")
         ax.set_xlabel("explained variance")
         ax.set_ylabel(text)
@@ -138,30 +151,33 @@ def _curves(frame: SubFigure, ds: xr.Dataset, level: float) -> None:
     axes[1].axhline(0, color="black", lw=0.8)
     axes[1].set_title(f"excess of p_hat inside blocks\n(band: {LEAVES:g} Haar sd, mean of cells)")
     axes[2].yaxis.set_major_formatter(PercentFormatter(1))
+    handles, labels = axes[0].get_legend_handles_labels()
+    frame.legend(handles, labels, loc="outside lower center", ncols=8, columnspacing=1)
 
 
 def _scores(frame: SubFigure, matched: xr.Dataset) -> None:
     """Dots with 95% intervals over seeds, one line an architecture, one column a score."""
     columns = (
-        ("block_reappearance", "p_hat inside blocks", _range(matched, "block_reappearance")),
-        ("isolated_reappearance", "p_hat of isolated\nfeatures", ""),
-        ("subspace_overlap", "overlap with\nthe blocks", ""),
-        ("feature_mcc", "MCC, isolated\nfeatures", ""),
-        ("dead_fraction", "dead latents", ""),
-        ("training_multiply_adds", "multiply-adds of a\ntraining sample", ""),
+        ("block_reappearance", "p_hat inside blocks" + _range(matched, "block_reappearance")),
+        ("isolated_reappearance", "p_hat of isolated\nfeatures"),
+        ("subspace_overlap", "overlap with\nthe blocks"),
+        ("feature_mcc", "MCC, isolated\nfeatures"),
+        ("dead_fraction", "dead latents"),
+        ("training_multiply_adds", "multiply-adds,\ntraining sample"),
     )
     axes = frame.subplots(1, len(columns), sharey=True)
     rows = [str(a) for a in matched.arch.values]
-    for ax, (name, title, more) in zip(axes, columns, strict=True):
+    for ax, (name, title) in zip(axes, columns, strict=True):
         for y, arch in enumerate(rows):
             _dot(ax, y, arch, matched[name].sel(arch=arch), pairwise=name in PAIRWISE)
-        ax.set_title(title + more)
+        ax.set_title(title)
         ax.grid(axis="y", color="#EEEEEE", lw=0.8)
-        if name == "training_multiply_adds":
-            ax.set_xlim(0, 1.1 * ax.get_xlim()[1])
-        else:
-            ax.xaxis.set_major_formatter(PercentFormatter(1))
-            ax.set_xlim(-0.03, 1.04)
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[0].set_xlim(-0.03, 1.06)
+    _near_one(axes[1:4])
+    axes[4].set_xlim(0, 1.1 * axes[4].get_xlim()[1])
+    axes[5].set_xlim(0, 1.1 * axes[5].get_xlim()[1])
+    axes[5].xaxis.set_major_formatter(ScalarFormatter())
     law = matched.coverage_prediction.mean(("seed", "block")).values
     axes[0].plot(law, np.arange(len(rows)), "|", color="black", ms=13, mew=1.6, label="law")
     axes[0].axvline(STABLE, color=GREY, lw=0.8, ls="--")
@@ -169,6 +185,16 @@ def _scores(frame: SubFigure, matched: xr.Dataset) -> None:
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     axes[0].set_xlabel("| coverage law   ¦ stable")
     frame.supxlabel(f"at EV {matched.level:.2f}, interpolated over k", fontsize=9)
+
+
+def _near_one(axes: Sequence[Axes]) -> None:
+    """One range for scores near 1: from the whole percent below all that is drawn."""
+    low = min(ax.dataLim.x0 for ax in axes)
+    low = np.floor(100 * low - 0.5) / 100
+    for ax in axes:
+        ax.set_xlim(low, 1 + 0.12 * (1 - low))
+        ax.set_xticks([low, 1])
+        ax.set_xlabel(f"axis from {low:.0%}")
 
 
 def _range(matched: xr.Dataset, name: str) -> str:

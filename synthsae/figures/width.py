@@ -58,11 +58,10 @@ def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
     x = ds.n_latents.values
     chance = ds.live_reappearance_chance.mean("seed")
     ax.plot(x, chance, color=GREY, lw=1, ls="-.", label="chance")
-    surplus = ds.surplus_reappearance.mean("seed")
-    ax.plot(x, surplus, "v-", color=GREY, ms=4, lw=1, label="surplus latents")
     law = ds.coverage_prediction.mean(("seed", "block"))
     ax.plot(x, law, color=ORANGE, lw=1.3, ls="--", label="coverage law")
     for name, color, marker, text in (
+        ("surplus_reappearance", GREY, "v", "surplus latents"),
         ("block_reappearance", ORANGE, "s", "block latents"),
         ("isolated_reappearance", BLUE, "o", "isolated features"),
         ("live_reappearance", "black", "D", "all live latents"),
@@ -86,7 +85,8 @@ def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
     first = first_with_room(ds)
     ax.set_title(
         f"{label}\n{x[first]} to {x[-1]} latents: all live\n"
-        f"{every[first]:.0%} to {every[-1]:.0%}, blocks {block[first]:.0%} to {block[-1]:.0%}"
+        f"{100 * every[first]:.0f} to {every[-1]:.0%}, "
+        f"blocks {100 * block[first]:.0f} to {block[-1]:.0%}"
     )
     ax.set_xscale("log")
     ax.set_xticks(x[::2], [str(v) for v in x[::2]])

@@ -40,7 +40,7 @@ def benchmark_scores(run: Run) -> xr.Dataset:
         ),
         bench_uniqueness=(
             ("seed",),
-            np.array([len(np.unique(n)) / len(n) for n in nearest]),
+            np.array([planted.uniqueness(d, features, absolute=True) for d in run.directions]),
             "distinct nearest features over the number of latents",
         ),
         bench_shrinkage=(("seed",), shrinkage, "mean of ||x_hat|| / ||x||"),

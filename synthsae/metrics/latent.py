@@ -73,9 +73,8 @@ def mmcs(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> float:
 def assign(scores: ArrayLike) -> tuple[Index, Index]:
     """The one-to-one assignment with the largest total score (Hungarian), [M, N] -> (rows, cols).
 
-    min(M, N) pairs, rows ascending. Cubic at worst: 1 to 4 s at 4,096 x 4,096 on one core, and
-    `match` took 92 s and 4.4 GiB at 16,384 x 16,384 in R^768. Raises ValueError for scores that
-    are not finite.
+    min(M, N) pairs, rows ascending. Cubic at worst; timed in benchmarks/RESULTS.md. Raises
+    ValueError for scores that are not finite.
     """
     return linear_sum_assignment(_check.array("scores", scores, "[M, N]"), maximize=True)
 

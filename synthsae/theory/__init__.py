@@ -15,15 +15,10 @@ from synthsae.theory.coverage import (
 from synthsae.theory.flatness import frame_loss, generalised_normal, rotation_excess
 from synthsae.theory.inverse import RankEstimate, implied_rank
 from synthsae.theory.merging import Merging, feature_merging
-from synthsae.theory.pooling import pooled_coverage, pooled_reappearance, seeds_needed
+from synthsae.theory.pooling import pooled_reappearance, seeds_needed
 from synthsae.theory.report import BlockReport, identifiability_report
 from synthsae.theory.sparse_coding import exact_l0_loss, exact_l1_code
-from synthsae.theory.subspaces import (
-    effective_rank_iid,
-    effective_rank_null,
-    participation_ratio_iid,
-    random_overlap,
-)
+from synthsae.theory.subspaces import effective_rank_null, random_overlap
 
 __all__ = [
     "BlockReport",
@@ -38,7 +33,6 @@ __all__ = [
     "coverage_closed",
     "coverage_independent",
     "coverage_monte_carlo",
-    "effective_rank_iid",
     "effective_rank_null",
     "exact_l0_loss",
     "exact_l1_code",
@@ -47,8 +41,6 @@ __all__ = [
     "generalised_normal",
     "identifiability_report",
     "implied_rank",
-    "participation_ratio_iid",
-    "pooled_coverage",
     "pooled_reappearance",
     "random_overlap",
     "rotation_excess",
