@@ -15,6 +15,7 @@ from synthsae.figures.report import stability_report
 from synthsae.figures.seeds import stability_by_size
 from synthsae.figures.song import agreement_by_samples
 from synthsae.figures.sources import stability_by_source
+from synthsae.figures.sparsity import stability_by_k
 from synthsae.figures.transfer import transfer_of_unstable
 from synthsae.figures.variants import architectures_at_matched_ev
 from synthsae.figures.width import stability_by_width
@@ -32,6 +33,7 @@ __all__ = [
     "scores_by_k",
     "stability_by_beta",
     "stability_by_budget",
+    "stability_by_k",
     "stability_by_rank",
     "stability_by_size",
     "stability_by_source",

@@ -28,6 +28,7 @@ from synthsae.measures.prediction import label_prediction
 from synthsae.measures.rates import firing_rates
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
+from synthsae.measures.sparsity import planted_sparsity
 from synthsae.measures.stability import (
     block_stability,
     coverage_law,
@@ -64,6 +65,7 @@ __all__ = [
     "matched_agreement",
     "matched_agreement_all",
     "nearest_agreement",
+    "planted_sparsity",
     "pools",
     "reappearance_counts",
     "reconstruction",

@@ -1,4 +1,4 @@
-"""Predictions with no free parameter: what chance, geometry and symmetry say.
+"""Predictions in which nothing is fitted: what chance, geometry and symmetry say.
 
 Formulas, sources and reference numbers: section 5 of the science notes; one idea a file.
 """
