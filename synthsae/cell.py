@@ -62,17 +62,20 @@ def attempt(
     measures: Sequence[Measure],
     store: Store,
     progress: Callable[[int], object] = lambda steps: None,
+    keep_saes: bool = False,
 ) -> Outcome:
     """Compute a cell and write its file, unless it is there: a cluster may run a task twice.
 
-    Raises ConfigError where it cannot be written.
+    With `keep_saes` its SAEs are written too, and before it. Raises ConfigError where the cell
+    cannot be written.
     """
+    saes = store.saes(cell.digest) if keep_saes else None
     with ONE_AT_A_TIME:
-        if store.read(cell.digest) is not None:
+        if store.read(cell.digest) is not None and (saes is None or saes.is_file()):
             return Outcome()
         checkpoint = store.checkpoint(cell.digest)
         try:
-            result = compute(cell, measures, progress, checkpoint)
+            result = compute(cell, measures, progress, checkpoint, saes)
         except Exception as error:  # a failing cell must not lose the others
             return Outcome(error=f"{type(error).__name__}: {error}")
         store.write(cell.digest, result)
@@ -85,11 +88,17 @@ def compute(
     measures: Sequence[Measure],
     progress: Callable[[int], object],
     checkpoint: Path | None = None,
+    saes: Path | None = None,
 ) -> xr.Dataset:
-    """Train one cell and measure it; seeds that froze are NaN. `checkpoint` is as of `train`."""
+    """Train one cell and measure it; seeds that froze are NaN.
+
+    `checkpoint` is as of `train`; the SAEs that stayed finite are saved at `saes`.
+    """
     began = time.perf_counter()
     with threads(cell.config.train.threads):
         trained = run_cell(cell.config, progress, checkpoint)
+        if saes is not None and trained.stack is not None:
+            trained.stack.save(saes)
         dataset = xr.merge(
             [measure(trained) for measure in measures], join="exact", compat="no_conflicts"
         )

@@ -74,7 +74,7 @@ def _main(args: argparse.Namespace) -> int:
         return 0
     grid = plan(study, changes(args), quick=args.quick, here=args.dask is None)
     with executor(args, grid) as workers:
-        return 1 if run(args.study, study, grid, args.out, workers) else 0
+        return 1 if run(args.study, study, grid, args.out, workers, args.keep_saes) else 0
 
 
 def chosen(args: argparse.Namespace) -> Study:
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="a small version, in seconds")
     add("--out", type=Path, default=Path("results"), metavar="DIR", help="results (./results)")
     add("--figures-only", action="store_true", help="draw the saved Dataset again")
+    add("--keep-saes", action="store_true", help="keep the trained SAEs, beside their cells")
     add("--workers", type=int, metavar="N", help="run the cells in N processes")
     add("--dask", metavar="ADDRESS", help="run them on a dask cluster (synthsae/CLUSTER.md)")
     add("--world", metavar="NAME", help=f"a world by its name: {', '.join(PRESETS)}")

@@ -32,27 +32,37 @@ class WorkerError(ConfigError):
         ValueError.__init__(self, text)
 
 
-def run(source: str, study: Study, grid: Grid, out: Path, executor: Executor | None = None) -> int:
+def run(
+    source: str,
+    study: Study,
+    grid: Grid,
+    out: Path,
+    executor: Executor | None = None,
+    keep_saes: bool = False,
+) -> int:
     """Train what is missing of `grid`, save Dataset and figure, say what was found.
 
     Cells are saved one by one, so a killed run goes on where it stopped. They run in this process
     or on `executor`, whose workers load the study `source` (an installed study's name, or a file)
-    and must see that file and the folder `out`. Returns the number of cells that failed; their
-    configs are printed and the others are kept. Raises ConfigError where the folder cannot be
-    used, which is so while another run is at work in it.
+    and must see that file and the folder `out`. With `keep_saes` a cell is missing until its SAEs
+    are there too; `cell_hash` in the Dataset names their file. Returns the number of cells that
+    failed; their configs are printed and the others are kept. Raises ConfigError where the folder
+    cannot be used, which is so while another run is at work in it.
     """
     store = Store(out, Path(source).stem)
     with store.hold():
         done = saved(grid, store)
+        if keep_saes:
+            done = {digest: cell for digest, cell in done.items() if store.saes(digest).is_file()}
         todo = [cell for cell in grid.cells if cell.digest not in done]
         print(
             f"{store.study}: {study.question}\n{summary(grid, len(todo), store, executor)}",
             flush=True,
         )
         if executor is None:
-            outcomes = _in_process(todo, study, store)
+            outcomes = _in_process(todo, study, store, keep_saes)
         else:
-            outcomes = _on_workers(todo, source, store, executor)
+            outcomes = _on_workers(todo, source, store, executor, keep_saes)
         failed: list[tuple[Cell, str]] = []
         for i, outcome in outcomes:
             if outcome.fatal:
@@ -97,23 +107,23 @@ def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
     return cells
 
 
-def _in_process(todo: list[Cell], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
+def _in_process(
+    todo: list[Cell], study: Study, store: Store, keep_saes: bool
+) -> Iterator[tuple[int, Outcome]]:
     """Which cell of `todo`, and what became of it, one after another."""
     with _bar(sum(c.config.n_seeds * c.config.train.n_steps for c in todo), " seed-steps") as bar:
         for i, cell in enumerate(todo):
             bar.set_description(f"cell {i + 1} of {len(todo)}", refresh=False)
-            yield i, attempt(cell, study.measures, store, bar.update)
+            yield i, attempt(cell, study.measures, store, bar.update, keep_saes)
 
 
 def _on_workers(
-    todo: list[Cell], source: str, store: Store, executor: Executor
+    todo: list[Cell], source: str, store: Store, executor: Executor, keep_saes: bool
 ) -> Iterator[tuple[int, Outcome]]:
     """The same in the order in which cells are finished."""
     where = str(Path(source).resolve()) if source.endswith(".py") else source
-    futures = {
-        executor.submit(work, where, str(store.out.resolve()), store.owner, cell, code()): i
-        for i, cell in enumerate(todo)
-    }
+    rest = (str(store.out.resolve()), store.owner, code(), keep_saes)
+    futures = {executor.submit(work, cell, where, *rest): i for i, cell in enumerate(todo)}
     try:
         with _bar(len(todo), " cells") as bar:
             for future in as_completed(futures):
@@ -124,7 +134,7 @@ def _on_workers(
             future.cancel()
 
 
-def work(source: str, out: str, owner: str, cell: Cell, text: str) -> Outcome:
+def work(cell: Cell, source: str, out: str, owner: str, text: str, keep_saes: bool) -> Outcome:
     """Compute one cell where a worker is, for the run `owner`, by the same `text` (`cell.code`).
 
     What it raises it says instead: exceptions do not always survive the way.
@@ -134,7 +144,8 @@ def work(source: str, out: str, owner: str, cell: Cell, text: str) -> Outcome:
         if text != code() or Cell.of(cell.config, study.measures) != cell:
             same = "the same on every worker, file and version of synthsae: restart the workers"
             raise ConfigError("study", source, same)
-        return attempt(cell, study.measures, Store(Path(out), Path(source).stem, owner))
+        store = Store(Path(out), Path(source).stem, owner)
+        return attempt(cell, study.measures, store, keep_saes=keep_saes)
     except ConfigError as error:
         return Outcome(error=str(error), fatal=True)
 
@@ -158,7 +169,10 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """One Dataset over the axes; NaN for missing cells, and where others are larger."""
     bare = {d for cell in cells.values() for d in cell.dims if d not in cell.coords}
     blank = next(iter(cells.values())).map(_blank)
-    parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
+    parts = [
+        _indexed(cells.get(cell.digest, blank), bare).assign(cell_hash=cell.digest)
+        for cell in grid.cells
+    ]
     for name, values in reversed(grid.axes.items()):
         labels = [str(v) for v in values] if None in values else values
         index = xr.IndexVariable(name, labels)

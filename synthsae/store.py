@@ -3,6 +3,7 @@
 <out>/.synthsae                      marks the folder as ours
 <out>/<study>/.lock, .owner          held by the run that is at work there, and its name
 <out>/<study>/cells/<hash>.cell      a cell, by the hash of its config and measures
+<out>/<study>/cells/<hash>.safetensors  its SAEs, if they are kept (`SAEStack.load`)
 <out>/<study>/checkpoints/<hash>/    states of a cell in training, if that takes minutes
 <out>/<study>/<study>.nc             the assembled Dataset
 <out>/<study>/<study>-<hash>.nc      an earlier one, of another config
@@ -135,6 +136,10 @@ class Store:
     def checkpoint(self, digest: str) -> Path:
         """Where the states of a cell in training are."""
         return self.folder / "checkpoints" / digest
+
+    def saes(self, digest: str) -> Path:
+        """Where the SAEs of a cell are, if they are kept."""
+        return self.cells / f"{digest}.safetensors"
 
     def saved(self) -> set[str]:
         """The hashes of the cells that have a file."""

@@ -37,6 +37,13 @@ def test_processes_give_the_same_bits(whole: Path, tmp_path: Path) -> None:
     assert workers(os.getpid()) == before  # its own ended with the run
 
 
+def test_workers_keep_saes(whole: Path, tmp_path: Path) -> None:
+    assert go(tmp_path / "r", "--workers", "2", "--keep-saes") == 0
+    xr.testing.assert_equal(result(tmp_path / "r"), result(whole))
+    kept = list((tmp_path / "r" / "tiny" / "cells").glob("*.safetensors"))
+    assert len(kept) == len(cells(whole)) == N_CELLS
+
+
 def test_dask_gives_the_same_bits(
     whole: Path, dask: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -60,7 +67,7 @@ def test_what_crosses_is_small_and_a_cell_is_computed_once(
 ) -> None:
     study = load(str(TINY))
     grid, store = plan(study, {}), Store(tmp_path / "r", "tiny")
-    task = (str(TINY), str(tmp_path / "r"), store.owner, grid.cells[0], cell.code())
+    task = (grid.cells[0], str(TINY), str(tmp_path / "r"), store.owner, cell.code(), False)
     assert len(pickle.dumps((work, task))) < 2000
     with store.hold():
         first = work(*task)
@@ -101,7 +108,7 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
         patch.setattr("synthsae.store.SEEN_WITHIN", 0.0)
         (there / "tiny").mkdir(parents=True)
         (there / "tiny" / ".owner").write_text("process 1 on elsewhere, run 00000000")
-        outcome = work(str(TINY), str(there), store.owner, grid.cells[0], cell.code())
+        outcome = work(grid.cells[0], str(TINY), str(there), store.owner, cell.code(), False)
     assert outcome.fatal
     assert "allowed: a folder that all workers share" in outcome.error
     assert sorted(p.name for p in there.rglob("*")) == [".owner", "tiny"]
@@ -121,9 +128,8 @@ def test_a_worker_with_another_study(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_worker_with_another_synthsae(tmp_path: Path) -> None:
     store = Store(tmp_path / "r", "tiny")
-    outcome = work(
-        str(TINY), str(tmp_path / "r"), store.owner, plan(load(str(TINY)), {}).cells[0], "another"
-    )
+    first = plan(load(str(TINY)), {}).cells[0]
+    outcome = work(first, str(TINY), str(tmp_path / "r"), store.owner, "another", False)
     assert outcome.fatal
     assert "restart the workers" in outcome.error
 

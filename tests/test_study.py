@@ -21,7 +21,8 @@ import synthsae
 from synthsae import cell, cli, measures, results, run, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
-from synthsae.sae import SAEConfig
+from synthsae.evaluate import evaluate
+from synthsae.sae import SAEConfig, SAEStack
 from synthsae.store import Store
 from synthsae.train import TrainConfig, checkpoint
 from synthsae.world import PRESETS, World, WorldConfig
@@ -674,3 +675,27 @@ def test_numbers_of_numpy_become_plain() -> None:
     config = Config(sae=SAEConfig(k=np.int64(4)), train=TrainConfig(lr=np.float32(0.5)))
     assert (type(config.sae.k), type(config.train.lr)) == (int, float)
     assert config.to_json() == Config(sae=SAEConfig(k=4), train=TrainConfig(lr=0.5)).to_json()
+
+
+def test_kept_saes_are_those_that_were_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A cell that is there without them is trained again, to the same numbers."""
+    assert go(tmp_path) == 0
+    before = synthsae.open_results("rank_sweep", tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    for todo in (4, 0):
+        capsys.readouterr()
+        assert go(tmp_path, "--keep-saes") == 0
+        assert f"4 cells, {todo} to train" in capsys.readouterr().out
+    ds = synthsae.open_results("rank_sweep", tmp_path)
+    assert ds.equals(before)
+    folder = tmp_path / "rank_sweep" / "cells"
+    assert {p.stem for p in folder.glob("*.safetensors")} == set(ds.cell_hash.values.ravel())
+    point = {"law": "sparse", "rank": 2}
+    stack = SAEStack.load(folder / f"{ds.cell_hash.sel(point).item()}.safetensors")
+    changes = dict(text.split("=") for text in TINY[3::2]) | {"n_seeds": 3}
+    changes |= {"world.law": "sparse", "world.rank": 2}
+    config = override(cli.load("rank_sweep").base, changes)
+    seen = evaluate(stack, config.open(), config.eval_samples)
+    assert np.array_equal(seen.explained_variance, ds.explained_variance.sel(point))
