@@ -5,10 +5,8 @@ the same explained variance. Their recipe is not published in detail; ours is `s
 `train.refit`: near-duplicates dropped, new encoders under a fixed decoder, the same k. Pools of
 disjoint seeds judge each other, beside what else the training buys (`measures.pools`).
 
-What one other seed has by chance p is in the union of N by 1 - (1 - p)^N. For a feature that seeds
-miss by chance, that is finding it. In a block that no seed can identify, p is coverage of a sphere,
-and the union is more atoms on it. The world has both: features too rare for every seed of so few
-latents to have one, and two blocks.
+What a seed has by chance p is in a union of N by 1 - (1 - p)^N. That finds a rare feature that
+seeds miss by chance; in a block that no seed can identify it covers a sphere. The world has both.
 """
 
 from dataclasses import replace
@@ -29,10 +27,9 @@ from synthsae.world import WorldConfig
 def finding(ds: xr.Dataset) -> str:
     """What unions cover, what pools of the largest size find, and what they cost."""
     text = []
-    for label, part in slices(ds, KEEP):
-        text += [f"With {label}:"] if label else []
+    for label, part in slices(ds if "rank" in ds.dims else ds.expand_dims("rank"), KEEP):
+        text += [f"With {label}:"] * bool(label)
         mean = part.mean([d for d in WORLDS if d in part.dims])
-        mean = mean if "rank" in mean.dims else mean.expand_dims("rank")
         if "union_block_law" in mean:
             text.append(_covered(mean))
         if "pool_features_found" in mean:
@@ -54,7 +51,7 @@ def _covered(mean: xr.Dataset) -> str:
 
 def _found(pool: xr.Dataset) -> str:
     one, many = (pool.isel(pool_size=i) for i in (0, -1))
-    seen, law, strict, strict_law, isolated = (
+    seen, strict, law, strict_law, isolated = (
         "/".join(f"{v:.2f}" for v in many[f"pool_{name}"].values) for name in JUDGED
     )
     return (
@@ -73,11 +70,8 @@ def _spent(last: xr.Dataset) -> str:
     return f"EV, live latents found by other seeds, L0: {'; '.join(said)}."
 
 
-JUDGED = (
-    *("block_reappearance", "block_reappearance_law"),
-    *("block_strict_reappearance", "block_strict_reappearance_law"),
-    "isolated_strict_reappearance",
-)
+BLOCK = ("block_reappearance", "block_strict_reappearance")
+JUDGED = (*BLOCK, *(f"{name}_law" for name in BLOCK), "isolated_strict_reappearance")
 RARE = WorldConfig(zipf=1.0, isolated_p_max=0.2, isolated_p_min=0.004)
 study = Study(
     question="When does pooling seeds find features, and when does it only cover a subspace?",

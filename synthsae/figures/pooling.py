@@ -157,22 +157,23 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
             seen = interval(last[score])
             name = "features'" if kind == "isolated" else "block"
             _bars(ax, x + shift, seen, f"o{style}", colour, f"{name} latents, cosine {theta}")
-            told[kind] = ", ".join(f"{v:.2f}" for v in seen.estimate)
+            told[kind] = ", ".join(f"{v:.2f}".lstrip("0") for v in seen.estimate)
             if f"{score}_law" in last:
                 law = last[f"{score}_law"]
                 mean = law.mean([d for d in WORLDS if d in law.dims])
                 ax.plot(x + shift, mean, "_", color="black", ms=15, mew=1.6, zorder=3)
     ax.plot([], [], "_", color="black", ms=9, mew=1.6, label="the same pool, Haar-rotated")
     ax.set_title(
-        f"refitted pools of {int(last.pool_size)}, found in a disjoint one at cosine .9:\n"
-        f"features' latents {told['isolated']}, block {told['block']}"
+        f"refitted pools of {int(last.pool_size)}, found in others at cosine .9:\n"
+        f"{told['isolated']} of features' latents, {told['block']} of block"
     )
     ax.set_xticks(x, [str(r) for r in ds["rank"].values])
     ax.set_xlim(-0.3, len(x) - 0.7)
     ax.set_xlabel("rank of the block")
-    ax.set_ylim(-0.03, 1.06)
+    ax.set_ylim(-0.35, 1.06)
+    ax.set_yticks(np.linspace(0, 1, 6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.legend(fontsize=7, loc="lower left")
+    ax.legend(fontsize=7, loc="lower left", ncols=2)
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
