@@ -128,8 +128,10 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
         colour, marker = LOOK[label]
         points = [v.where(here).isel(seed=slice(seeds)) for v in (ds.latent_rate, ds.latent_cost)]
         edge, alpha = (0.6, 0.5) if marker == "x" else (0, 0.6)
-        look = {"color": colour, "ms": 3, "mew": edge, "alpha": alpha}
-        ax.plot(*map(np.ravel, points), marker, **look, label=f"{label} latents")
+        text = f"{label} latents"
+        ax.plot(
+            *map(np.ravel, points), marker, color=colour, ms=3, mew=edge, alpha=alpha, label=text
+        )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.xaxis.set_minor_formatter(NullFormatter())  # within a decade they would overlap
