@@ -21,7 +21,6 @@ from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import asymmetry as told
 from synthsae.figures import cost_by_stability
-from synthsae.figures.common import interval_over_seeds
 from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -38,17 +37,15 @@ def finding(ds: xr.Dataset) -> str:
             f"{what} {_words(score)}" + (f" (predicted {said[what]:.2f})" if said else "")
             for what, score in told.measured(part).items()
         )
-        both, rate, p_hat = (
-            _words(interval_over_seeds(part[v])) for v in ("cost_r2", "rate_unique", "p_hat_unique")
-        )
+        shares = ", ".join(f"{what} {_words(r2)}" for what, r2 in told.explained(part).items())
         gap = float(np.abs(part.class_energy / part.class_cost - 1).max())
         sentences.append(
             (f"With {name}: " if name else "")
             + f"stable over unstable latents: {ratios}. Zeroing {n} loses {_lost(at, 'stable')} of "
-            f"EV against {_lost(at, 'unstable')}. Of the variance of log cost, rate and p_hat "
-            f"explain {both}, rate alone {rate}, p_hat alone {p_hat}; by that fit, stable cost "
-            f"{_words(told.at_equal_rate(part))} times unstable of their rate. The mean cost of a "
-            f"class is its energy to {gap:.1%}." + told.spliced_in_words(part)
+            f"EV against {_lost(at, 'unstable')}. Shares of the variance of log cost: {shares}; by "
+            f"the fit on both, stable cost {_words(told.at_equal_rate(part))} times unstable of "
+            f"their rate. The mean cost of a class is its energy to {gap:.1%}."
+            + told.spliced_in_words(part)
         )
     return " ".join(sentences)
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import xarray as xr
-from codes import cross_polytope, pooled_coverage
 
 from synthsae import measures, theory
 from synthsae.config import Config, override
 from synthsae.evaluate import Evaluation, evaluate
-from synthsae.geometry import haar
+from synthsae.geometry import haar, unit
 from synthsae.measures.kinds import planted_kinds
-from synthsae.measures.pooling import RECIPES, pool_sizes
+from synthsae.measures.pooling import RECIPES, _scores, pool_sizes, rotated
+from synthsae.measures.unions import turned
 from synthsae.metrics.latent import max_cosines
 from synthsae.pooling import pool
 from synthsae.results import Run, run_cell
@@ -101,14 +101,54 @@ def test_union_laws_are_exact_where_the_share_is_known(crosses: Run) -> None:
     np.testing.assert_allclose(ds.union_block_a_priori, 1 - (1 - prior) ** ds.union_size)
 
 
-def test_rotated_pools_are_the_definition_s(crosses: Run) -> None:
-    """Of seeds of which duplicates were dropped, by the definition."""
-    ds = measures.rotated_pools(crosses, draws=300)  # one has sd .15 at N = 1: 8 rigid latents
-    for n in (1, 2, 4, 8):
-        law = pooled_coverage(cross_polytope(4), n, 0.9, draws=100)
-        seen = float(ds.pool_block_reappearance_law.sel(pool_size=n))
-        assert seen == pytest.approx(law.mean(), abs=0.03), n
-    assert (ds.pool_block_strict_reappearance_law <= ds.pool_block_reappearance_law).all()
+def test_a_rotated_pool_is_found_by_the_share_of_the_sphere_that_the_other_covers(
+    crosses: Run,
+) -> None:
+    """Two frames of one block alone: exact at N = 1, elsewhere by uniform directions."""
+    rng, basis = np.random.default_rng(1), crosses.world.bases[0]
+    mine, others = crosses.directions[0, [0, 1, 2, 3]], crosses.directions[1:5, :16]
+    for n in (1, 4):
+        other = others[:n].reshape(-1, 16)
+        best = rotated(crosses, mine, other, rng, draws=2000)
+        assert best.shape == (2000, 4)
+        sphere = unit(rng.standard_normal((20_000, 4))) @ basis.T
+        for theta in (0.7, 0.9):
+            share = (max_cosines(sphere, other) >= theta).mean()
+            assert (best >= theta).mean() == pytest.approx(share, abs=0.02), (n, theta)
+            if (n, theta) == (1, 0.7):
+                assert share == pytest.approx(EXACT, abs=0.01)
+
+
+def test_rotation_keeps_codes_rigid_and_all_else_as_it_is(run: Run) -> None:
+    """Whole directions turn in the blocks: what a block's latent has outside of it stays."""
+    mine, basis = live(run, 0), run.world.bases[0]
+    once = turned(run, mine[None], np.random.default_rng(0))[0]
+    np.testing.assert_allclose(once @ once.T, mine @ mine.T, atol=1e-9)
+    outside = np.eye(16) - sum(u @ u.T for u in run.world.bases)
+    np.testing.assert_allclose(once @ outside, mine @ outside, atol=1e-9)
+    energy = [np.linalg.norm(d @ basis, axis=1) for d in (once, mine)]
+    np.testing.assert_allclose(*energy, atol=1e-9)
+    for u in run.world.bases:
+        assert np.abs((once - mine) @ u).max() > 0.3
+
+
+def test_the_law_is_of_the_live_block_latents(run: Run) -> None:
+    """With a block's latent dead in either SAE, and the same rotations: to the last bit."""
+    block = planted_kinds(run.world, run.directions)[0] & run.live
+    seen = run.evaluation
+    rates = seen.rates.copy()
+    for s in (0, 1):
+        rates[s, np.flatnonzero(block[s])[0]] = 0
+    mine, other = (
+        Evaluation(seen.directions[[s]], rates[[s]], seen.explained_variance[[s]]) for s in (0, 1)
+    )
+    got = _scores(run, mine, other, np.random.default_rng(3))
+    a, b = (e.directions[0, e.live[0]] for e in (mine, other))
+    a = a[planted_kinds(run.world, a)[0]]
+    assert len(a) == block[0].sum() - 1
+    best = rotated(run, a, b, np.random.default_rng(3))
+    assert got["block_reappearance_law"] == (best >= 0.7).mean()
+    assert got["block_strict_reappearance_law"] == (best >= 0.9).mean()
 
 
 def test_pools_are_what_they_say(run: Run, pools: xr.Dataset) -> None:
@@ -192,7 +232,6 @@ def test_without_truth_the_rest_is_the_same(run: Run, pools: xr.Dataset) -> None
     union = measures.unions(blind)
     assert list(union) == ["union_reappearance"]
     xr.testing.assert_identical(union, measures.unions(run)[list(union)])
-    assert not measures.rotated_pools(blind)
 
 
 def test_pools_need_the_saes(run: Run) -> None:

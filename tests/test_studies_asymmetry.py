@@ -13,8 +13,10 @@ from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.evaluate import Evaluation, held_out
 from synthsae.figures.asymmetry import (
+    _beside,
     at_equal_rate,
     common_count,
+    explained,
     measured,
     predicted,
     ratio,
@@ -23,8 +25,10 @@ from synthsae.figures.asymmetry import (
 from synthsae.figures.common import interval_over_seeds
 from synthsae.measures import asymmetry
 from synthsae.metrics import function, reappearance
+from synthsae.metrics.regression import least_squares
 from synthsae.results import Run, run_cell
 from synthsae.sae import SAEStack
+from synthsae.stats import Interval
 from synthsae.world import World
 
 TINY = {
@@ -211,6 +215,29 @@ def test_ratios_and_common_count() -> None:
     assert predicted(xr.Dataset()) == {}
 
 
+def test_shares_where_one_variable_hides_the_other() -> None:
+    """Log cost y = rate + 2 p_hat with y and rate uncorrelated: rate counts only beside p_hat."""
+    noise = np.random.default_rng(0).standard_normal((200, 2))
+    rate, y = np.linalg.qr(np.column_stack([np.ones(200), noise]))[0][:, 1:].T
+    fit = least_squares(y, np.column_stack([rate, (y - rate) / 2]))
+    one = {"cost_r2": fit.r2, "rate_unique": fit.unique[0], "p_hat_unique": fit.unique[1]}
+    got = explained(xr.Dataset({name: ("seed", [v] * 3) for name, v in one.items()}))
+    assert {name: round(float(v.estimate), 9) for name, v in got.items()} == {
+        "both": 1,
+        "rate by itself": 0,
+        "rate adds to p_hat": 0.5,
+        "p_hat by itself": 0.5,
+        "p_hat adds to rate": 1,
+    }
+
+
+def test_predictions_that_miss_are_named() -> None:
+    score = Interval(*np.array([2.0, 1.0, 3.0]))
+    assert _beside(score, 2.5) == ", predicted 2.5"
+    assert _beside(score, 3.5) == ", predicted 3.5 (missed)"
+    assert _beside(score, 0.5) == ", predicted 0.5 (missed)"
+
+
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     sets[sets.index("world.isolated_p=0.05")] = "world.isolated_p=0.05,0.01"
@@ -220,7 +247,7 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     for name, part in worlds(ds):
         assert f"With {name}:" in text
         unique = interval_over_seeds(part.p_hat_unique)
-        assert f"p_hat alone {float(unique.estimate):.2f} [{float(unique.low):.2f}" in text
+        assert f"p_hat adds to rate {float(unique.estimate):.2f} [{float(unique.low):.2f}" in text
         n = common_count(part)
         lost = part.masked_cost.sel(masked=n).mean("seed")
         assert f"Zeroing {n} loses {float(lost.sel(label='stable')):.3f}" in text

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import synthsae
-from studies.pooling import finding
+from studies.pooling import JUDGED, finding
 from synthsae import cli
 from synthsae.figures import pools_by_size
 from synthsae.figures.pooling import LINES, before_training, needed
@@ -27,9 +27,6 @@ TINY = {
 }
 
 
-STRICT = ("block_strict_reappearance", "isolated_strict_reappearance")
-
-
 @pytest.fixture
 def ds() -> xr.Dataset:
     """Made-up numbers: scores of their own, worlds that differ by .02."""
@@ -44,10 +41,6 @@ def ds() -> xr.Dataset:
     made |= {"union_block_reappearance": (union, curve), "union_reappearance": (union, curve)}
     made["union_block_law"] = (union, curve + 0.031)
     made["union_features_found"] = (union[:3], rng.random((2, 2, 7)))
-    made["pool_block_reappearance_law"] = (
-        ("rank", "world_seed", "pool_size"),
-        np.full((2,) * 3, 0.5),
-    )
     return xr.Dataset(made, coords)
 
 
@@ -63,15 +56,14 @@ def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
     text = finding(ds)
     assert "rank 2, 8 95% are in the union of 1, inf other seeds (1, 9 by the law" in text
     assert "at most 0.031 from the coverage law" in text
-    last = ds.sel(rank=8).mean(("world_seed", "side"))
-    pool = last.sel({"recipe": "refitted"})
-    assert f"A pool of 4 seeds has {float(pool.pool_features_found[1]):.0%}" in text
-    assert f"one seed {float(pool.pool_features_found[0]):.0%};" in text
-    found = [float(pool[f"pool_{n}"][1]) for n in ("block_reappearance", *STRICT)]
-    said = (
-        "{:.0%} of its block latents at cosine .7 and {:.0%} at .9, of its features' latents {:.0%}"
-    )
-    assert said.format(*found) in text
+    mean = ds.mean(("world_seed", "side"))
+    pool, last = mean.sel({"recipe": "refitted"}), mean.sel(rank=8)
+    assert f"A pool of 4 seeds has {float(pool.pool_features_found[1, 1]):.0%}" in text
+    assert f"one seed {float(pool.pool_features_found[1, 0]):.0%}." in text
+    found = ["/".join(f"{v:.2f}" for v in pool[f"pool_{n}"][:, 1].values) for n in JUDGED]
+    said = "{} of its block latents at cosine .7 ({} where they are rotated) and {} at .9 ({}), "
+    order = [found[i] for i in (0, 2, 1, 3, 4)]
+    assert (said + "of its features' latents {} at .9.").format(*order) in text
     for recipe in LINES:
         row = last.sel({"recipe": recipe, "pool_size": 4})
         names = ("pool_explained_variance", "pool_reappearance", "pool_l0")
@@ -81,21 +73,33 @@ def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
 def test_figure_has_the_numbers(ds: xr.Dataset) -> None:
     axes = pools_by_size(ds).axes
     assert len(axes) == 6
-    for ax, name in ((axes[2], "features_found"), (axes[4], "explained_variance")):
+    for ax, name, least in (
+        (axes[2], "features_found", 0),
+        (axes[4], "explained_variance", -np.inf),
+    ):
         values = ds[f"pool_{name}"].sel(rank=8)
         for recipe, bars in zip(LINES, ax.containers, strict=True):
             each = values.sel({"recipe": recipe}).mean("side")
             want = mean_interval(each.transpose("pool_size", "world_seed").values)
             np.testing.assert_allclose(bars[0].get_ydata(), want.estimate)
             ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
-            np.testing.assert_allclose(ends[:, 0], want.low)
+            np.testing.assert_allclose(ends[:, 0], np.maximum(want.low, least))
             np.testing.assert_allclose(ends[:, 1], np.minimum(want.high, 1))
     dots = axes[1].lines
-    assert dots[0].get_ydata().tolist() == [1, 2, 3, 5, 9, 31, 106]
-    assert list(dots[1].get_ydata()) == [1, np.inf]
-    block = axes[3].containers[2][0].get_ydata()
-    want = ds.pool_block_reappearance.sel({"rank": 8, "recipe": "refitted"})
-    np.testing.assert_allclose(block, want.mean(("world_seed", "side")))
+    assert dots[0].get_ydata().tolist() == [1, 2, 3, 5, 9]  # measured up to rank 8
+    assert dots[1].get_ydata().tolist() == [9, 31, 106]
+    assert list(dots[2].get_ydata()) == [1, np.inf]
+    for i, name in enumerate(("isolated", "isolated_strict", "block", "block_strict")):
+        values = ds[f"pool_{name}_reappearance"].sel({"recipe": "refitted"}).isel(pool_size=1)
+        seen = axes[3].containers[i]
+        np.testing.assert_allclose(seen[0].get_ydata(), values.mean(("world_seed", "side")))
+        ends = np.array([segment[:, 1] for segment in seen[2][0].get_segments()])
+        assert ends.min() >= 0
+        assert ends.max() <= 1
+    rotated = [line for line in axes[3].lines if line.get_markersize() == 15]
+    for line, name in zip(rotated, ("block", "block_strict"), strict=True):
+        law = ds[f"pool_{name}_reappearance_law"].sel({"recipe": "refitted"}).isel(pool_size=1)
+        np.testing.assert_allclose(line.get_ydata(), law.mean(("world_seed", "side")))
 
 
 def test_one_cell_without_truth(ds: xr.Dataset) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import spearmanr
 
 import synthsae
 from synthsae import cli
-from synthsae.figures.song import points, rank_correlation
+from synthsae.figures import agreement_by_samples
+from synthsae.figures.song import by_seed, rank_correlation
 from synthsae.figures.worlds import in_words, interval_over_worlds
-from synthsae.metrics.latent import matched_cosines, mcc
 from synthsae.stats import mean_interval, pairwise_interval
 from synthsae.theory import chance_matched_cosine
 from synthsae.world import World
@@ -29,30 +30,47 @@ def test_world_is_the_published_one_up_to_what_the_study_says() -> None:
     assert (x**2).sum(axis=1).mean() == pytest.approx(3, rel=0.05)  # 3 features a sample, E v^2 = 1
 
 
-def test_independent_errors_give_the_square() -> None:
-    """The dashed curve: latents c f + sqrt(1 - c^2) e with e independent in a large space."""
-    rng, d, c = np.random.default_rng(0), 2000, 0.8
-    frame = np.linalg.qr(rng.standard_normal((d, 96)))[0].T
-    f, noise = frame[:32], frame[32:].reshape(2, 32, d)
-    a, b = (c * f + (1 - c**2) ** 0.5 * e for e in noise)
-    assert mcc(a, f) == pytest.approx(c)
-    assert matched_cosines(a, b).mean() == pytest.approx(c**2)
+def test_rank_correlation_is_within_a_setting() -> None:
+    """By hand: a seed's PW-MCC is its mean over the others, and settings are not pooled."""
+    pairs = np.full((2, 3, 3), np.nan)
+    for n, rise in enumerate((0.0, 0.5)):
+        for (s, t), p in {(0, 1): 0.1, (0, 2): 0.2, (1, 2): 0.3}.items():
+            pairs[n, s, t] = pairs[n, t, s] = p + rise
+    truth = np.array([[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]])  # rises with each seed's mean, then falls
+    dims = ("n_steps", "seed_a", "seed_b")
+    ds = xr.Dataset({"pairwise_mcc": (dims, pairs), "feature_mcc": (("n_steps", "seed"), truth)})
+    mcc, agreement = by_seed(ds)
+    assert np.array_equal(mcc, truth)
+    np.testing.assert_allclose(agreement, [[0.15, 0.2, 0.25], [0.65, 0.7, 0.75]])
+    np.testing.assert_allclose(rank_correlation(ds), [1, -1])
 
 
-def test_points_and_rank_correlation() -> None:
+def test_words_and_titles_have_the_numbers() -> None:
+    rng = np.random.default_rng(0)
+    coords = {"n_steps": [10, 20], "world_seed": [0, 1], "seed": range(5)}
+    pairs = rng.random((2, 2, 5, 5)) * np.where(np.eye(5), np.nan, 1)
     ds = xr.Dataset(
         {
-            "feature_mcc": (("n_steps", "seed"), [[0.4, 0.6], [0.7, 0.9], [0.9, 0.9]]),
-            "pairwise_mcc": (
-                ("n_steps", "seed_a", "seed_b"),
-                [[[np.nan, p], [p, np.nan]] for p in (0.3, 0.6, 0.5)],
-            ),
-        }
+            "feature_mcc": (("n_steps", "world_seed", "seed"), rng.random((2, 2, 5))),
+            "pairwise_mcc": (("n_steps", "world_seed", "seed_a", "seed_b"), pairs),
+            "pairwise_mcc_chance": (("n_steps", "world_seed"), np.full((2, 2), 0.4)),
+        },
+        coords,
+        {"config": '{"base": {"train": {"batch_size": 128}}}'},
     )
-    x, y = points(ds)
-    assert np.allclose(x, [0.5, 0.8, 0.9])
-    assert np.allclose(y, [0.3, 0.6, 0.5])
-    assert rank_correlation(ds) == pytest.approx(0.5)
+    each = [
+        spearmanr(ds.feature_mcc[n, w], np.nanmean(pairs[n, w], axis=1)).statistic
+        for n in range(2)
+        for w in range(2)
+    ]
+    said = f"{np.mean(each):.2f} on average ({min(each):.2f} to {max(each):.2f})"
+    assert said in cli.load("song_toy").finding(ds)
+    right = agreement_by_samples(ds).axes[1]
+    assert right.get_title("left").endswith(f"{np.mean(each):.2f}")
+    dots = right.lines[1:]
+    for line, n in zip(dots, range(2), strict=True):
+        assert np.array_equal(line.get_xdata(), np.ravel(ds.feature_mcc[n]))
+        np.testing.assert_allclose(line.get_ydata(), np.nanmean(pairs[n], axis=2).ravel())
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -20,7 +20,7 @@ from synthsae.figures.common import (
 from synthsae.stats import Interval
 
 KEEP = ("seed", "latent", "label", "masked", "masked_class", "zeroed")
-LOOK = {"stable": (BLUE, "o"), "unstable": (ORANGE, "^"), "middle": ("#BBBBBB", ".")}
+LOOK = {"stable": (BLUE, "o"), "unstable": (ORANGE, "^"), "middle": (GREY, "x")}
 """Colour and marker of a class."""
 SHOWN = 2000
 """Latents drawn at most, so that the file stays small."""
@@ -46,6 +46,23 @@ def measured(ds: xr.Dataset) -> dict[str, Interval]:
 def at_equal_rate(ds: xr.Dataset) -> Interval:
     """Cost of a latent with p_hat 1 over that of one with p_hat 0 and the same firing rate."""
     return Interval(*(np.exp(v) for v in interval_over_seeds(ds.p_hat_slope)))
+
+
+def explained(ds: xr.Dataset) -> dict[str, Interval]:
+    """Shares of the variance of log cost that rate and p_hat explain.
+
+    Both together, either in a fit by itself, and what it adds to the other: that is more where the
+    other hides it.
+    """
+    both, rate, p_hat = (ds[name] for name in ("cost_r2", "rate_unique", "p_hat_unique"))
+    shares = {
+        "both": both,
+        "rate by itself": both - p_hat,
+        "rate adds to p_hat": rate,
+        "p_hat by itself": both - rate,
+        "p_hat adds to rate": p_hat,
+    }
+    return {name: interval_over_seeds(share) for name, share in shares.items()}
 
 
 def predicted(ds: xr.Dataset) -> dict[str, float]:
@@ -80,9 +97,9 @@ def cost_by_stability(ds: xr.Dataset) -> Figure:
     Where the source is a language model there is one more row, of its cross-entropy.
     """
     parts = worlds(ds)
-    heights = (6, 5, 2, 5) if "masked_loss" in ds else (6, 5, 2)
+    heights = (6, 5, 3, 5) if "masked_loss" in ds else (6, 5, 3)
     with rc_context(STYLE):
-        size = (0.6 + 3.2 * len(parts), 1.8 + 0.45 * sum(heights))
+        size = (0.6 + 3.4 * len(parts), 1.8 + 0.45 * sum(heights))
         figure = Figure(figsize=size, layout="constrained")
         rows = figure.subplots(
             len(heights), len(parts), squeeze=False, sharey="row", height_ratios=heights
@@ -106,12 +123,15 @@ def cost_by_stability(ds: xr.Dataset) -> Figure:
 def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
     """Rate against cost of every latent, and the ideal code with its lines of equal magnitude."""
     p, seeds = ds.latent_reappearance, max(1, SHOWN // ds.sizes["latent"])
-    chosen = {"middle": (p > 0.05) & (p < 0.95), "stable": p >= 0.95, "unstable": p <= 0.05}
+    chosen = {"stable": p >= 0.95, "unstable": p <= 0.05, "middle": (p > 0.05) & (p < 0.95)}
     for label, here in chosen.items():
         colour, marker = LOOK[label]
         points = [v.where(here).isel(seed=slice(seeds)) for v in (ds.latent_rate, ds.latent_cost)]
+        edge, alpha = (0.6, 0.5) if marker == "x" else (0, 0.6)
         text = f"{label} latents"
-        ax.plot(*map(np.ravel, points), marker, color=colour, ms=3, alpha=0.6, mew=0, label=text)
+        ax.plot(
+            *map(np.ravel, points), marker, color=colour, ms=3, mew=edge, alpha=alpha, label=text
+        )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.xaxis.set_minor_formatter(NullFormatter())  # within a decade they would overlap
@@ -124,15 +144,22 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
     ax.set_xlabel("firing rate")
     said = predicted(ds)
     lines = [
-        f"{what} ×{_times(score)}" + (f", predicted {said[what]:.2g}" if said else "")
+        f"{what} ×{_times(score)}" + (_beside(score, said[what]) if said else "")
         for what, score in measured(ds).items()
     ]
-    ax.set_title("\n".join([f"{name}: stable / unstable" if name else "stable / unstable", *lines]))
+    head = f"{name}: stable / unstable" if name else "stable / unstable"
+    ax.set_title("\n".join([head, *lines]), fontsize=8)
 
 
 def _times(score: Interval) -> str:
     mean, low, high = (f"{float(v):.2g}" for v in score)
     return mean + (f" [{low}, {high}]" if low != "nan" else "")
+
+
+def _beside(score: Interval, value: float) -> str:
+    """A prediction, and whether the interval of the measurement misses it."""
+    missed = value < score.low or value > score.high
+    return f", predicted {value:.2g}{' (missed)' if missed else ''}"
 
 
 def _joint(ax: Axes, ds: xr.Dataset) -> None:
@@ -149,7 +176,7 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
         matched = at.matched_cost.mean("seed")
         ax.plot(n, matched, "--", color=colour, lw=1.3, label=f"others at the rates of {label}")
         ax.plot(n, at.summed_cost.mean("seed"), ":", color="black", lw=1.1)
-    ax.plot([], [], ":", color="black", lw=1.1, label="predicted: sum of single costs")
+    ax.plot([], [], ":", color="black", lw=1.1, label="sum of measured single costs")
     ax.set_xlabel("latents zeroed")
     end = part.isel(masked=-1).mean("seed")
     told = [f"{float(end.masked_cost.sel(label=c)):.2g} {c}" for c in ("stable", "unstable")]
@@ -188,15 +215,16 @@ def spliced_in_words(ds: xr.Dataset) -> str:
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:
-    """Shares of the variance of log cost that rate and p_hat explain together and alone."""
-    shares = {"both": "cost_r2", "rate alone": "rate_unique", "p_hat alone": "p_hat_unique"}
-    for y, (name, colour) in enumerate(zip(shares.values(), (GREY, "black", BLUE), strict=True)):
-        score = interval_over_seeds(ds[name])
+    """What `explained` says, a bar each."""
+    shares = explained(ds)
+    for y, (score, colour) in enumerate(
+        zip(shares.values(), (GREY, "black", "black", BLUE, BLUE), strict=True)
+    ):
         bars = np.reshape(error_bars(score), (2, 1))
-        ax.barh(y, score.estimate, color=colour, alpha=0.6, height=0.6)
+        ax.barh(y, score.estimate, color=colour, alpha=0.6 if y % 2 == 0 else 0.3, height=0.6)
         ax.errorbar(score.estimate, y, xerr=bars, color="black", capsize=2, lw=1)
         ax.text(1.12, y, f"{float(score.estimate):.2f}", va="center", ha="right", fontsize=8)
     ax.set_yticks(range(len(shares)), list(shares))
     ax.set_xlim(0, 1.13)
-    ax.set_ylim(2.6, -0.6)
+    ax.set_ylim(4.6, -0.6)
     ax.set_xlabel("variance of log cost explained")

@@ -108,17 +108,19 @@ def _covered(ax: Axes, ds: xr.Dataset) -> None:
 
 def _needed(ax: Axes, ds: xr.Dataset) -> None:
     """Rank against the seeds whose union finds .95 of a block's latents."""
-    ax.plot(
-        RANKS, before_training(RANKS), "-", color=BLUE, lw=1, label="law before training, m = 2R"
-    )
-    p = ds.union_block_reappearance
-    seen = [needed(p.sel(rank=r)) for r in ds["rank"].values]
-    ax.plot(ds["rank"], seen, "o", color=BLUE, label="measured (ticks: each world)")
+    ranks, p = ds["rank"].values, ds.union_block_reappearance
+    most = max(ranks)
+    for style, at, label in (
+        ("-", [r for r in RANKS if r <= most], "law before training, m = 2R"),
+        ("--", [r for r in RANKS if r >= most], "the law alone: not measured"),
+    ):
+        ax.plot(at, before_training(at), style, color=BLUE, lw=1, label=label)
+    seen = [needed(p.sel(rank=r)) for r in ranks]
+    ax.plot(ranks, seen, "o", color=BLUE, label="measured (ticks: each world)")
     for world in range(p.sizes.get("world_seed", 1)):
         one = p.isel(world_seed=world) if "world_seed" in p.dims else p
-        each = [needed(one.sel(rank=r)) for r in ds["rank"].values]
-        ax.plot(ds["rank"], each, "_", color="black", ms=9)
-    for rank, n in zip(ds["rank"].values, seen, strict=True):
+        ax.plot(ranks, [needed(one.sel(rank=r)) for r in ranks], "_", color="black", ms=9)
+    for rank, n in zip(ranks, seen, strict=True):
         if np.isfinite(n):
             ax.annotate(f"{n:.0f}", (rank, n), (5, -9), textcoords="offset points", fontsize=8)
     ax.set_yscale("log")
@@ -126,7 +128,8 @@ def _needed(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("rank of the block")
-    ax.set_title("seeds whose union covers 95% of a block:\nexponential in its rank")
+    measured = ", ".join(map(str, ranks))
+    ax.set_title(f"seeds whose union covers 95% of a block:\nmeasured at rank {measured}")
     ax.legend(loc="upper left")
 
 
@@ -145,28 +148,38 @@ def _found(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def _strict(ax: Axes, ds: xr.Dataset) -> None:
-    """Pool size against latents that come back in the other pool, at two thresholds."""
-    last = ds.isel(rank=-1).sel({"recipe": "refitted"})
-    for kind, colour in (("isolated", BLUE), ("block", ORANGE)):
-        for strict, style, theta in (("", "-", 0.7), ("strict_", "--", 0.9)):
-            seen = interval(last[f"pool_{kind}_{strict}reappearance"])
-            name = "isolated features" if kind == "isolated" else "block latents"
-            _bars(ax, ds.pool_size, seen, f"o{style}", colour, f"{name}, cosine {theta}")
-            law = f"pool_{kind}_{strict}reappearance_law"
-            if law in ds:
-                mean = last[law].mean([d for d in WORLDS if d in last[law].dims])
-                ax.plot(ds.pool_size, mean, color=colour, lw=4, alpha=0.25, zorder=0)
+    """Rank against latents of the largest refitted pool that another has, at two thresholds."""
+    last = ds.sel({"recipe": "refitted"}).isel(pool_size=-1)
+    x, told = np.arange(last.sizes["rank"]), {}
+    for kind, colour, shift in (("isolated", BLUE, -0.08), ("block", ORANGE, 0.08)):
+        for strict, style, theta in (("", "-", ".7"), ("strict_", "--", ".9")):
+            score = f"pool_{kind}_{strict}reappearance"
+            seen = interval(last[score])
+            name = "features'" if kind == "isolated" else "block"
+            _bars(ax, x + shift, seen, f"o{style}", colour, f"{name} latents, cosine {theta}")
+            told[kind] = ", ".join(f"{v:.2f}".lstrip("0") for v in seen.estimate)
+            if f"{score}_law" in last:
+                law = last[f"{score}_law"]
+                mean = law.mean([d for d in WORLDS if d in law.dims])
+                ax.plot(x + shift, mean, "_", color="black", ms=15, mew=1.6, zorder=3)
+    ax.plot([], [], "_", color="black", ms=9, mew=1.6, label="the same pool, Haar-rotated")
     ax.set_title(
-        "refitted pool: at cosine .9 a disjoint pool has features,\nnot block latents (bands: Haar)"
+        f"refitted pools of {int(last.pool_size)}, found in others at cosine .9:\n"
+        f"{told['isolated']} of features' latents, {told['block']} of block"
     )
-    _sizes(ax)
-    ax.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 0.1))
+    ax.set_xticks(x, [str(r) for r in ds["rank"].values])
+    ax.set_xlim(-0.3, len(x) - 0.7)
+    ax.set_xlabel("rank of the block")
+    ax.set_ylim(-0.35, 1.06)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.legend(fontsize=7, loc="lower left", ncols=2)
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
     """Pool size against EV."""
     values = ds.isel(rank=-1).pool_explained_variance
-    _recipes(ax, values)
+    _recipes(ax, values, least=-np.inf)
     mean = values.mean([d for d in WORLDS if d in values.dims])
     low = float(mean.sel({"recipe": ["refitted", "random", "wide"]}).min())
     ax.set_ylim(low - 0.06, 1.01)
@@ -211,17 +224,20 @@ def _ends(values: xr.DataArray) -> Array:
     return np.diagonal(mean.sel({"recipe": ["kept", "refitted"]}).transpose("recipe", "pool_size"))
 
 
-def _recipes(ax: Axes, values: xr.DataArray) -> None:
-    """A score over the pool size, a line a recipe."""
-    for recipe, (name, colour, marker, style) in LINES.items():
-        seen = interval(values.sel({"recipe": recipe}))
-        _bars(ax, values.pool_size, seen, f"{marker}{style}", colour, name)
+def _recipes(ax: Axes, values: xr.DataArray, least: float = 0.0) -> None:
+    """A score over the pool size, a line a recipe, side by side so that bars are seen."""
+    for i, (recipe, (name, colour, marker, style)) in enumerate(LINES.items()):
+        seen, x = interval(values.sel({"recipe": recipe})), values.pool_size * 1.03 ** (i - 2.5)
+        _bars(ax, x, seen, f"{marker}{style}", colour, name, least)
 
 
-def _bars(ax: Axes, x: xr.DataArray, seen: Interval, form: str, colour: str, name: str) -> None:
-    """A line with the intervals that there are."""
+def _bars(
+    ax: Axes, x: ArrayLike, seen: Interval, form: str, colour: str, name: str, least: float = 0.0
+) -> None:
+    """A line with the intervals that there are, kept inside [least, 1]."""
+    low = np.minimum(seen.estimate, np.maximum(seen.low, least))
     high = np.maximum(seen.estimate, np.minimum(seen.high, 1))
-    ends = np.nan_to_num([seen.estimate - seen.low, high - seen.estimate])
+    ends = np.nan_to_num([seen.estimate - low, high - seen.estimate])
     ax.errorbar(x, seen.estimate, ends, fmt=form, color=colour, ms=4, lw=1, capsize=2, label=name)
 
 

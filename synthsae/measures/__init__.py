@@ -23,7 +23,7 @@ from synthsae.measures.matching import (
     shared_latents,
 )
 from synthsae.measures.memory import start_memory
-from synthsae.measures.pooling import pools, rotated_pools
+from synthsae.measures.pooling import pools
 from synthsae.measures.prediction import label_prediction
 from synthsae.measures.rates import firing_rates
 from synthsae.measures.reconstruction import reconstruction
@@ -69,7 +69,6 @@ __all__ = [
     "pools",
     "reappearance_counts",
     "reconstruction",
-    "rotated_pools",
     "seed_agreement",
     "shared_latents",
     "start_memory",

@@ -95,8 +95,8 @@ def _regression(cost: Array, rate: Array, p_hat: Array) -> dict[str, tuple]:
     unique, on = np.array([f.unique for f in fits]), "log cost on log rate and p_hat"
     numbers = {
         "cost_r2": ([f.r2 for f in fits], f"R^2 of {on}"),
-        "rate_unique": (unique[:, 0], f"R^2 that rate alone adds: {on}"),
-        "p_hat_unique": (unique[:, 1], f"R^2 that p_hat alone adds: {on}"),
+        "rate_unique": (unique[:, 0], f"R^2 that rate adds to p_hat: {on}"),
+        "p_hat_unique": (unique[:, 1], f"R^2 that p_hat adds to rate: {on}"),
         "rate_beta": (beta[:, 0], f"standardised coefficient of log rate: {on}"),
         "p_hat_beta": (beta[:, 1], f"standardised coefficient of p_hat: {on}"),
         "rate_slope": (slopes[:, 0], f"coefficient of log rate: {on}"),

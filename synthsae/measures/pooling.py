@@ -13,7 +13,7 @@ from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
 from synthsae.measures.unions import turned
 from synthsae.metrics.latent import max_cosines
-from synthsae.metrics.pooling import DUPLICATE, distinct
+from synthsae.metrics.pooling import DUPLICATE
 from synthsae.metrics.reappearance import BLOCK, THETA
 from synthsae.pooling import pool
 from synthsae.results import Run, labelled
@@ -36,6 +36,8 @@ SCORES = {
     "strict_reappearance": f"the same at cosine >= {DUPLICATE}",
     "block_reappearance": "share of block latents with one of the other pool at cosine >= 0.7",
     "block_strict_reappearance": f"the same at cosine >= {DUPLICATE}",
+    "block_reappearance_law": "block_reappearance with these latents Haar-rotated in each block",
+    "block_strict_reappearance_law": "block_strict_reappearance with them rotated",
     "isolated_reappearance": "share of isolated features' latents with one of the other pool",
     "isolated_strict_reappearance": f"the same at cosine >= {DUPLICATE}",
     "features_found": f"share of isolated features with a live latent at cosine >= {DUPLICATE}",
@@ -45,6 +47,9 @@ SCORES = {
 
 SIZES = (1, 2, 4, 8, 16)
 """Seeds in a pool."""
+
+DRAWS = 16
+"""Haar rotations of a pool."""
 
 
 def pool_sizes(run: Run) -> list[int]:
@@ -65,7 +70,9 @@ def pools(run: Run) -> xr.Dataset:
 
     Learning rates are the run's times sqrt(M / M'), as the default's are. Scores are `SCORES`, as
     pool_NAME; those of planted kinds where the truth is known. `side` is the half; replicates are
-    other cells (world_seed, first_seed).
+    other cells (world_seed, first_seed). Where a block's code has no preferred direction, rotating
+    one of two independent pools changes nothing in law: the `_law` scores are exact in expectation,
+    at the live latents that there are, for every recipe.
     """
     if run.stack is None:
         raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
@@ -75,49 +82,16 @@ def pools(run: Run) -> xr.Dataset:
     starts = zip((0, half), chains, strict=True)
     sides = [_made(run, stack, start, chain) for start, chain in starts]
     shape = (len(RECIPES), len(sizes), 2)
+    rng = numpy_generator("null", run.config.world_seed, len(run.blocks) + 1)
     found: dict[str, Array] = {}
     for at in np.ndindex(shape):
         key, side = (RECIPES[at[0]], sizes[at[1]]), at[2]
-        for name, value in _scores(run, sides[side][key], sides[1 - side][key]).items():
+        for name, value in _scores(run, sides[side][key], sides[1 - side][key], rng).items():
             found.setdefault(name, np.full(shape, np.nan))[at] = value
     dims = ("recipe", "pool_size", "side")
     out = {f"pool_{name}": (dims, values, SCORES[name]) for name, values in found.items()}
     coords = {"recipe": list(RECIPES), "pool_size": sizes}
     return labelled(run, **out).assign_coords(coords)
-
-
-def rotated_pools(run: Run, draws: int = 8) -> xr.Dataset:
-    """`pools`' block scores had each seed's code been Haar-rotated inside each block.
-
-    Everything else is done again: pooling the live latents, dropping near-duplicates, two halves.
-    Nothing where no block is planted.
-    """
-    if not run.blocks:
-        return xr.Dataset()
-    rng = numpy_generator("null", run.config.world_seed, len(run.blocks) + 1)
-    sizes, half = pool_sizes(run), len(run.seeds) // 2
-    scores = np.full((draws, len(sizes), 2, 2), np.nan)
-    for k in range(draws):
-        directions = turned(run, rng)
-        for i, n in enumerate(sizes):
-            a, b = (_distinct(run, directions, slice(s, s + n)) for s in (0, half))
-            for j, (mine, other) in enumerate(((a, b), (b, a))):
-                best = max_cosines(mine[planted_kinds(run.world, mine)[0]], other)
-                scores[k, i, j] = list(_found("block_", best).values())
-    means = scores.mean(axis=(0, 2)).T
-    names = ("block_reappearance", "block_strict_reappearance")
-    out = {
-        f"pool_{name}_law": (("pool_size",), values, f"{SCORES[name]}, under Haar rotations")
-        for name, values in zip(names, means, strict=True)
-    }
-    return labelled(run, **out).assign_coords(pool_size=sizes)
-
-
-def _distinct(run: Run, directions: Array, which: slice) -> Array:
-    """The live directions of some seeds once near-duplicates are dropped, [n, D]."""
-    live, rates = run.live[which], run.evaluation.rates[which]
-    rows = directions[which][live]
-    return rows[distinct(rows, rates[live])]
 
 
 def _made(run: Run, stack: SAEStack, start: int, chain: SAEStack) -> dict[Key, Evaluation]:
@@ -161,7 +135,9 @@ def _scaled(run: Run, config: SAEConfig) -> TrainConfig:
     return replace(run.config.train, lr=lr and lr * (size / config.size) ** 0.5)
 
 
-def _scores(run: Run, mine: Evaluation, other: Evaluation) -> dict[str, float]:
+def _scores(
+    run: Run, mine: Evaluation, other: Evaluation, rng: np.random.Generator
+) -> dict[str, float]:
     """`SCORES` of one SAE whose latents are looked for in another; both have S = 1."""
     a, b = (seen.directions[0, seen.live[0]] for seen in (mine, other))
     parts = np.array_split(a, max(1, len(a) // BLOCK))  # no whole matrix of cosines
@@ -175,8 +151,15 @@ def _scores(run: Run, mine: Evaluation, other: Evaluation) -> dict[str, float]:
     if run.planted:
         block, isolated = planted_kinds(run.world, a)
         out |= _found("block_", best[block]) | _found("isolated_", best[isolated])
+        law = _found("block_", rotated(run, a[block], b, rng))
+        out |= {f"{name}_law": share for name, share in law.items()}
         out["features_found"] = _share(max_cosines(run.world.isolated, a) >= DUPLICATE)
     return out
+
+
+def rotated(run: Run, a: Array, b: Array, rng: np.random.Generator, draws: int = DRAWS) -> Array:
+    """Max cosines to `b` of `a`, Haar-rotated as one code inside each block: [draws, n]."""
+    return np.array([max_cosines(turned(run, a[None], rng)[0], b) for _ in range(draws)])
 
 
 def _found(kind: str, best: Array) -> dict[str, float]:

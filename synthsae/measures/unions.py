@@ -43,11 +43,11 @@ def unions(run: Run) -> xr.Dataset:
     return labelled(run, **out, **laws).assign_coords(union_size=list(sizes))
 
 
-def turned(run: Run, rng: np.random.Generator) -> Array:
-    """The directions [S, M, D] with each seed's code Haar-rotated inside each block."""
-    directions = run.directions
+def turned(run: Run, directions: Array, rng: np.random.Generator) -> Array:
+    """`directions` [S, M, D] with each of the S codes Haar-rotated inside each block of `run`."""
+    live = np.ones(directions.shape[:2], dtype=bool)
     for basis in run.bases:
-        directions = rotation_null(lambda d, _: d, directions, run.live, basis, draws=1, rng=rng)[0]
+        directions = rotation_null(lambda d, _: d, directions, live, basis, draws=1, rng=rng)[0]
     return directions
 
 
@@ -63,7 +63,7 @@ def _laws(run: Run, sizes: Sequence[int], draws: int = 4) -> dict[str, tuple]:
     block = np.any([b.members for b in run.blocks], axis=0)
     shares = []
     for _ in range(draws):
-        hits = reappearance.found(turned(run, rng), live=run.live)
+        hits = reappearance.found(turned(run, run.directions, rng), live=run.live)
         shares.append([_mean(found_in_pools(hits, n), block) for n in sizes])
     left = run.config.sae.for_width(run.d_model).size - world.n_isolated
     prior = theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)

@@ -17,7 +17,7 @@ class Regression(NamedTuple):
         slopes: of each variable with the others held, [P].
         standardised: the same with y and every variable at standard deviation 1, [P].
         r2: share of the variance of y explained by all.
-        unique: r2 minus that of the fit without the variable: what it alone explains, [P].
+        unique: r2 minus that of the fit without the variable: what it adds to the others, [P].
     """
 
     slopes: Array
@@ -29,9 +29,9 @@ class Regression(NamedTuple):
 def least_squares(y: ArrayLike, x: ArrayLike) -> Regression:
     """Fit y [n] on the columns of x [n, P]. All NaN where n < P + 2 or y or a column is constant.
 
-    r2 minus the sum of `unique` is what no variable explains alone: it is large where they move
-    together, and then no regression says which of them counts. Raises ValueError for shapes that do
-    not fit and values that are not finite.
+    r2 minus the sum of `unique` is what no variable adds to the others: it is large where they move
+    together, and then no regression says which of them counts; it is negative where one hides
+    another. Raises ValueError for shapes that do not fit and values that are not finite.
     """
     a, b = _check.array("y", y, "[n]"), _check.array("x", x, "[n, P]")
     _check.same("y", a.shape, "x's rows", b.shape[:1])
