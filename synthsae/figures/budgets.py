@@ -12,6 +12,7 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    interval_of_each,
     interval_over_seeds,
     slices,
 )
@@ -108,9 +109,10 @@ def _expected(ax: Axes, ways: dict[str, xr.Dataset], name: str, label: str) -> N
 
 
 def _panel(ax: Axes, ways: dict[str, xr.Dataset], name: str) -> None:
-    """A score over the budget, a line a way, with 95% intervals over seeds."""
+    """A score over the budget, a line a way, with 95% intervals over seeds: EV is a seed's own."""
+    interval = interval_of_each if name == "budget_explained_variance" else interval_over_seeds
     for way, (label, colour, marker) in LINES.items():
-        score = interval_over_seeds(ways[way][name])
+        score = interval(ways[way][name].transpose("budget", ...))
         ax.errorbar(
             ways[way].budget,
             score.estimate,
