@@ -100,7 +100,7 @@ def test_excess_is_over_live_latents_in_a_quarter_of_the_dimensions() -> None:
     axes = Figure().subplots(1, 2)
     report.transfer(axes[0], ds)
     want = row_interval(excess(ds).values)
-    assert "{:.2f} [{:.2f}, {:.2f}]".format(*want) in axes[0].get_title(loc="left")
+    assert "{:.2f} [{:.2f}, {:.2f}]".format(*want) in axes[0].get_title()
     (band,) = axes[0].collections[1:]
     wide = row_interval(ds.transfer.transpose("r", "seed").values)
     assert band.get_datalim(axes[0].transData).y1 == pytest.approx(wide.high.max())

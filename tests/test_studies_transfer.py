@@ -245,7 +245,7 @@ def test_scores_of_a_few_latents_are_not_shown() -> None:
         xr.merge([measure(run) for measure in cli.load("transfer").measures[:4]])
         for run in (planted_run(rotate=False), planted_run())
     )
-    few["rank_rows"] = few.rank_rows + FEW - 1
+    few["rank_rows"], few["l0"], many["l0"] = few.rank_rows + FEW - 1, few.rank_rows, many.rank_rows
     ds = xr.concat([few, many], xr.Variable("n_blocks", [0, 2]), join="outer")
     axes = transfer_of_unstable(ds).axes
     for empty, full in (axes[0:2], axes[2:4], axes[4:6]):
