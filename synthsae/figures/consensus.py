@@ -1,6 +1,6 @@
 """The two lists of a consensus: how much of the truth they hold, and how often they are wrong."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -202,7 +202,7 @@ def _errors(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def _rates(
-    ax: Axes, x: ArrayLike, each: list[Interval], marker: str, colour: str, label: str, **look: str
+    ax: Axes, x: ArrayLike, each: list[Interval], marker: str, colour: str, label: str, **look: Any
 ) -> None:
     """Shares with their intervals; what is below `NONE` is drawn there."""
     middle, low, high = (np.maximum(v, NONE) for v in np.array(each, dtype=float).T)
@@ -224,8 +224,13 @@ def _lengths(ax: Axes, ds: xr.Dataset) -> None:
 
 def _legend(ax: Axes, columns: int) -> None:
     """Below the axes, off the data."""
-    place = dict(loc="upper center", bbox_to_anchor=(0.5, -0.17), columnspacing=1)
-    ax.legend(ncols=columns, handlelength=1.5, **place)
+    ax.legend(
+        ncols=columns,
+        handlelength=1.5,
+        columnspacing=1,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+    )
 
 
 def _share(ax: Axes) -> None:

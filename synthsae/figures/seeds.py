@@ -168,7 +168,7 @@ def _dress_text(left: Axes, right: Axes, ds: xr.Dataset) -> None:
         rates = [_over(ds.firing_rate.sel(label=c), ".1%") for c in classes]
         right.set_title("firing rate: stable {},\nunstable {}".format(*rates))
         return
-    costs = [_over(np.exp(_log_ratio(ds, c).mean("seed")), ".1f") for c in classes]
+    costs = [_over(xr.apply_ufunc(np.exp, _log_ratio(ds, c).mean("seed")), ".1f") for c in classes]
     left.set_title(
         "cross-entropy over others of like rates:\nstable ×{}, unstable ×{}".format(*costs)
     )
