@@ -29,7 +29,7 @@ def finding(ds: xr.Dataset) -> str:
     }
     parts = []
     for text, less in scarce.items():
-        parts.append(f"{in_words(ds.atoms_found.isel(plenty | less))} {text}")
+        parts.append(f"{in_words(ds.atoms_found.isel(plenty | less), own=True)} {text}")
     crowded = ds.coherence.isel(plenty | {"rank": 0}).mean().item()
     return (
         f"Of {ds.n_atoms.values[-1]} atoms a block (rank {ds['rank'].values[-1]}, "

@@ -11,7 +11,7 @@ import xarray as xr
 from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import lists_by_seeds
-from synthsae.figures.consensus import LEVEL, recall_interval, share_wrong, totals
+from synthsae.figures.consensus import LEVEL, recall_interval, share_wrong, totals, worst
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -40,9 +40,15 @@ def finding(ds: xr.Dataset) -> str:
             f"{mean:.2f}{f' [{low:.2f}, {high:.2f}]' if low == low else ''} from {n}"
             for mean, low, high, n in zip(*held, ds.n_used.values, strict=True)
         )
+        at_worst = worst(at, kind)
+        most = (
+            f" (at worst {at_worst.wrong} of {at_worst.listed}, from {at_worst.setting})"
+            if at_worst and at_worst.wrong
+            else ""
+        )
         said.append(
             f"of the {kind} listed at 95% {wrong.estimate:.2%} [{wrong.low:.2%}, {wrong.high:.2%}] "
-            f"are wrong, and the share of {truth} that they hold is {found} seeds"
+            f"are wrong{most}, and the share of {truth} that they hold is {found} seeds"
         )
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}."

@@ -28,7 +28,7 @@ def finding(ds: xr.Dataset) -> str:
     part, lowest = ds.sel(rank=r), ds.isel(rank=0)
     betas = [float(ds.beta[0]), float(ds.beta.sel(beta=2, method="nearest")), float(ds.beta[-1])]
     p, truth = (
-        ", ".join(in_words(part[name].sel(beta=b)) for b in betas)
+        ", ".join(in_words(part[name].sel(beta=b), own=name == "axis_cosine") for b in betas)
         for name in ("block_reappearance", "axis_cosine")
     )
     law = float(part.coverage_prediction.sel(beta=betas[1]).mean())

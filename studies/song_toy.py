@@ -24,7 +24,7 @@ def finding(ds: xr.Dataset) -> str:
     """How the two scores move together, and where they start and end."""
     ds = averaged(ds, "n_steps")
     pair, truth = (
-        " to ".join(in_words(ds[name].isel(n_steps=i)) for i in (0, -1))
+        " to ".join(in_words(ds[name].isel(n_steps=i), own=name == "feature_mcc") for i in (0, -1))
         for name in ("pairwise_mcc", "feature_mcc")
     )
     chance, within = float(ds.pairwise_mcc_chance.mean()), rank_correlation(ds)

@@ -20,7 +20,7 @@ from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import transfer_of_unstable
 from synthsae.figures.common import interval_over_seeds
-from synthsae.figures.transfer import reach, worlds
+from synthsae.figures.transfer import reach, too_few, worlds
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -32,8 +32,10 @@ def finding(ds: xr.Dataset) -> str:
     sentences = []
     for name, part in worlds(ds):
         start = f"With {name}: " if name else ""
-        if not part.transfer.notnull().any():
-            sentences.append(f"{start}no seed has both stable and unstable latents.")
+        if too_few(part):
+            text = f"{float(part.unstable_share.mean()):.0%} of live latents are unstable and"
+            share = f"{float(part.stable_share.mean()):.0%} stable"
+            sentences.append(f"{start}{text} {share}, too few to say where they live.")
             continue
         r = reach(part)
         at = part.sel(r=r)

@@ -16,6 +16,7 @@ from synthsae import theory
 from synthsae.checks import ConfigError
 from synthsae.geometry import haar
 from synthsae.sae import SAEConfig, SAEStack
+from synthsae.stats import row_interval
 
 D, FEATURES, RANK = 96, 20, 12
 
@@ -133,7 +134,10 @@ def test_a_rotated_subspace_is_transferred_whole(
     assert (ds.unstable_rank * D < rank - 1).all()
     text = capsys.readouterr().out
     assert "hold 1.00 of the energy of the others' (random 0.25, as many live latents 0." in text
-    assert f", {FEATURES} stable ones 0.00)." in text
+    at = ds.isel(r=int(np.argmin(abs(ds.transfer_chance.values - 0.25))))
+    more = row_interval((at.transfer - at.transfer_live).values)
+    over = "; over the live ones {:.2f} [{:.2f}, {:.2f}]).".format(*more)
+    assert f", {FEATURES} stable ones 0.00{over}" in text
     ratio = ds.stable_rank / ds.iid_rank
     assert f"the stable ones fill {float(ratio.mean()):.2f} of the dimensions" in text
     assert not {"transfer_predicted", "in_blocks_chance"} & set(ds)

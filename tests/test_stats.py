@@ -15,6 +15,8 @@ from scipy import stats as scipy_stats
 
 from synthsae import stats
 from synthsae.geometry import Array, haar, unit
+from synthsae.metrics import reappearance
+from synthsae.metrics.transfer import transfer_curve
 
 Sample = Callable[[np.random.Generator], Array]
 
@@ -67,6 +69,22 @@ INTERVALS = {
 }
 
 
+def class_scores(rng: np.random.Generator, seeds: int) -> dict[str, Array]:
+    """What studies say of unstable latents, [S] each, for codes that crowd to an axis by seed."""
+    crowd = np.ones((seeds, 1, 12))
+    crowd[:, 0, 0] = np.exp(0.4 * rng.standard_normal(seeds))
+    d = unit(rng.standard_normal((seeds, 32, 12)) * crowd)
+    unstable = reappearance.labels(reappearance.reappearance(d)) == "unstable"
+    sets = [code[chosen] for code, chosen in zip(d, unstable, strict=True)]
+    others = [np.concatenate(sets[:s] + sets[s + 1 :]) for s in range(seeds)]
+    curves = [transfer_curve(a, b) for a, b in zip(sets, others, strict=True)]
+    return {
+        "share": unstable.mean(axis=1),
+        "mean": np.array([np.abs(a[:, 0]).mean() for a in sets]),
+        "transfer": np.array([c[3] for c in curves]),
+    }
+
+
 def within_binomial(share: float, expected: float, repeats: int, k: float = 4.0) -> bool:
     return abs(share - expected) <= k * np.sqrt(expected * (1 - expected) / repeats)
 
@@ -84,6 +102,25 @@ def test_jackknife_covers(name: str, seeds: int) -> None:
             INTERVALS[kind], sampler(seeds), truth, repeats=repeats, rng=seeds
         )
         assert share >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / repeats)
+
+
+@pytest.mark.parametrize(
+    ("score", "own"), [("share", (0.80, 0.93)), ("mean", (0.94, 1.0)), ("transfer", (0.82, 0.94))]
+)
+@pytest.mark.parametrize("seeds", [5, 8])
+def test_scores_of_unstable_latents_need_the_wide_interval(
+    score: str, own: tuple[float, float], seeds: int
+) -> None:
+    """They read other seeds through p_hat: intervals of independent seeds cover too little."""
+    rng = np.random.default_rng(seeds)
+    rows = np.array([class_scores(rng, seeds)[score] for _ in range(400)])
+    truth = rows.mean()
+    wide, alone = (
+        np.mean([i.low <= truth <= i.high for i in map(interval, rows)])
+        for interval in (stats.row_interval, stats.mean_interval)
+    )
+    assert wide >= 0.98
+    assert own[0] <= alone <= own[1]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.evaluate import Evaluation
 from synthsae.figures import lists_by_seeds
-from synthsae.figures.consensus import recall, recall_interval, share_wrong
+from synthsae.figures.consensus import ENOUGH, recall, recall_interval, share_wrong, worst
 from synthsae.geometry import haar, unit
 from synthsae.results import Run
 from synthsae.stats import mean_interval
@@ -123,7 +123,7 @@ def test_the_figure_and_the_finding_have_the_numbers(ds: xr.Dataset) -> None:
     held = float(ds.block_recall.sel(level=0.95, n_used=8).mean())
     assert f"{held:.2f} from 8 seeds" in text
     features, blocks, errors = lists_by_seeds(ds).axes
-    drawn = {line.get_label(): line.get_ydata() for line in features.lines}
+    drawn = {bar.get_label(): bar[0].get_ydata() for bar in features.containers}
     mean = ds.feature_recall.sel(level=0.95, n_used=4).mean("rank")
     assert np.allclose(drawn["4 seeds"], mean)
     drawn = {bar.get_label(): bar[0].get_ydata() for bar in blocks.containers}
@@ -131,6 +131,25 @@ def test_the_figure_and_the_finding_have_the_numbers(ds: xr.Dataset) -> None:
     assert np.allclose(recall(ds, "block").sel(level=0.95, n_used=8), held)
     bars = errors.containers[0][0].get_ydata()
     assert np.allclose(bars, 0.02)
+
+
+def test_the_worst_setting(ds: xr.Dataset) -> None:
+    """The largest share, of a number of seeds and rank with enough entries, in figure and words."""
+    wrong = ds.subspaces_wrong.copy()
+    wrong.loc[dict(rank=2, n_used=4, level=0.95)] = 3
+    wrong.loc[dict(rank=4, n_used=8, level=0.95)] = 4
+    listed = ds.subspaces_listed.copy()
+    listed.loc[dict(rank=2, n_used=4)] = ENOUGH
+    listed.loc[dict(rank=2, n_used=8)] = 2 * ENOUGH
+    ds = ds.assign(subspaces_wrong=wrong, subspaces_listed=listed)
+    found = worst(ds.sel(level=0.95), "subspaces")
+    assert found is not None
+    assert (found.setting, found.wrong, found.listed) == ("4 seeds at rank 2", 3, ENOUGH)
+    assert found.share.high == pytest.approx(beta.ppf(0.975, 4, ENOUGH - 3))
+    assert f"(at worst 3 of {ENOUGH}, from 4 seeds at rank 2)" in finding(ds)
+    (line,) = lists_by_seeds(ds).axes[2].containers[2][0].get_ydata()
+    assert line == pytest.approx(3 / ENOUGH)
+    assert worst(ds.sel(level=0.95, n_used=8, rank=[4]).expand_dims("n_used"), "subspaces") is None
 
 
 def test_recall_has_its_interval_over_worlds() -> None:

@@ -15,7 +15,7 @@ from synthsae.figures import scores_by_budget
 from synthsae.figures.budgets import APART, LINES, by_way
 from synthsae.measures.budgets import AT_BUDGET, AT_BUDGET_OF_WORLDS
 from synthsae.results import Run, run_cell
-from synthsae.stats import mean_interval
+from synthsae.stats import mean_interval, row_interval
 
 TINY = {
     "world.d_model": "16",
@@ -128,6 +128,18 @@ def test_finding_and_figure_have_the_numbers() -> None:
     said = [ax.get_title(loc="left") for ax in scores_by_budget(same).axes]
     assert said[1] == "p_hat of isolated features:\n100% in all three"
     assert said[0].endswith("0.050 hierarchical, 0.000 one TopK cut")
+
+
+def test_explained_variance_is_each_seeds_own_and_p_hat_is_not() -> None:
+    """Bars of independent seeds beside the wider ones of a score that reads the other seeds."""
+    axes, each = scores_by_budget(made()).axes, by_way(made())["each"]
+    for ax, name, interval in (
+        (axes[0], "explained_variance", mean_interval),
+        (axes[1], "isolated_reappearance", row_interval),
+    ):
+        want = interval(each[f"budget_{name}"].transpose("budget", "seed").values)
+        ends = np.array([s[:, 1] for s in ax.containers[0][2][0].get_segments()])
+        assert np.allclose(ends, np.transpose([want.low, want.high]))
 
 
 def test_without_truth_live_latents_beside_chance() -> None:

@@ -167,3 +167,5 @@ def test_interval_of_each_is_over_seeds_or_worlds(ds: xr.Dataset) -> None:
     assert np.allclose(interval_of_each(worlds), want)
     assert np.allclose(interval_of_each(worlds.isel(world_seed=[0])), got)
     assert np.isnan(interval_of_each(values.isel(seed=[0])).low).all()
+    blocks = xr.concat([values - 1, values + 1], "block")
+    assert np.allclose(interval_of_each(blocks), got)

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 import synthsae
 from synthsae import cli, config, run
-from synthsae.figures import cost_by_stability
+from synthsae.figures import cost_by_stability, report
 from synthsae.figures.seeds import report_by_size
-from synthsae.stats import pairwise_interval
+from synthsae.figures.words import FEW, excess
+from synthsae.stats import pairwise_interval, row_interval
 
 TINY = {
     "source.context": "16",
@@ -81,6 +83,38 @@ def test_a_world_beside_a_model(
     assert (ds.transfer_chance.count("r") - 1).values.tolist() == [20, 16]
 
 
+def shares(rows: int) -> xr.Dataset:
+    """Made-up transfer over r / D of four seeds, and effective ranks at so many rows."""
+    r, seeds = np.linspace(0, 1, 9), np.array([-0.03, 0.0, 0.01, 0.02])[:, None]
+    live, dims = np.tile(r**0.5, (4, 1)), ("seed", "r")
+    ds = {"transfer_live": (dims, live), "transfer": (dims, live + (0.2 + seeds) * r)}
+    ds |= {f"transfer_random_{end}": (dims, live) for end in ("low", "high")}
+    ds |= {"transfer_stable": (dims, live), "transfer_chance": (("r",), r)}
+    ds |= {f"{kind}_rank": (("seed",), 0.5 + seeds[:, 0]) for kind in ("stable", "unstable", "iid")}
+    return xr.Dataset(ds | {"rank_rows": (("seed",), np.full(4, rows))})
+
+
+def test_excess_is_over_live_latents_in_a_quarter_of_the_dimensions() -> None:
+    ds = shares(FEW)
+    assert np.allclose(excess(ds), (0.2 + np.array([-0.03, 0.0, 0.01, 0.02])) / 4)
+    axes = Figure().subplots(1, 2)
+    report.transfer(axes[0], ds)
+    want = row_interval(excess(ds).values)
+    assert "{:.2f} [{:.2f}, {:.2f}]".format(*want) in axes[0].get_title()
+    (band,) = axes[0].collections[1:]
+    wide = row_interval(ds.transfer.transpose("r", "seed").values)
+    assert band.get_datalim(axes[0].transData).y1 == pytest.approx(wide.high.max())
+    report.effective_rank(axes[1], ds)
+    assert axes[1].axison
+
+
+def test_too_few_rows_have_no_effective_rank() -> None:
+    ax = Figure().subplots()
+    report.effective_rank(ax, shares(FEW - 1))
+    assert not ax.axison
+    assert not ax.lines
+
+
 def test_verdicts() -> None:
     """The words follow the interval of the paired difference."""
     rng = np.random.default_rng(0)
@@ -94,6 +128,10 @@ def test_verdicts() -> None:
             matrix[name] = (("n_latents",), [0.2, 0.2])
         for name in ("initial_reappearance", "explained_variance"):
             matrix[name] = (("n_latents", "seed"), np.zeros((2, 6)))
+        shared = np.stack([np.linspace(0, 0.4, 6), np.linspace(0, 0.2, 6)])[:, :, None] * [0, 1, 2]
+        matrix["transfer"] = (("n_latents", "seed", "r"), shared)
+        matrix["transfer_live"] = (("n_latents", "seed", "r"), 0 * shared)
+        matrix["transfer_chance"] = (("r",), [0, 0.3, 1])
         return xr.Dataset(matrix, {"n_latents": [64, 128]})
 
     assert "Stability falls with size (p_hat -0.10" in report_by_size(dataset(-0.1))
@@ -102,6 +140,8 @@ def test_verdicts() -> None:
     score = pairwise_interval(base)
     want = f"{score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]"
     assert f"p_hat of live latents goes from {want}" in report_by_size(dataset(0.1))
+    more = "{:.2f} [{:.2f}, {:.2f}]".format(*row_interval(np.linspace(0, 0.2, 6)))
+    assert f"hold {more} more of the energy" in report_by_size(dataset(0))
 
 
 def test_cells_that_are_missing_have_no_text() -> None:

@@ -12,7 +12,7 @@ from synthsae import cli
 from synthsae.figures import agreement_by_samples
 from synthsae.figures.song import by_seed, rank_correlation
 from synthsae.figures.worlds import in_words, interval_over_worlds
-from synthsae.stats import mean_interval, pairwise_interval
+from synthsae.stats import mean_interval, pairwise_interval, row_interval
 from synthsae.theory import chance_matched_cosine
 from synthsae.world import World
 
@@ -85,6 +85,14 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         first, last = (ds[name].sel(n_steps=n).mean() for n in (5, 150))
         assert last > first + 0.1
     assert (tmp_path / "song_toy" / "song_toy.png").stat().st_size > 1000
+
+
+def test_one_world_has_the_interval_of_its_seeds() -> None:
+    values = xr.DataArray(np.random.default_rng(0).random((1, 6)), dims=("world_seed", "seed"))
+    own, read = mean_interval(values.values[0]), row_interval(values.values[0])
+    assert np.allclose(interval_over_worlds(values, own=True), own)
+    assert np.allclose(interval_over_worlds(values), read)
+    assert in_words(values, own=True) == "{:.2f} [{:.2f}, {:.2f}]".format(*own)
 
 
 def test_one_world_has_the_interval_of_its_pairs() -> None:

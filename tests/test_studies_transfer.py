@@ -12,11 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 import synthsae
+from studies.transfer import finding
 from synthsae import cli, measures
 from synthsae.config import override
 from synthsae.evaluate import Evaluation
+from synthsae.figures import transfer_of_unstable
 from synthsae.figures.common import interval_over_seeds
-from synthsae.figures.transfer import reach, worlds
+from synthsae.figures.transfer import FEW, reach, too_few, worlds
 from synthsae.geometry import haar, unit
 from synthsae.measures import prediction
 from synthsae.metrics import rank, reappearance, transfer
@@ -235,6 +237,22 @@ def test_without_truth_only_what_needs_it_is_missing(run: Run) -> None:
 def test_reach_is_where_nine_tenths_are() -> None:
     curve = xr.DataArray([[0, 0.5, 0.78, 0.8, 0.8], [0, 0.3, 0.6, 0.78, 0.8]], dims=("seed", "r"))
     assert reach(xr.Dataset({"transfer": curve})) == 3
+
+
+def test_scores_of_a_few_latents_are_not_shown() -> None:
+    """No curve, rank or F1 of a world with one unstable latent a seed, and no words on them."""
+    few, many = (
+        xr.merge([measure(run) for measure in cli.load("transfer").measures[:4]])
+        for run in (planted_run(rotate=False), planted_run())
+    )
+    few["rank_rows"], few["l0"], many["l0"] = few.rank_rows + FEW - 1, few.rank_rows, many.rank_rows
+    ds = xr.concat([few, many], xr.Variable("n_blocks", [0, 2]), join="outer")
+    axes = transfer_of_unstable(ds).axes
+    for empty, full in (axes[0:2], axes[2:4], axes[4:6]):
+        assert len(empty.lines) < len(full.lines)
+    assert not axes[4].patches
+    assert "too few to say where they live. With n_blocks = 2: " in finding(ds)
+    assert not too_few(many)
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -13,7 +13,6 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
-    interval_of_each,
     interval_over_seeds,
     slices,
 )
@@ -188,7 +187,7 @@ def _spliced(ax: Axes, ds: xr.Dataset) -> None:
     for label in ds.masked_class.values:
         colour, _ = LOOK[label]
         own, others = (
-            interval_of_each(ds[name].sel(masked_class=label).transpose("zeroed", "seed"))
+            interval_over_seeds(ds[name].sel(masked_class=label).transpose("zeroed", "seed"))
             for name in ("masked_loss", "matched_loss")
         )
         ax.plot(ds.zeroed, own.estimate, "o-", color=colour, lw=1.8, ms=3)
@@ -206,7 +205,7 @@ def spliced_in_words(ds: xr.Dataset) -> str:
     for label in ds.masked_class.values if "masked_loss" in ds else ():
         both = ds.sel(masked_class=label)[["masked_loss", "matched_loss"]]
         part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
-        own, others = (interval_of_each(part[v]) for v in ("masked_loss", "matched_loss"))
+        own, others = (interval_over_seeds(part[v]) for v in ("masked_loss", "matched_loss"))
         told.append(
             f"{label} latents by {_times(own)} nats at {float(part.zeroed):.1%} of the dictionary "
             f"(others at their rates by {_times(others)})"

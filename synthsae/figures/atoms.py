@@ -39,7 +39,7 @@ def _panel(ax: Axes, ds: xr.Dataset, label: str) -> None:
     for i, (m, colour) in enumerate(zip(ds.n_atoms.values, COLOURS, strict=False)):
         for steps, line in zip(ds.n_steps.values[::-1], LINES, strict=False):
             found = interval_over_worlds(
-                ds.atoms_found.sel(n_atoms=m, n_steps=steps).transpose("n_latents", ...)
+                ds.atoms_found.sel(n_atoms=m, n_steps=steps).transpose("n_latents", ...), own=True
             )
             ax.errorbar(
                 x * 1.05 ** (i - ds.sizes["n_atoms"] // 2),  # beside each other

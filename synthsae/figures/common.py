@@ -26,11 +26,12 @@ STYLE: dict[Any, Any] = {
 def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
     """Mean and interval with the seed as the unit, of an array [..., seed], averaged over blocks.
 
-    For measures of a seed against the other seeds: a jackknife over seeds (`stats.row_interval`).
-    Seeds that are NaN are left out.
+    For measures that read the other seeds: p_hat, transfer, and all that is a mean over latents
+    which p_hat calls stable or unstable (`stats.row_interval`: the jackknife over seeds where the
+    measure is a mean over pairs; elsewhere wide enough in its place). Measures that a seed has by
+    itself: `interval_of_each`. Seeds that are NaN are left out.
     """
-    over = [d for d in values.dims if d in ("block", "angle")]
-    rows = values.mean(over).transpose(..., "seed").values
+    rows = _in_a_world(values).transpose(..., "seed").values
     kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
     nothing = Interval(*np.full(3, np.nan))
     each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
@@ -54,10 +55,12 @@ def interval_over_pairs(values: xr.DataArray, level: float = 0.95) -> Interval:
 
 
 def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean and t interval over seeds of a measure that a seed has by itself, [..., seed].
+    """Mean and t interval over seeds of a measure that a seed has by itself, [..., seed]: its EV,
+    L0, cosines with the truth. Averaged over blocks.
 
     With two worlds or more the unit is the world, and each one's mean its number. NaN is left out.
     """
+    values = _in_a_world(values)
     if values.sizes.get("world_seed", 1) > 1:
         rows = values.mean("seed").transpose(..., "world_seed").values
     else:
@@ -67,6 +70,11 @@ def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
     nothing = Interval(*np.full(3, np.nan))
     each = [mean_interval(row, level) if len(row) > 1 else nothing for row in kept]
     return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
+
+
+def _in_a_world(values: xr.DataArray) -> xr.DataArray:
+    """Averaged over blocks and angles, which are not independent of each other."""
+    return values.mean([d for d in values.dims if d in ("block", "angle")])
 
 
 def error_bars(interval: Interval, most: float = 1.0) -> np.ndarray:

@@ -1,17 +1,26 @@
 """The two lists of a consensus: how much of the truth they hold, and how often they are wrong."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars
+from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.stats import Interval, mean_interval
 
 LEVEL = 0.95
+NONE = 3e-5
+"""Where a share of 0 stands on a log axis."""
+ENOUGH = 20
+"""Entries below which a setting is too small to be called the worst."""
+POINTS = 6
+"""Groups of features of like rates in the figure."""
 COLOURS = (GREY, GREEN, BLUE, ORANGE, "black")
 MARKERS = "osD^v"
 
@@ -48,13 +57,41 @@ def share_wrong(ds: xr.Dataset, kind: str, level: float = 0.95) -> Interval:
     return Interval(np.array(test.statistic), np.array(ends.low), np.array(ends.high))
 
 
+class Worst(NamedTuple):
+    """The setting whose lists are wrong most often: in words, its share, its counts."""
+
+    setting: str
+    share: Interval
+    wrong: int
+    listed: int
+
+
+def worst(ds: xr.Dataset, kind: str) -> Worst | None:
+    """The number of seeds (and rank) most often wrong, of those with `ENOUGH` entries; or None.
+
+    `ds` is of one level. The sets of seeds of one number are disjoint; those of two share seeds.
+    """
+    counts = ds[[f"{kind}_wrong", f"{kind}_listed"]]
+    counts = counts.sum([d for d in counts.dims if d not in ("n_used", "rank")])
+    found = []
+    for _, part in slices(counts, ()):
+        where = (
+            f"{int(part.n_used)} seeds" + ("rank" in ds.dims) * f" at rank {part['rank'].item()}"
+        )
+        wrong, listed = (int(part[f"{kind}_{what}"]) for what in ("wrong", "listed"))
+        found.append(Worst(where, share_wrong(part, kind), wrong, listed))
+    return max(
+        (w for w in found if w.listed >= ENOUGH), key=lambda w: w.wrong / w.listed, default=None
+    )
+
+
 def lists_by_seeds(ds: xr.Dataset) -> Figure:
     """Left, what the lists hold over the number of seeds; right, errors against the level.
 
     Without a planted truth, how long the lists are.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 3.5), layout="constrained")
+        figure = Figure(figsize=(10.4, 3.7), layout="constrained")
         if "identities_wrong" not in ds:
             _lengths(figure.subplots(), ds)
             return figure
@@ -66,18 +103,36 @@ def lists_by_seeds(ds: xr.Dataset) -> Figure:
 
 
 def _features(ax: Axes, ds: xr.Dataset) -> None:
-    """Recall of isolated features over how often they fire, a line a number of seeds."""
-    found = recall(ds, "feature", "feature")
+    """Recall of isolated features, those of like rates together, a line a number of seeds."""
+    few = max(1, ds.sizes["feature"] // POINTS)
     rate = ds.feature_rate
-    rate = rate.mean([d for d in rate.dims if d != "feature"])
-    for n, colour, marker in zip(ds.n_used.values, COLOURS, MARKERS, strict=False):
-        y = found.sel(n_used=n)
-        ax.plot(rate, y, marker=marker, color=colour, ms=3.5, lw=1.2, label=f"{n} seeds")
+    rate = (
+        rate.mean([d for d in rate.dims if d != "feature"])
+        .coarsen(feature=few, boundary="pad")
+        .mean()
+    )
+    for i, (n, colour, marker) in enumerate(zip(ds.n_used.values, COLOURS, MARKERS, strict=False)):
+        each = ds[["feature_recall"]].sel(n_used=n).coarsen(feature=few, boundary="pad").mean()
+        found = recall_interval(each, "feature", "feature")
+        ax.errorbar(
+            rate * 1.05**i,  # beside each other
+            found.estimate,
+            error_bars(found),
+            fmt=f"{marker}-",
+            color=colour,
+            ms=4.5,
+            lw=1.2,
+            capsize=2,
+            label=f"{n} seeds",
+        )
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    ax.xaxis.set_major_formatter("{x:.1%}")
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("how often the feature fires")
     ax.set_ylabel("listed")
     _share(ax)
-    ax.legend(loc="center right")
+    _legend(ax, 3)
     last = recall(ds, "feature").isel(n_used=-1)
     many = ds.n_used.values[-1]
     ax.set_title(f"identifiable latents: {float(last):.0%}\nof the features from {many} seeds")
@@ -105,7 +160,7 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_xlabel("seeds")
     _share(ax)
     if len(ranks) > 1:
-        ax.legend(loc="lower right")
+        _legend(ax, 4)
     last = recall(ds, "block").isel(n_used=-1)
     many = ds.n_used.values[-1]
     ax.set_title(f"reproducible subspaces: {float(last):.0%}\nof the blocks from {many} seeds")
@@ -118,32 +173,41 @@ def _errors(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot(ends, ends, color="black", lw=1)
     ax.fill_between(ends, ends, 1, color=GREY, alpha=0.15, lw=0)
     ax.annotate("more errors than stated", (0.06, 0.93), xycoords="axes fraction", fontsize=8)
-    floor = 1e-4
     for kind, colour, marker, shift in (
-        ("identities", BLUE, "o", 0.95),
-        ("subspaces", ORANGE, "s", 1.05),
+        ("identities", BLUE, "o", 0.93),
+        ("subspaces", ORANGE, "s", 1.0),
     ):
         each = [share_wrong(ds.sel(level=b), kind) for b in ds.level.values]
-        middle, low, high = (np.maximum(v, floor) for v in np.array(each, dtype=float).T)
-        bars = [middle - low, high - middle]
         label = {"identities": "latents", "subspaces": "subspaces"}[kind]
-        ax.errorbar(
-            allowed * shift, middle, bars, fmt=marker, color=colour, ms=4.5, capsize=3, label=label
-        )
+        _rates(ax, allowed * shift, each, marker, colour, label)
+    least = worst(ds.sel(level=LEVEL), "subspaces")
+    if least:
+        text = f"… worst: {least.setting}, {least.wrong} of {least.listed}"
+        _rates(ax, [1.1 * (1 - LEVEL)], [least.share], "s", "black", text, mfc="white")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xticks(allowed, [f"{b:.0%}" for b in allowed])
-    ax.set_yticks([1e-4, 1e-3, 1e-2, 1e-1, 1], ["0", "0.1%", "1%", "10%", "100%"])
+    ax.set_yticks([NONE, 1e-4, 1e-3, 1e-2, 1e-1, 1], ["none", ".01%", ".1%", "1%", "10%", "100%"])
     ax.minorticks_off()
-    ax.set_ylim(0.7 * floor, 1)
+    ax.axhline(1.8 * NONE, color=GREY, lw=0.8, ls=":")  # the axis is broken below
+    ax.set_ylim(0.7 * NONE, 1)
     ax.set_xlabel("errors allowed: 1 - level")
     ax.set_ylabel("errors found, 95% interval")
-    ax.legend(loc="lower right")
-    worst = max(
+    _legend(ax, 2)
+    latents, subspaces = (
         float(share_wrong(ds.sel(level=LEVEL), kind).estimate)
         for kind in ("identities", "subspaces")
     )
-    ax.set_title(f"a list at 95% is wrong in {worst:.1%}\nof its entries, or fewer")
+    ax.set_title(f"wrong on lists at 95%: {latents:.2%} of latents,\n{subspaces:.1%} of subspaces")
+
+
+def _rates(
+    ax: Axes, x: ArrayLike, each: list[Interval], marker: str, colour: str, label: str, **look: Any
+) -> None:
+    """Shares with their intervals; what is below `NONE` is drawn there."""
+    middle, low, high = (np.maximum(v, NONE) for v in np.array(each, dtype=float).T)
+    bars = [middle - low, high - middle]
+    ax.errorbar(x, middle, bars, fmt=marker, color=colour, ms=4.5, capsize=3, label=label, **look)
 
 
 def _lengths(ax: Axes, ds: xr.Dataset) -> None:
@@ -156,6 +220,17 @@ def _lengths(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_xlabel("seeds")
     ax.set_ylabel(f"entries of a list at {LEVEL:.0%}")
     ax.legend()
+
+
+def _legend(ax: Axes, columns: int) -> None:
+    """Below the axes, off the data."""
+    ax.legend(
+        ncols=columns,
+        handlelength=1.5,
+        columnspacing=1,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+    )
 
 
 def _share(ax: Axes) -> None:

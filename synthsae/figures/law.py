@@ -68,7 +68,7 @@ def _scores(ax: Axes, ds: xr.Dataset, label: str) -> None:
         ("block_reappearance", "coverage_prediction", ORANGE, "o", "stability: p_hat"),
         ("axis_cosine", "axis_cosine_null", BLUE, "s", "truth: best cosine of the true axes"),
     ):
-        found = interval_over_worlds(ds[name])
+        found = interval_over_worlds(ds[name], own=name == "axis_cosine")
         rotated = interval_over_worlds(ds[null]).estimate
         ax.plot(x, rotated, color=color, lw=1, ls=":", label=f"{text.split(':')[0]} at random")
         ax.errorbar(

@@ -19,6 +19,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.words import FEW, excess, in_words
 
 KEEP = (*("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "latent", "label"),)
 
@@ -75,8 +76,8 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
     x, step = ds.cosine.values, float(ds.cosine[1] - ds.cosine[0])
     ax.bar(x, ds.matched_histogram, width=step, color=BLUE, alpha=0.7, label="matched latents")
     ax.step(x, ds.matched_histogram_chance, where="mid", color=GREY, lw=1.2, label="random")
-    top = float(ds.matched_histogram.max())
-    ax.set_ylim(0, 1.25 * top)
+    top = float(max(ds.matched_histogram.max(), ds.matched_histogram_chance.max()))
+    ax.set_ylim(0, 1.4 * top)  # room for the legend
     ax.axvline(0.9, color=GREY, lw=0.8, ls=":")
     shown = ds.matched_histogram.values + ds.matched_histogram_chance.values > 0
     ax.set_xlim(min(0.0, x[shown].min()) - step, 1 + step)
@@ -92,7 +93,6 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
 def transfer(ax: Axes, ds: xr.Dataset) -> None:
     """Energy of other seeds' unstable latents in the top directions of one seed's, and nulls."""
     x = ds.transfer_chance  # r / D
-    curve = ds.transfer.mean("seed")
     low, high = ds.transfer_random_low.min("seed"), ds.transfer_random_high.max("seed")
     ax.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0)
     ax.plot(x, x, color=GREY, lw=1, ls=":", label="random subspaces, 95%")
@@ -101,44 +101,44 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     if stable.notnull().any():
         rows = float(ds.rank_rows.mean())  # as many as unstable ones, or all there are
         ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{rows:.0f} stable latents")
-    ax.plot(x, curve, color=ORANGE, lw=2, label="unstable latents")
-    gain = (curve - live).values
-    if np.isfinite(gain).any():
-        at = int(np.nanargmax(np.abs(gain)))
-        ax.set_title(
-            f"unstable share a subspace: {gain[at]:+.2f} over\n"
-            f"as many live ones, at {float(x[at]):.0%} of D"
-        )
+    curve = interval_over_seeds(ds.transfer.transpose("r", "seed"))
+    ax.plot(x, curve.estimate, color=ORANGE, lw=2, label="unstable latents")
+    ax.fill_between(x, curve.low, curve.high, color=ORANGE, alpha=0.2, lw=0)
+    gain = interval_over_seeds(excess(ds))
+    if np.isfinite(gain.estimate):
+        more = in_words(gain)
+        ax.set_title(f"unstable latents, at D / 4: {more}\nof energy more than as many live ones")
     else:
         ax.set_title("no unstable latents in two SAEs")
     ax.set_xlabel("dimensions r of one SAE's subspace / D")
     ax.set_ylabel("energy of the others' unstable latents")
+    ax.set_ylim(0, 1.5)  # room for the legend
+    ax.set_yticks(np.linspace(0, 1, 6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
 
 
 def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     """Effective rank of as many stable as unstable latents, over that of random directions."""
-    kinds = (("stable", BLUE, "o"), ("unstable", ORANGE, "s"))
+    kinds, rows = (("stable", BLUE, "o"), ("unstable", ORANGE, "s")), float(ds.rank_rows.mean())
+    if rows < FEW:
+        ax.set_axis_off()
+        text = f"{rows:.0f} rows an SAE: too few\nfor an effective rank"
+        ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+        return
     for i, (kind, colour, marker) in enumerate(kinds):
         ratio = ds[f"{kind}_rank"] / ds.iid_rank
         jitter = i + np.linspace(-0.15, 0.15, ratio.sizes["seed"])
         ax.plot(jitter, ratio, marker, color=colour, ms=4, mfc="none")
         mean = interval_over_seeds(ratio)
-        ax.errorbar(
-            i, mean.estimate, error_bars(mean, np.inf)[:, None], fmt=marker, color=colour, capsize=3
-        )
+        bars = np.reshape(np.subtract(mean.high, mean.estimate), 1)
+        ax.errorbar(i, mean.estimate, bars, fmt=marker, color=colour, capsize=3)
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.set_xticks([0, 1], [k for k, *_ in kinds])
     ax.set_xlim(-0.6, 1.6)
     ax.set_ylabel("effective rank / random one")
     a, b = (float((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k, *_ in kinds)
-    n = float(ds.rank_rows.mean())
-    ax.set_title(
-        f"effective rank at {n:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random"
-        if np.isfinite(a)
-        else "too few stable or unstable\nlatents for an effective rank"
-    )
+    ax.set_title(f"effective rank at {rows:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random")
 
 
 def firing_rates(ax: Axes, ds: xr.Dataset) -> None:

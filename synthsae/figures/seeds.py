@@ -19,7 +19,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.words import in_words
+from synthsae.figures.words import excess, in_words
 from synthsae.stats import Interval
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
@@ -43,8 +43,9 @@ def stability_by_size(ds: xr.Dataset) -> Figure:
         for i, (label, part) in enumerate(parts):
             look = dict(color=COLOURS[i % 6], marker=MARKERS[i % 6])
             _over_sizes(axes[0], part, look, label)
-            _at_largest(axes[1], part.isel(n_latents=-1), look)
-        _dress(axes, ds, bool(parts[0][0]))
+            beside = 1.04 ** (i - (len(parts) - 1) / 2)
+            _at_largest(axes[1], part.isel(n_latents=-1), look, beside)
+        _dress(axes, ds.sortby("n_latents"), bool(parts[0][0]))
     return figure
 
 
@@ -67,15 +68,16 @@ def _over_sizes(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None
         row[3].plot(x, recovered, color=look["color"], lw=1, ls="--")
 
 
-def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
+def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, beside: float) -> None:
     """The histogram of p_hat, transfer over its null, loss of masked latents, surface form."""
     counts = ds.reappearance_counts.sum("seed").values
     p = np.arange(len(counts)) / (len(counts) - 1)
     row[0].plot(p, counts / counts.sum(), lw=1.3, ms=5, **look)
-    gain = ds.transfer - ds.transfer_live
-    row[1].plot(ds.transfer_chance, gain.mean("seed"), lw=1.5, color=look["color"])
+    gain = interval_over_seeds((ds.transfer - ds.transfer_live).transpose("r", "seed"))
+    row[1].plot(ds.transfer_chance, gain.estimate, lw=1.5, color=look["color"])
+    row[1].fill_between(ds.transfer_chance, gain.low, gain.high, color=look["color"], alpha=0.15)
     if "masked_loss" in ds:
-        _masked(row[2], ds, look)
+        _masked(row[2], ds, look, beside)
     else:
         kinds = ("stable_rank", "unstable_rank")
         for at, kind in enumerate(kinds):
@@ -89,24 +91,32 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict) -> None:
         row[3].plot(range(3), ds.surface_form_null.mean("seed"), color=GREY, lw=1, ls="-.")
 
 
-def _masked(ax: Axes, ds: xr.Dataset, look: dict) -> None:
+def _masked(ax: Axes, ds: xr.Dataset, look: dict, beside: float) -> None:
     """What zeroing latents of a class costs, over what others that fire as often cost."""
     for kind, fill, line in (("stable", "full", "-"), ("unstable", "none", "--")):
-        part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None)).transpose("zeroed", ...)
-        ratio = part.masked_loss / part.matched_loss
-        log = interval_of_each(np.log(ratio.where(ratio > 0)))
-        middle, low, high = (np.exp(v) for v in log)
+        log = _log_ratio(ds, kind)
+        middle, low, high = (np.exp(v) for v in interval_over_seeds(log))
         bars = np.nan_to_num([middle - low, high - middle])
-        ax.errorbar(part.zeroed, middle, bars, fillstyle=fill, lw=1.2, ls=line, capsize=2, **look)
+        x = beside * log.zeroed
+        ax.errorbar(x, middle, bars, fillstyle=fill, lw=1.2, ls=line, capsize=2, **look)
+
+
+def _log_ratio(ds: xr.Dataset, kind: str) -> xr.DataArray:
+    """Log of what zeroing a class costs over what zeroing others costs, [zeroed, ..., seed]."""
+    part = ds.sel(masked_class=kind).isel(zeroed=slice(1, None)).transpose("zeroed", ..., "seed")
+    ratio = part.masked_loss / part.matched_loss
+    return np.log(ratio.where(ratio > 0))
 
 
 def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
-    """Labels, scales and what the lines without a marker are."""
+    """Labels, scales, what is found, and what the lines without a marker are."""
     titles = (
-        "p_hat of live latents\n(x step 0, -. chance)",
-        "median one-to-one cosine\n(-- dead ones too, -. random)",
-        "pairs with a cosine\nof .9 or more",
-        "explained variance\n(-- loss recovered, : live latents)",
+        f"p_hat of live latents: {_over(ds.found_share)}\n(x step 0, -. chance)",
+        f"median one-to-one cosine: {_over(ds.matched_median, '.2f')}\n"
+        "(-- dead ones too, -. random)",
+        f"pairs with a cosine of .9\nor more: {_over(ds.matched_share)}",
+        f"explained variance: {_over(ds.explained_variance)}\n"
+        f"(: live latents{', -- loss recovered' * ('loss_recovered' in ds)})",
     )
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)
@@ -116,46 +126,72 @@ def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
         ax.set_xlabel("latents in the dictionary")
         ax.set_ylim(-0.03, 1.04)
     for ax in (axes[0, 0], axes[0, 2], axes[0, 3], axes[1, 0]):
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     if named:
         axes[0, 0].legend()
-    below = axes[1]
-    most = int(ds.n_latents.max())
-    below[0].set_title(f"{most} latents: share of live ones\nby p_hat")
-    below[0].set_xlabel("p_hat")
-    below[0].set_ylim(bottom=0)
-    below[1].set_title(
-        "unstable latents: energy in another seed's\nsubspace, over as many live ones"
+    largest = ds.isel(n_latents=-1)
+    _dress_classes(axes[1], largest)
+    _dress_text(axes[1, 2], axes[1, 3], largest)
+
+
+def _dress_classes(row: np.ndarray, ds: xr.Dataset) -> None:
+    """The histogram of p_hat and the transfer of unstable latents."""
+    row[0].set_title(
+        f"{int(ds.n_latents)} latents: {_over(ds.unstable_share)} of live ones\n"
+        f"never come back, {_over(ds.stable_share)} always"
     )
-    below[1].set_xlabel("dimensions of the subspace / D")
-    low, high = below[1].get_ylim()
-    below[1].set_ylim(min(low, -0.05), max(high, 0.05))
-    below[1].axhline(0, color=GREY, lw=1, ls="-.")
-    _dress_text(below[2], below[3], "masked_loss" in ds)
+    row[0].set_xlabel("p_hat")
+    row[0].set_ylabel("share of live latents")
+    row[0].set_ylim(bottom=0)
+    row[1].set_title(
+        "what unstable latents share beyond any live\n"
+        f"ones: {_over(excess(ds), '+.2f')} of energy at D / 4"
+    )
+    row[1].set_xlabel("dimensions of the subspace / D")
+    low, high = row[1].get_ylim()
+    row[1].set_ylim(min(low, -0.05), max(high, 0.05))
+    row[1].axhline(0, color=GREY, lw=1, ls="-.")
+    row[1].axvline(0.25, color=GREY, lw=0.8, ls=":")
 
 
-def _dress_text(left: Axes, right: Axes, model: bool) -> None:
+def _dress_text(left: Axes, right: Axes, ds: xr.Dataset) -> None:
     """The two panels that have more to show where the source is a language model."""
+    classes = ("stable", "unstable")
     right.set_xticks(range(3), ["stable", "middle", "unstable"])
     right.set_xlim(-0.4, 2.4)
     right.set_ylim(bottom=0)
-    if not model:
+    if "masked_loss" not in ds:
         left.set_xticks(range(2), ["stable", "unstable"])
         left.set_xlim(-0.4, 1.4)
-        left.set_title("effective rank over that of\nas many random directions")
-        right.set_title("share of samples on which\na latent fires")
+        ranks = [_over(ds[f"{c}_rank"] / ds.iid_rank, ".2f") for c in classes]
+        left.set_title("effective rank over random: stable\n{}, unstable {}".format(*ranks))
+        rates = [_over(ds.firing_rate.sel(label=c), ".1%") for c in classes]
+        right.set_title("firing rate: stable {},\nunstable {}".format(*rates))
         return
-    left.set_title("rise of cross-entropy when zeroed,\nover others of like firing rates")
+    costs = [_over(xr.apply_ufunc(np.exp, _log_ratio(ds, c).mean("seed")), ".1f") for c in classes]
+    left.set_title(
+        "cross-entropy over others of like rates:\nstable ×{}, unstable ×{}".format(*costs)
+    )
     left.axhline(1, color=GREY, lw=1, ls="-.")
     left.set_xscale("log", base=2)
     left.set_yscale("log", base=2)
-    left.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    left.yaxis.set_major_formatter("{x:g}×")
+    zeroed = ds.zeroed.values[1:]
+    left.set_xticks(zeroed, [f"{v:.0%}" for v in zeroed])
+    left.xaxis.set_minor_locator(NullLocator())
+    left.yaxis.set_major_formatter(lambda y, _: f"{y:.2g}×")
     left.set_xlabel("share of the latents zeroed")
     left.plot([], [], "o-", color="black", label="stable")
     left.plot([], [], "o--", color="black", fillstyle="none", label="unstable")
-    left.legend()
-    right.set_title("activation mass on one token\nstring (-. permuted tokens)")
+    left.set_ylim(bottom=left.get_ylim()[0] / 2)  # room for the legend below the data
+    left.legend(loc="lower right", ncols=2)
+    form = [_over(ds.surface_form.sel(label=c), ".2f") for c in classes]
+    right.set_title("mass on one token: stable {},\nunstable {} (-. permuted)".format(*form))
+
+
+def _over(values: xr.DataArray, form: str = ".0%") -> str:
+    """From the least to the largest mean over seeds, in words: "16% to 39%", or one number."""
+    mean = values.mean([d for d in ("seed", "seed_a", "seed_b") if d in values.dims])
+    return " to ".join(dict.fromkeys(f"{float(v):{form}}" for v in (mean.min(), mean.max())))
 
 
 def report_by_size(ds: xr.Dataset) -> str:
@@ -182,10 +218,13 @@ def _size(label: str, ds: xr.Dataset) -> str:
     )
     chance, start_p = float(b.matched_median_chance), float(b.initial_reappearance.mean())
     verdict = _verdict("with size", interval_over_pairs(b.found_share - a.found_share))
+    more = in_words(interval_over_seeds(excess(b)))
     ev = float(b.explained_variance.mean())
     text += (
         f" (random median {chance:.2f}, p_hat at step 0 {start_p:.2g}, explained variance {ev:.2f} "
-        f"after {float(b.training_samples):,.0f} samples a seed). {verdict}"
+        f"after {float(b.training_samples):,.0f} samples a seed). {verdict} A quarter of the "
+        f"dimensions of one seed's unstable latents hold {more} more of the energy of the others' "
+        f"than those of as many live ones."
     )
     return text + (_function(b) if "masked_loss" in ds else "")
 
@@ -220,8 +259,8 @@ def _function(ds: xr.Dataset) -> str:
         if float(part.zeroed):
             text += (
                 f" With {float(part.zeroed):.0%} of the latents zeroed it rises by "
-                f"{in_words(interval_of_each(part.masked_loss))} for {kind} ones, by "
-                f"{in_words(interval_of_each(part.matched_loss))} for others that fire as often."
+                f"{in_words(interval_over_seeds(part.masked_loss))} for {kind} ones, by "
+                f"{in_words(interval_over_seeds(part.matched_loss))} for others that fire as often."
             )
     form, null = ds.surface_form.mean("seed").values, ds.surface_form_null.mean("seed").values
     rate = ds.firing_rate.mean("seed").values

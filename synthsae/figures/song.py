@@ -56,7 +56,8 @@ def rank_correlation(ds: xr.Dataset) -> xr.DataArray:
 def _over_samples(ax: Axes, ds: xr.Dataset, batch: int) -> None:
     x = ds.n_steps.values * batch
     for name, colour, marker, label in SCORES:
-        score = interval_over_worlds(ds[name].transpose("n_steps", ...))
+        values = ds[name].transpose("n_steps", ...)
+        score = interval_over_worlds(values, own=name == "feature_mcc")
         ax.errorbar(
             x,
             score.estimate,

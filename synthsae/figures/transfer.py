@@ -19,6 +19,8 @@ from synthsae.figures.common import (
 KEEP = ("seed", "r", "features")
 PUBLISHED = (0.67, 0.73)
 """F1 from decoder directions on language models (Gerasimov et al. 2606.12138)."""
+FEW = 5
+"""Latents of a class in the mean seed below which no score of the class is drawn."""
 RANKS = {
     "unstable": ("unstable_rank", BLUE, "o"),
     "i.i.d. in blocks": ("iid_rank_in_blocks", "black", "D"),
@@ -41,12 +43,19 @@ def reach(ds: xr.Dataset, share: float = 0.9) -> int:
 
 
 def transfer_of_unstable(ds: xr.Dataset) -> Figure:
-    """A column a world: transfer over r (above), effective ranks (middle), F1 of labels (below)."""
+    """A column a world: transfer over r (above), effective ranks (middle), F1 of labels (below).
+
+    Where fewer than `FEW` latents of a seed are unstable, or stable, no score is drawn.
+    """
     parts = worlds(ds)
     with rc_context(STYLE):
         figure = Figure(figsize=(1.2 + 3 * len(parts), 7.4), layout="constrained")
         rows = figure.subplots(3, len(parts), squeeze=False, sharey="row", height_ratios=(6, 2, 3))
         for (curve, ranks, labels), (name, part) in zip(rows.T, parts, strict=True):
+            _null(curve, part, name)
+            if too_few(part):
+                _say_too_few((curve, ranks, labels), part)
+                continue
             _curve(curve, part, name)
             _ranks(ranks, part)
             _labels(labels, part)
@@ -57,12 +66,37 @@ def transfer_of_unstable(ds: xr.Dataset) -> Figure:
     return figure
 
 
-def _curve(ax: Axes, ds: xr.Dataset, name: str) -> None:
-    """Transfer over r, its nulls and the prediction."""
-    r, end = ds.r.values, float(ds.transfer.mean("seed").max())
+def too_few(ds: xr.Dataset) -> bool:
+    """Whether the smaller class has fewer than `FEW` latents in the mean seed."""
+    return float(ds.rank_rows.mean()) < FEW
+
+
+def _say_too_few(axes: tuple[Axes, ...], ds: xr.Dataset) -> None:
+    """An empty column says why it is."""
+    counts = ds.unstable_share * ds.live_latents
+    for ax in axes[1:]:
+        ax.xaxis.set_visible(False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    least, most = float(counts.min()), float(counts.max())
+    told = f"{least:.0f} to {most:.0f} latents of a seed\nare unstable: too few for a score"
+    axes[1].text(0.5, 0.5, told, ha="center", va="center", transform=axes[1].transAxes)
+
+
+def _null(ax: Axes, ds: xr.Dataset, name: str) -> None:
+    """What random subspaces hold."""
     low, high = ds.transfer_random_low.min("seed"), ds.transfer_random_high.max("seed")
-    ax.fill_between(r, low, high, color=GREY, alpha=0.35, lw=0, label="random subspaces, 95%")
-    ax.plot(r, ds.transfer_chance, color=GREY, lw=0.8, label="r / D")
+    text = "random subspaces, 95%"
+    ax.fill_between(ds.r, low, high, color=GREY, alpha=0.35, lw=0, label=text)
+    ax.plot(ds.r, ds.transfer_chance, color=GREY, lw=0.8, label="r / D")
+    ax.set_ylim(0, 1.04)
+    ax.set_xlabel("dimensions r")
+    ax.set_title(name)
+
+
+def _curve(ax: Axes, ds: xr.Dataset, name: str) -> None:
+    """Transfer over r, that of stable latents and the prediction."""
+    r = ds.r.values
     curves = {"unstable": ("transfer", BLUE, "-"), "stable": ("transfer_stable", ORANGE, "--")}
     for what, (variable, colour, line) in curves.items():
         score = interval_over_seeds(ds[variable].transpose("r", "seed"))
@@ -72,14 +106,9 @@ def _curve(ax: Axes, ds: xr.Dataset, name: str) -> None:
     predicted = ds.get("transfer_predicted", ds.transfer_chance * np.nan)
     text = "predicted: all in the blocks, evenly"
     ax.plot(r, predicted, ":", color="black", lw=1.5, label=text)
-    ax.set_ylim(0, 1.04)
-    ax.set_xlabel("dimensions r")
-    if np.isfinite(end):
-        at = reach(ds)
-        got, null = (float(ds[v].sel(r=at).mean()) for v in ("transfer", "transfer_stable"))
-        told = f"{at} dimensions hold {got:.0%}\n(as many stable latents: {null:.0%})"
-    else:
-        told = "no latent is unstable\n"
+    at = reach(ds)
+    got, null = (float(ds[v].sel(r=at).mean()) for v in ("transfer", "transfer_stable"))
+    told = f"{at} dimensions hold {got:.0%}\n(as many stable latents: {null:.0%})"
     ax.set_title("\n".join(filter(None, [name, told])))
 
 

@@ -3,8 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from synthsae.figures.common import interval_over_pairs
+from synthsae.figures.common import interval_over_pairs, interval_over_seeds
 from synthsae.stats import Interval
+
+FEW = 10
+"""Rows below which an effective rank says nothing."""
 
 
 def pairs_in_words(matrix: xr.DataArray) -> str:
@@ -16,6 +19,14 @@ def in_words(score: Interval) -> str:
     """An estimate and its interval, if it has one."""
     mean, low, high = (f"{float(v):.2f}" for v in score)
     return f"{mean} [{low}, {high}]" if np.isfinite(score.low) else mean
+
+
+def excess(ds: xr.Dataset) -> xr.DataArray:
+    """Energy of the other seeds' unstable latents in the top quarter of the dimensions of a seed's,
+    over that in those of as many of its live ones: [..., seed].
+    """
+    at = ds.isel(r=abs(ds.transfer_chance - 0.25).argmin("r"))
+    return at.transfer - at.transfer_live
 
 
 def report(ds: xr.Dataset) -> str:
@@ -69,11 +80,11 @@ def _spans(ds: xr.Dataset) -> str:
     )
     if at.transfer_stable.notnull():
         text += f", {float(at.rank_rows):.0f} stable ones {float(at.transfer_stable):.2f}"
-    text += ")."
+    text += f"; over the live ones {in_words(interval_over_seeds(excess(ds)))})."
     stable, unstable = (
         float((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k in ("stable", "unstable")
     )
-    if np.isfinite(stable):
+    if float(at.rank_rows) >= FEW:
         text += (
             f" At equal rows the stable ones fill {stable:.2f} of the dimensions (effective rank) "
             f"that random ones do, the unstable ones {unstable:.2f}."

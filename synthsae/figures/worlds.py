@@ -3,20 +3,25 @@
 import numpy as np
 import xarray as xr
 
-from synthsae.figures.common import interval_over_seeds
+from synthsae.figures.common import interval_of_each, interval_over_seeds
 from synthsae.stats import Interval, mean_interval
 
 SEEDS = ("seed", "seed_a", "seed_b", "block", "angle")
 """Dimensions within one world and one setting."""
 
 
-def interval_over_worlds(values: xr.DataArray, level: float = 0.95) -> Interval:
+def interval_over_worlds(
+    values: xr.DataArray, level: float = 0.95, *, own: bool = False
+) -> Interval:
     """Mean and t interval over `world_seed` of each world's mean, [...]: the other dimensions.
 
-    Without that dimension, or with one world, the interval is over seeds.
+    Without that dimension, or with one world, the interval is over seeds: as for a measure that a
+    seed has by itself if it is its `own`, else as for one that reads the other seeds.
     """
     if values.sizes.get("world_seed", 1) < 2:
         one = values.squeeze("world_seed") if "world_seed" in values.dims else values
+        if own:
+            return interval_of_each(one, level)
         if "seed_b" in one.dims:  # a symmetric measure of pairs: each seed's mean over the others
             one = one.mean("seed_b").rename(seed_a="seed")
         return interval_over_seeds(one, level)
@@ -36,8 +41,8 @@ def averaged(ds: xr.Dataset, *keep: str) -> xr.Dataset:
     return ds.mean([d for d in ds.dims if d not in (*keep, "world_seed", *SEEDS)])
 
 
-def in_words(values: xr.DataArray, digits: int = 2) -> str:
-    """Mean and 95% interval over worlds of one setting: 0.94 [0.90, 0.99]."""
-    score = interval_over_worlds(values)
+def in_words(values: xr.DataArray, digits: int = 2, *, own: bool = False) -> str:
+    """Mean and 95% `interval_over_worlds` of one setting: 0.94 [0.90, 0.99]."""
+    score = interval_over_worlds(values, own=own)
     mean, low, high = (f"{float(v):.{digits}f}" for v in score)
     return f"{mean} [{low}, {high}]" if np.isfinite(score.low) else mean

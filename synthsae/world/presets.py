@@ -40,7 +40,8 @@ PRESETS: Mapping[str, WorldConfig] = MappingProxyType(
             _BENCH, d_model=192, n_isolated=1024, n_trees=8, isolated_p_min=0.0135
         ),
         # after Gerasimov et al. (2606.12138), whose world is not published: isolated features in
-        # superposition, and blocks whose 2R or so latents each fire more rarely than those do
+        # superposition, and blocks. It lacks two signatures of the paper: stable latents fire as
+        # often as unstable ones, and fill fewer dimensions (the study `synthetic_vs_real`)
         "gerasimov_like": WorldConfig(
             d_model=384,
             n_isolated=384,
