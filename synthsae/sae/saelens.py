@@ -71,6 +71,10 @@ def save_saelens(
 ) -> None:
     """Write the SAE at `position` of the stack as a folder that SAELens loads.
 
+    The folder has the SAE as it is, for activations as it was trained on them. One trained on what
+    `realdata` centred and scaled wants `Activations.normal.fold` first: nothing in the folder can
+    say so.
+
     `metadata` is what SAELens should know of it, such as `model_name` and `hook_name`. Raises
     ConfigError for an architecture that SAELens has not.
     """
