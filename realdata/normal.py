@@ -78,7 +78,7 @@ def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) ->
 
     Raises ConfigError where a row is not finite.
     """
-    name = f"statistics-{source.max_norm:g}.json"
+    name = f"statistics-{source.max_norm!r}.json"
     try:
         return Statistics(**json.loads((folder.path / name).read_text()))
     except (OSError, ValueError, TypeError):

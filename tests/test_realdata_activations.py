@@ -118,6 +118,11 @@ def test_the_cut_of_extreme_norms(opened: Any) -> None:
     assert opened(x, max_norm=0.0).n_train == 800
 
 
+def test_every_cut_has_statistics_of_its_own(opened: Any) -> None:
+    for cut in (1.000001, 1.0000049, 1.000001):
+        assert opened(max_norm=cut).statistics.max_norm == cut
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_other_floats(opened: Any, dtype: Any) -> None:
     found = opened(X.astype(dtype), **RAW)
