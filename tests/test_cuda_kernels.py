@@ -180,6 +180,18 @@ def test_a_step_of_topk_by_the_kernels_is_that_of_the_twins(monkeypatch, half):
         assert (compiled.grads[name] - g).norm() < 1e-5 * g.norm()
 
 
+@pytest.mark.parametrize("k", [cuda.ENTRIES, cuda.ENTRIES + 1])
+def test_more_entries_than_a_tile_holds_are_left_to_the_twins(monkeypatch, k):
+    code, weight = problem(1, 2, 3, 1100, k, SINGLE)
+    x, found = normal(1, 2, 3, seed=4), []
+    for module in (None, cuda):
+        monkeypatch.setattr(kernels, "_cuda", lambda x, module=module: module)
+        found.append((*kernels.residual(code, weight, x), kernels.inner_products(x, weight, code)))
+    for compiled, twin in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, twin, rtol=1e-4, atol=1e-4)
+        assert torch.equal(compiled, twin) == (k > cuda.ENTRIES)
+
+
 class NoWaiting(TorchDispatchMode):
     """Fails on the operations that make the host wait for numbers on the device."""
 
