@@ -138,6 +138,10 @@ class Config(synthsae.config.Config):
             raise ConfigError("eval_samples", self.eval_samples, allowed)
         if s.passes:
             n = int(s.passes * s.n_train // self.train.batch_size)
+            if n == 0:
+                rows = f"{s.n_train} rows times passes are fewer than train.batch_size"
+                allowed = f"enough for a step: {rows}, {self.train.batch_size}"
+                raise ConfigError("source.passes", s.passes, allowed)
             object.__setattr__(self, "train", replace(self.train, n_steps=n))
 
     @property

@@ -1,7 +1,7 @@
 """What is done to activations when they are read: a cut, the centre and the scale, all recorded."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from realdata.cache import Folder
 from realdata.config import SourceConfig
 from realdata.rows import Rows
 from synthsae.checks import ConfigError
+from synthsae.sae import SAEStack
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,27 @@ class Normal:
         """What is in the model, from activations as SAEs see them, [..., D]."""
         return x / self.factor + self.mean.to(x.device)
 
+    def fold(self, stack: SAEStack) -> SAEStack:
+        """The SAEs of `stack`, trained behind `apply`, for what is in the model.
+
+        Same codes, and reconstructions that `undo` need not touch, up to rounding:
+
+            W_enc factor (x - (b_dec / factor + mean)) = W_enc (apply(x) - b_dec)
+
+        and decoder rows, which were unit, have length 1 / factor. Every architecture sees x by its
+        encoder alone, so thresholds, gates and biases stay. `save_saelens` writes such a stack.
+        """
+        p = stack.params
+        folded = {"w_enc": p["w_enc"] * self.factor, "w_dec": p["w_dec"] / self.factor}
+        return replace(stack, params=p | folded | {"b_dec": self.undo(p["b_dec"])})
+
 
 def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) -> Statistics:
     """The statistics of a harvest under the cut of `source`, saved in its folder once found.
 
     Raises ConfigError where a row is not finite.
     """
-    name = f"statistics-{source.max_norm:g}.json"
+    name = f"statistics-{source.max_norm!r}.json"
     try:
         return Statistics(**json.loads((folder.path / name).read_text()))
     except (OSError, ValueError, TypeError):

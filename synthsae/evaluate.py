@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthsae.checks import within
 from synthsae.geometry import Array
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
@@ -41,7 +42,11 @@ class Evaluation:
 def evaluate(
     stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
 ) -> Evaluation:
-    """Run every SAE on the same `n_samples` of the `eval` stream of `seed`."""
+    """Run every SAE on the same `n_samples` of the `eval` stream of `seed`.
+
+    Raises ConfigError for no samples.
+    """
+    within("n_samples", n_samples, 1)
     device = stack.params["w_dec"].device
     s, m = stack.params["w_dec"].shape[:2]
     counts = torch.zeros(s, m, dtype=torch.long, device=device)
@@ -64,7 +69,11 @@ def evaluate(
 def latent_energy(
     stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
 ) -> Array:
-    """Mean of ||z_j w_j||^2 over the samples of `evaluate`: what a latent contributes, [S, M]."""
+    """Mean of ||z_j w_j||^2 over the samples of `evaluate`: what a latent contributes, [S, M].
+
+    Raises ConfigError for no samples.
+    """
+    within("n_samples", n_samples, 1)
     w = stack.params["w_dec"]
     total = torch.zeros(w.shape[:2], dtype=torch.float64, device=w.device)
     for t in range(-(-n_samples // BATCH)):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import synthsae.evaluate as evaluation
+from synthsae.checks import ConfigError
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.world import World, WorldConfig
 
@@ -69,3 +70,10 @@ def test_more_samples_begin_with_the_same_ones(monkeypatch):
     assert np.all(one <= both + 1e-9)
     few = evaluation.evaluate(stack(), WORLD, 13).rates * 13
     assert np.all(few <= one + 1e-9)
+
+
+@pytest.mark.parametrize("n_samples", [0, -5])
+@pytest.mark.parametrize("function", [evaluation.evaluate, evaluation.latent_energy])
+def test_nothing_to_evaluate_on_is_refused(function, n_samples):
+    with pytest.raises(ConfigError, match=rf"^n_samples: {n_samples}; allowed: 1 or more$"):
+        function(stack(), WORLD, n_samples)

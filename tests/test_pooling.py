@@ -125,6 +125,7 @@ def test_refit_finds_encoders_and_leaves_the_decoder() -> None:
     """From a trained decoder it gets about back to the EV that was trained with it."""
     trained = train(WORLD, SAEConfig(n_latents=24, k=3), CONFIG, seeds=(0, 1)).stack
     lost = replace(trained, params=trained.params | {"w_enc": -trained.params["w_enc"]})
+    before = {name: p.clone() for name, p in lost.params.items()}
     found = refit(lost, WORLD, CONFIG)
     assert torch.equal(found.params["w_dec"], trained.params["w_dec"])
     ev = [evaluate(s, WORLD, 4000).explained_variance for s in (trained, lost, found)]
@@ -133,7 +134,9 @@ def test_refit_finds_encoders_and_leaves_the_decoder() -> None:
     start = refit(lost, WORLD, replace(CONFIG, n_steps=0)).params
     assert torch.equal(start["w_enc"], trained.params["w_dec"])
     assert not start["b_enc"].any()
-    assert torch.equal(lost.params["w_enc"], -trained.params["w_enc"])  # what came in stays
+    assert all(
+        torch.equal(p, before[name]) for name, p in lost.params.items()
+    )  # what came in stays
     alone = refit(lost.select([1]), WORLD, CONFIG)  # a seed does not notice the other
     torch.testing.assert_close(alone.params["w_enc"], found.params["w_enc"][1:], atol=1e-4, rtol=0)
 
@@ -168,4 +171,12 @@ def test_refit_says_what_is_not_finite() -> None:
     stack = made(1)
     stack.params["w_dec"][0, 0, 0] = torch.nan
     with pytest.raises(FloatingPointError, match=r"loss not finite; by position, the step: \{0"):
+        refit(stack, WORLD, CONFIG)
+
+
+def test_refit_needs_an_encoder_row_for_each_latent() -> None:
+    """Two factors of each kind have as many rows as pairs, which are not those of the latents."""
+    stack = SAEStack.init(SAEConfig(arch="kron", n_latents=8, k=2, kron_m=2, kron_n=2), 12, (0,))
+    assert stack.params["w_enc"].shape == stack.params["w_dec"].shape
+    with pytest.raises(ConfigError, match=r"^stack\.config\.arch: 'kron'; allowed: an arch"):
         refit(stack, WORLD, CONFIG)

@@ -1,5 +1,6 @@
 """The reader over arrays at hand: batches, the cut, centre and scale, and what is refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from safetensors.torch import save_file
 
 from realdata.activations import Activations
 from realdata.config import SourceConfig
+from synthsae import SAEConfig, SAEStack, load_saelens
 from synthsae.checks import ConfigError
+from synthsae.evaluate import evaluate
+from synthsae.sae import ARCHITECTURES
 
 X = np.random.default_rng(0).normal(3, 2, (1000, 6)).astype(np.float32)
 
@@ -114,6 +118,11 @@ def test_the_cut_of_extreme_norms(opened: Any) -> None:
     assert opened(x, max_norm=0.0).n_train == 800
 
 
+def test_every_cut_has_statistics_of_its_own(opened: Any) -> None:
+    for cut in (1.000001, 1.0000049, 1.000001):
+        assert opened(max_norm=cut).statistics.max_norm == cut
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_other_floats(opened: Any, dtype: Any) -> None:
     found = opened(X.astype(dtype), **RAW)
@@ -188,3 +197,51 @@ def test_what_arrays_have_not(opened: Any) -> None:
 def test_activations_that_do_not_vary(opened: Any) -> None:
     with pytest.raises(ConfigError, match="activations that vary"):
         opened(np.ones((50, 4), np.float32))
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_folded_saes_do_on_the_rows_what_they_did_on_normalised_ones(
+    opened: Any, arch: str
+) -> None:
+    """In float64, where no latent is chosen by rounding."""
+    normal = opened().normal
+    assert abs(normal.factor - 1) > 0.1
+    stack = SAEStack.init(SAEConfig(arch=arch, n_latents=16, k=3), 6, (0, 1))
+    generator = torch.Generator().manual_seed(0)
+    for name, p in stack.params.items():
+        stack.params[name] = p.double()
+        if p.dim() > 1:  # all but the training's own state and BatchTopK's threshold
+            stack.params[name] += 0.3 * torch.randn(p.shape, generator=generator).double()
+    x = torch.from_numpy(X[800:]).double()
+    before = {name: p.clone() for name, p in stack.params.items()}
+    folded, seen = normal.fold(stack), normal.apply(x)
+    code, want = folded.encode(x), stack.encode(seen)
+    assert 0.02 < (want.dense(16) > 0).double().mean() < 0.9
+    torch.testing.assert_close(code.dense(16), want.dense(16), rtol=0, atol=1e-12)
+    out = normal.undo(stack.decode(want))
+    torch.testing.assert_close(folded.decode(code), out, rtol=0, atol=1e-12)
+    assert (folded.config, folded.seeds) == (stack.config, stack.seeds)
+    assert all(torch.equal(p, before[name]) for name, p in stack.params.items())
+
+
+def test_the_example_of_the_readme_explains_what_the_model_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is read back and judged on the rows of the file."""
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((12, 8))
+    codes = (rng.random((6000, 12)) < 0.1) * (1 + rng.random((6000, 12)))
+    x = (7 * codes @ atoms + np.linspace(-30, 30, 8)).astype(np.float32)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SYNTHSAE_CACHE", str(tmp_path / "cache"))
+    np.save("acts.npy", x)
+    text = (Path(__file__).parent.parent / "realdata" / "README.md").read_text()
+    found: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
+    held, stack = torch.from_numpy(x[-600:]), load_saelens("seed_0")
+    miss = held - stack.decode(stack.encode(held))[0]
+    ev = 1 - float(miss.square().sum() / (held - held.mean(0)).square().sum())
+    trained, source = found["trained"].stack, found["source"]
+    want = float(evaluate(trained, source, 600).explained_variance[0])
+    assert want > 0.5
+    assert ev == pytest.approx(want, abs=1e-4)

@@ -61,6 +61,18 @@ def test_steps_follow_from_passes(language_model: Folders) -> None:
     assert override(config(folder), changes).train.n_steps == 720
 
 
+def test_passes_without_a_step_are_refused(language_model: Folders) -> None:
+    made = config(language_model("gpt2"))
+    assert override(made, {"train.batch_size": 1800}).train.n_steps == 1
+    words = "enough for a step: 1800 rows times passes are fewer than train.batch_size, 1801"
+    with pytest.raises(ConfigError) as error:
+        override(made, {"train.batch_size": 1801})
+    assert str(error.value) == f"source.passes: 1.0; allowed: {words}"
+    assert override(made, {"train.batch_size": 1801, "source.passes": 1.01}).train.n_steps == 1
+    untrained = {"source.passes": 0, "train.n_steps": 0}
+    assert override(made, untrained).train.n_steps == 0
+
+
 def test_every_field_has_help() -> None:
     assert all(text for name, _, text in describe(Config()) if name.startswith("source."))
 
@@ -202,6 +214,7 @@ def test_a_hub_model_is_the_folder_of_its_commit(
 
 def test_shape_of_arrays(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((300, 5), np.float32))
-    made = Config(source=SourceConfig(arrays=str(tmp_path / "a.npy")), eval_samples=30)
+    source, batch = SourceConfig(arrays=str(tmp_path / "a.npy")), TrainConfig(batch_size=270)
+    made = Config(source=source, train=batch, eval_samples=30)
     assert (made.d_model, made.source.n_train, made.source.n_eval) == (5, 270, 30)
-    assert made.train.n_steps == 0
+    assert made.train.n_steps == 1

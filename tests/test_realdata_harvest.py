@@ -1,11 +1,10 @@
 """A harvest is made once, whole or not at all, and read back as the model had it."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,30 +136,48 @@ def test_what_changes_a_harvest_changes_its_folder(make: Make, fields: dict[str,
 
 
 SCRIPT = """
-import sys
-from realdata import harvest
+import os, signal, sys
+from realdata import cache, harvest
 from realdata.config import SourceConfig
 harvest.SHARD_BYTES = 4096
-harvest.harvest(SourceConfig(**eval(sys.argv[1])))
+fields, n_files = eval(sys.argv[1])
+write = cache.files.write
+
+def counted(path, data):
+    global n_files
+    write(path, data)
+    n_files -= 1
+    if n_files == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+cache.files.write = counted
+harvest.harvest(SourceConfig(**fields))
 """
+"""A harvest that is killed by a signal once `n_files` are written; 0: never."""
+
+
+def harvester(source: SourceConfig, n_files: int = 0) -> "subprocess.Popen[str]":
+    asked = repr((asdict(source), n_files))
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, asked], stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_killed_and_resumed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 at three moments, then the same command: the bits of an undisturbed harvest."""
-    from dataclasses import asdict
-
     source = make(tokens=2400)
-    command = [sys.executable, "-c", SCRIPT, repr(asdict(source))]
-    seen = []
-    for n_files in (1, 6, 12):  # among them are identity.json and four files of token ids
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            _until(lambda n=n_files: len(_files(source)) > n or process.poll() is not None)
-            os.kill(process.pid, signal.SIGKILL)
-        seen.append(len(_files(source)))
+    for n_files, there in (
+        (3, 3),
+        (5, 6),
+        (6, 12),
+    ):  # token ids are made again unless all are there
+        with harvester(source, n_files) as process:
+            told = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, told
+        assert len(_files(source)) == there
         assert Folder(source).manifest() is None
     kept = {p: p.stat().st_mtime_ns for p in _files(source) if "-0" in p.name}
     assert kept
-    assert seen == sorted(seen)
     monkeypatch.setattr(harvesting, "SHARD_BYTES", 4096)
     resumed = harvest(source)
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
@@ -174,20 +191,10 @@ def _files(source: SourceConfig) -> list[Path]:
     return [p for p in Path(source.cache).glob("*/*") if not p.name.startswith(".")]
 
 
-def _until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.0005)
-
-
 def test_two_at_once(make: Make) -> None:
-    from dataclasses import asdict
-
-    command = [sys.executable, "-c", SCRIPT, repr(asdict(make()))]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    both = [harvester(make()) for _ in range(2)]
+    told = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
     assert sum("harvest: 2,000 activations" in text for text in told) == 1
     assert Folder(make()).manifest() is not None
 

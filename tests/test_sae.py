@@ -1,5 +1,6 @@
 """Sparse kernels against dense sums, and a stack as a thing: made, selected, saved, loaded."""
 
+import os
 import pickle
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from synthsae.checks import ConfigError
 from synthsae.sae import ARCHITECTURES, Code, SAEConfig, SAEStack, kernels
+from synthsae.sae.saelens import load_saelens, save_saelens
 
 
 @st.composite
@@ -188,11 +190,72 @@ class Bomb:
 def test_nothing_is_unpickled_and_junk_is_refused(tmp_path, junk):
     path = tmp_path / "stack.safetensors"
     path.write_bytes(junk)
-    with pytest.raises(SafetensorError):
+    with pytest.raises(ConfigError, match="allowed: a file that SAEStack"):
         SAEStack.load(path)
     torch.save(Bomb(), path)
-    with pytest.raises(SafetensorError):
+    with pytest.raises(ConfigError, match="allowed: a file that SAEStack"):
         SAEStack.load(path)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        None,
+        {"config": "{}"},
+        {"seeds": "[0]"},
+        {"config": "{", "seeds": "[0]"},
+        {"config": "3", "seeds": "[0]"},
+        {"config": '{"new": 1}', "seeds": "[0]"},
+        {"config": '{"arch": "mine"}', "seeds": "[0]"},
+        {"config": "{}", "seeds": "0"},
+        {"config": "{}", "seeds": "[0.5]"},
+    ],
+)
+def test_tensors_of_others_are_refused_in_a_line(tmp_path, meta):
+    path = tmp_path / "stack.safetensors"
+    save_file({"w_dec": torch.zeros(1, 4, 2)}, path, meta)
+    with pytest.raises(ConfigError) as error:
+        SAEStack.load(path)
+    assert f"path: {str(path)!r}; allowed: a file that SAEStack.save wrote (" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    path, stack = tmp_path / "stack.safetensors", SAEStack.init(SAEConfig(k=2), 4, (0,))
+    stack.save(path)
+    before = path.read_bytes()
+
+    def full(handle):
+        raise OSError("no room")
+
+    monkeypatch.setattr(os, "fsync", full)
+    stack.params["w_dec"] += 1
+    with pytest.raises(OSError, match="no room"):
+        stack.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_seeds_are_plain_integers(tmp_path):
+    made = SAEStack.init(SAEConfig(k=2), 4, np.arange(3))
+    put = SAEStack(made.config, list(np.arange(3)), made.params)
+    for stack in (made, put, made.select([0, 1, 2])):
+        assert stack.seeds == (0, 1, 2)
+        assert {type(seed) for seed in stack.seeds} == {int}
+        stack.save(tmp_path / "stack.safetensors")
+        save_saelens(stack, tmp_path / "sae", position=1)
+    assert load_saelens(tmp_path / "sae").seeds == (1,)
+    with pytest.raises(TypeError):
+        SAEStack(made.config, (0.5,), made.params)
+
+
+def test_join_takes_stacks_of_one_config():
+    a, b = (SAEStack.init(SAEConfig(n_latents=8, k=k), 4, (k, 9)) for k in (2, 3))
+    both = SAEStack.join([a, a.select([1])])
+    assert (both.config, both.seeds) == (a.config, (2, 9, 9))
+    assert torch.equal(both.params["w_enc"][2], a.params["w_enc"][1])
+    with pytest.raises(ConfigError, match=r"^config: .*k=3.*; allowed: that of the first, .*k=2"):
+        SAEStack.join([a, b])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from synthsae.checks import ConfigError
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack
 from synthsae.sae.saelens import WRITTEN_AS, load_saelens, save_saelens
 from synthsae.sae.topk import TopK
+from synthsae.train import TrainConfig, refit
+from synthsae.world import World, WorldConfig
 
 
 @pytest.mark.parametrize("kind", MORE)
@@ -108,6 +110,24 @@ def test_what_is_written_means_the_same_there_and_comes_back(tmp_path, arch):
     assert all(np.array_equal(one[name], two[name]) for name in one | two)
 
 
+@pytest.mark.parametrize("arch", WRITTEN_AS)
+def test_what_is_read_can_be_joined_and_refitted(tmp_path, arch):
+    """A folder has no state of training: that is the one of step 0."""
+    stack, fresh = random_stack(arch, (4,)), SAEStack.init(random_stack(arch).config, D, (4,))
+    save_saelens(stack, tmp_path)
+    again, trained_by = load_saelens(tmp_path), set(stack.architecture.buffers) - {"threshold"}
+    assert again.params.keys() == stack.params.keys()
+    for name in trained_by:
+        assert torch.equal(again.params[name], fresh.params[name]), name
+    both = SAEStack.join([again, stack])
+    assert both.params["w_enc"].shape == (2, M, D)
+    world = World.plant(WorldConfig(d_model=D, n_isolated=3, n_blocks=0, rank=1), seed=0)
+    done = refit(both, world, TrainConfig(n_steps=3, batch_size=32, device="cpu"))
+    assert {p.dtype for p in done.params.values()} == {torch.float32}
+    assert all(p.isfinite().all() for p in done.params.values())
+    assert not torch.equal(done.params["w_enc"], both.params["w_dec"])
+
+
 def test_every_architecture_is_written_or_refused_with_a_reason(tmp_path, monkeypatch):
     stack = SAEStack.init(SAEConfig(arch="kron", n_latents=M, k=2), D, (0,))
     with pytest.raises(ConfigError, match=r"^sae\.arch: 'kron'; .* products of factors$"):
@@ -158,6 +178,10 @@ def test_a_recorded_config_counts_only_while_it_is_true(tmp_path):
     for junk in (3, *({"config": config} for config in configs), {"seed": "a"}):
         put(tmp_path / "junk", "topk", metadata={"synthsae": junk})
         assert load_saelens(tmp_path / "junk").config == SAEConfig("topk", M, K)
+    for junk in ({"coefficient": "x"}, {"coefficient": -1}, {"matryoshka_prefixes": 2.5}):
+        put(tmp_path / "junk", "topk", metadata={"synthsae": {"config": true | junk}})
+        with pytest.raises(ConfigError, match=r"metadata\.synthsae\.config: .*what save_saelens"):
+            load_saelens(tmp_path / "junk")
 
 
 def test_several_folders_are_a_stack_if_they_agree(tmp_path):

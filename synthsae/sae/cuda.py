@@ -18,6 +18,8 @@ ROW = 32768
 """Pre-activations of one row that registers can hold; longer rows are read again at each step."""
 LONGEST = 65536
 """Pre-activations of one row that `top` takes."""
+ENTRIES = 1024
+"""Entries of one sample that `residual` and `inner_products` take: a tile holds K rows."""
 WINDOW = 256
 """Entries of a latent that one program sums; longer lists are summed by several."""
 
@@ -55,9 +57,9 @@ def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
         miss = sum_k values_k weight[indices_k] - x,    dots_k = <miss, weight[indices_k]>
 
-    `weight` [S, M, D] and `x` [S, B, D] are float32 or bfloat16. Sums are float32; `miss` is stored
-    in the type of `x`. Traffic: S B (K D W + 2 D X + 16 K), of which the K D W are gathers that the
-    cache serves where a seed's M D W bytes fit it.
+    `weight` [S, M, D] and `x` [S, B, D] are float32 or bfloat16, K is ENTRIES at most. Sums are
+    float32; `miss` is stored in the type of `x`. Traffic: S B (K D W + 2 D X + 16 K), of which the
+    K D W are gathers that the cache serves where a seed's M D W bytes fit it.
     """
     s, b, d = x.shape
     m, k = weight.shape[1], code.values.shape[2]
@@ -69,7 +71,7 @@ def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def inner_products(x: Tensor, weight: Tensor, indices: Tensor) -> Tensor:
-    """<x_b, weight[indices_k]> in float32, [S, B, K]; types and traffic as of `residual`."""
+    """<x_b, weight[indices_k]> in float32, [S, B, K]; types, K and traffic as of `residual`."""
     (s, b, k), (m, d) = indices.shape, weight.shape[1:]
     _check(x, weight, indices)
     dots = torch.empty(s, b, k, device=x.device)
@@ -123,7 +125,7 @@ def _power(n: int) -> int:
 
 def _tile(k: int, d: int) -> dict[str, int]:
     """K rows and some columns of them in registers, and the warps that hold them."""
-    assert k <= 1024  # a tile holds 32 columns of K rows
+    assert k <= ENTRIES
     kp = _power(k)
     bd = min(_power(d), max(32, min(256, 8192 // kp)))
     return {"KP": kp, "BD": bd, "num_warps": _warps(kp * bd)}

@@ -85,7 +85,7 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
     """<x_b, weight[indices_k]> for the code's entries alone, [S, B, K]: decode's adjoint."""
     if code.indices is None:
         return x @ weight.mT
-    if cuda := _cuda(x):
+    if cuda := _tiled(x, code):
         return cuda.inner_products(x.contiguous(), weight, code.indices)
     s, b, k = code.indices.shape
     m, d = weight.shape[1:]
@@ -102,7 +102,7 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
 
 def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """What decoding misses, decode - x [S, B, D], and its inner products with the rows used."""
-    if code.indices is not None and (cuda := _cuda(x)):
+    if code.indices is not None and (cuda := _tiled(x, code)):
         return cuda.residual(code, weight, x.contiguous())
     miss = decode(code, weight).sub_(x)
     return miss, inner_products(miss, weight, code)
@@ -198,6 +198,12 @@ def _cuda(x: Tensor) -> ModuleType | None:
 
         return cuda
     return None
+
+
+def _tiled(x: Tensor, code: Code) -> ModuleType | None:
+    """The Triton kernels where they also have room for the entries of a sample."""
+    cuda = _cuda(x)
+    return cuda if cuda and code.values.shape[2] <= cuda.ENTRIES else None
 
 
 def _segments(values: Tensor, order: ByLatent, how: str) -> Tensor:

@@ -12,8 +12,8 @@ W_enc as [D, M] and W_dec as [M, D], and encodes x - b_dec unless `apply_b_dec_t
 | gated                                   | `gated`    | b_gate, r_mag, b_mag                      |
 | kron                                    | none       | its encoder is not a matrix [D, M]        |
 
-Only what encoding and decoding need crosses over: no state of training. Decoder rows keep the
-length that they have in the folder, except under `rescale_acts_by_decoder_norm`.
+Only what encoding and decoding need crosses over; the state of training is that of step 0. Decoder
+rows keep the length that they have in the folder, except under `rescale_acts_by_decoder_norm`.
 """
 
 import json
@@ -23,28 +23,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from synthsae import files
 from synthsae.checks import ConfigError, one_of
-from synthsae.sae.base import SAEConfig
-from synthsae.sae.kernels import reciprocal
+from synthsae.sae import saelens_weights as weights
+from synthsae.sae.base import ARCHITECTURES, SAEConfig
+from synthsae.sae.saelens_weights import TENSORS, WEIGHTS
 from synthsae.sae.stack import SAEStack
 
-CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+CONFIG = "cfg.json"
 LAYOUT = "6.0.0"
 """The version of SAELens that brought this layout; it reads a config without one as an older."""
-
-_LINEAR = {"W_enc": "w_enc", "W_dec": "w_dec", "b_dec": "b_dec"}
-TENSORS = {
-    "standard": _LINEAR | {"b_enc": "b_enc"},
-    "topk": _LINEAR | {"b_enc": "b_enc"},
-    "jumprelu": _LINEAR | {"b_enc": "b_enc", "threshold": "threshold"},
-    "gated": _LINEAR | {"b_gate": "b_enc", "r_mag": "r_mag", "b_mag": "b_mag"},
-}
-"""Tensors of each architecture of SAELens, and our parameter that each is."""
 
 WRITTEN_AS = {
     "topk": "topk",
@@ -70,6 +61,10 @@ def save_saelens(
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the SAE at `position` of the stack as a folder that SAELens loads.
+
+    The folder has the SAE as it is, for activations as it was trained on them. One trained on what
+    `realdata` centred and scaled wants `Activations.normal.fold` first: nothing in the folder can
+    say so.
 
     `metadata` is what SAELens should know of it, such as `model_name` and `hook_name`. Raises
     ConfigError for an architecture that SAELens has not.
@@ -109,14 +104,15 @@ def save_saelens(
 
 
 def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
-    """The SAEs of these folders as a stack, in float32: one, or several that agree in config.
+    """The SAEs of these folders as a stack: one, or several that agree in config.
 
     Codes and reconstructions are SAELens's, bit for bit but for the order of sums. Two settings are
     folded into the weights, which rounds them once: `apply_b_dec_to_input: false` (b_enc takes
     W_enc b_dec) and `rescale_acts_by_decoder_norm` (the norms of decoder rows go to the encoder).
     A folder written here comes back as the architecture and under the seed it had; others are
     `relu`, `topk`, `jumprelu` or `gated`, numbered in order, with the default `k` where it plays no
-    part in encoding. `log_threshold` is float64, which holds every float32 threshold.
+    part in encoding. `log_threshold` is float64, which holds every float32 threshold; all else is
+    float32. What only training needs, such as a multiplier, is as at step 0.
 
     Raises ConfigError for a folder that says anything else. Nothing is unpickled.
     """
@@ -155,23 +151,23 @@ def _read(folder: Path) -> _Read:
         older = cfg.get("activation_fn_kwargs")
         k = older.get("k") if isinstance(older, dict) else None
         k = _whole(cfg.get("k") if k is None else k, where + "k", size["d_sae"])
-    params = _tensors(folder / WEIGHTS, kind, size["d_in"], size["d_sae"])
+    params = weights.read(folder / WEIGHTS, kind, size["d_in"], size["d_sae"])
     if _flag(cfg, "rescale_acts_by_decoder_norm", False, where) and kind == "topk":
-        _fold_norms(params)
+        weights.fold_norms(params)
     if not _flag(cfg, "apply_b_dec_to_input", True, where):
-        _fold_bias(params)
+        weights.fold_bias(params)
     metadata = cfg.get("metadata")
     ours = metadata.get("synthsae") if isinstance(metadata, dict) else None
     config, seed = None, None
     if isinstance(ours, dict):
-        config = _recorded(ours.get("config"), kind, size["d_sae"], k, params)
+        config = _recorded(ours.get("config"), kind, size["d_sae"], k, params, where)
         seed = ours.get("seed") if isinstance(ours.get("seed"), int) else None
     if config is None:
         k = k or min(SAEConfig().k, size["d_sae"])
         config = SAEConfig(arch=READ_AS[kind], n_latents=size["d_sae"], k=k)
     if "threshold" in params:
-        _name_threshold(params, config.arch)
-    return _Read(config, seed, params)
+        weights.name_threshold(params, config.arch)
+    return _Read(config, seed, _training_state(config) | params)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -220,50 +216,8 @@ def _flag(cfg: dict[str, Any], name: str, default: bool, where: str) -> bool:
     return value
 
 
-def _tensors(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
-    """Our parameters (and `threshold` [M] as it is) in float32, each of the right shape."""
-    if not path.is_file():
-        allowed = f"one that has {path.name} (no other file of weights is read)"
-        raise ConfigError("folder", str(path.parent), allowed)
-    try:
-        with safe_open(path, framework="pt") as f:
-            found = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ConfigError(str(path), str(error), "a whole safetensors file") from error
-    scale = found.pop("scaling_factor", None)  # which old versions wrote even when it did nothing
-    if scale is not None and not torch.allclose(scale, torch.ones_like(scale)):
-        raise ConfigError(f"{path}: scaling_factor", "not 1", "1: no finetuned scale")
-    names = TENSORS[kind]
-    if found.keys() != names.keys():
-        raise ConfigError(f"{path}: tensors", sorted(found), f"{kind} has {', '.join(names)}")
-    shapes = {"W_enc": (d, m), "W_dec": (m, d), "b_dec": (d,)}
-    for name, tensor in found.items():
-        if (shape := tuple(tensor.shape)) != (right := shapes.get(name, (m,))):
-            raise ConfigError(f"{path}: {name}", shape, f"shape {right}")
-        if not tensor.is_floating_point():
-            raise ConfigError(f"{path}: {name}", tensor.dtype, "floating-point numbers")
-    found["W_enc"] = found["W_enc"].T.contiguous()
-    return {names[name]: tensor.float() for name, tensor in found.items()}
-
-
-def _fold_norms(params: dict[str, Tensor]) -> None:
-    """Make decoder rows unit vectors whose latents fire as much more; one of length 0 is dead."""
-    norm = torch.linalg.vector_norm(params["w_dec"].double(), dim=1)
-    by = {"w_enc": norm[:, None], "b_enc": norm, "w_dec": reciprocal(norm)[:, None]}
-    params |= {name: (params[name].double() * factor).float() for name, factor in by.items()}
-
-
-def _fold_bias(params: dict[str, Tensor]) -> None:
-    """W_enc x + b_enc as W_enc (x - b_dec) + (b_enc + W_enc b_dec)."""
-    shift = params["w_enc"].double() @ params["b_dec"].double()
-    by = {"b_enc": shift}
-    if "r_mag" in params:
-        by["b_mag"] = shift * params["r_mag"].double().exp()
-    params |= {name: (params[name].double() + more).float() for name, more in by.items()}
-
-
 def _recorded(
-    recorded: Any, kind: str, m: int, k: int | None, params: dict[str, Tensor]
+    recorded: Any, kind: str, m: int, k: int | None, params: dict[str, Tensor], where: str
 ) -> SAEConfig | None:
     """The config that `save_saelens` recorded, where it still says the same as the folder."""
     if not isinstance(recorded, dict) or not recorded.keys() <= {f.name for f in fields(SAEConfig)}:
@@ -275,20 +229,17 @@ def _recorded(
         return None
     if arch == "batchtopk" and len(params["threshold"].unique()) > 1:
         return None
-    return SAEConfig(**recorded)
+    try:
+        return SAEConfig(**recorded)
+    except (TypeError, ValueError) as error:
+        name = f"{where}metadata.synthsae.config"
+        raise ConfigError(name, recorded, f"what save_saelens wrote ({error})") from error
 
 
-def _name_threshold(params: dict[str, Tensor], arch: str) -> None:
-    """Turn `threshold` [M] into what `arch` has: one number, or its logarithms.
-
-    SAELens multiplies by relu, so that a threshold below 0 is one of 0. The logarithm points just
-    above t, by less than half the gap to the next float32: pre > exp(log t) exactly where pre > t.
-    """
-    threshold = params.pop("threshold")
-    if arch == "batchtopk":
-        params["threshold"] = threshold[0].clamp(min=0)
-    else:
-        params["log_threshold"] = (threshold.double().clamp(min=0) * (1 + 2**-26)).log()
+def _training_state(config: SAEConfig) -> dict[str, Tensor]:
+    """What no gradient moves, at step 0; it does not depend on D, so that D = 1 will do."""
+    sae = ARCHITECTURES[config.arch](config)
+    return {name: p for name, p in sae.init(1, 0).items() if name in sae.buffers}
 
 
 def _written_as(arch: str) -> str:

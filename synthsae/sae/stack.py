@@ -3,13 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import index
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from synthsae import files
+from synthsae.checks import ConfigError
 from synthsae.geometry import Array, unit
 from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig
 from synthsae.sae.kernels import Code, decode
@@ -22,12 +25,16 @@ class SAEStack:
     Attributes:
         config: the architecture and size, the same for all.
         seeds: the seed that names each SAE, [S].
-        params: `w_dec` [S, M, D], `b_dec` [S, D] and what else the architecture has, in float32.
+        params: `w_dec` [S, M, D], `b_dec` [S, D] and what else the architecture has, in float32
+            (but for the `log_threshold` of `load_saelens`).
     """
 
     config: SAEConfig
     seeds: tuple[int, ...]
     params: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        self.seeds = tuple(index(seed) for seed in self.seeds)  # NumPy's are not what JSON holds
 
     @classmethod
     def init(
@@ -45,7 +52,10 @@ class SAEStack:
 
     @classmethod
     def join(cls, stacks: Sequence["SAEStack"]) -> "SAEStack":
-        """The SAEs of several stacks of one config, in order, in one."""
+        """The SAEs of several stacks, in order, in one; raises ConfigError unless configs agree."""
+        for stack in stacks:
+            if stack.config != stacks[0].config:
+                raise ConfigError("config", stack.config, f"that of the first, {stacks[0].config}")
         params = {n: torch.cat([s.params[n] for s in stacks]) for n in stacks[0].params}
         return cls(stacks[0].config, tuple(seed for s in stacks for seed in s.seeds), params)
 
@@ -72,21 +82,23 @@ class SAEStack:
         return SAEStack(self.config, tuple(self.seeds[i] for i in which), params)
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, config and seeds to one safetensors file."""
+        """Write parameters, config and seeds to one safetensors file, whole or not at all."""
         meta = {"config": json.dumps(asdict(self.config)), "seeds": json.dumps(self.seeds)}
-        save_file({n: p.contiguous().cpu() for n, p in self.params.items()}, path, meta)
+        data = save({n: p.contiguous().cpu() for n, p in self.params.items()}, meta)
+        files.write(Path(path), data)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
-        """Read a stack that `save` wrote; raises ValueError for another safetensors file."""
-        with safe_open(path, framework="pt", device=device) as f:
-            meta = f.metadata() or {}
-            if not {"config", "seeds"} <= set(meta):
-                raise ValueError(f"path: {str(path)!r}; allowed: a file that SAEStack.save wrote")
-            params = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-        return cls(
-            SAEConfig(**json.loads(meta["config"])), tuple(json.loads(meta["seeds"])), params
-        )
+        """Read a stack that `save` wrote; raises ConfigError for another file."""
+        try:
+            with safe_open(path, framework="pt", device=device) as f:
+                meta = f.metadata() or {}
+                config, seeds = (json.loads(meta[name]) for name in ("config", "seeds"))
+                params = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+            return cls(SAEConfig(**config), tuple(seeds), params)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            allowed = f"a file that SAEStack.save wrote ({error})"
+            raise ConfigError("path", str(path), allowed) from error
 
     def _stacked(self, x: Tensor) -> Tensor:
         return x.expand(len(self.seeds), *x.shape) if x.ndim == 2 else x

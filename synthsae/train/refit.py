@@ -2,6 +2,7 @@
 
 import torch
 
+from synthsae.checks import ConfigError
 from synthsae.sae import SAEStack
 from synthsae.train.config import TrainConfig
 from synthsae.train.group import Group
@@ -14,9 +15,13 @@ def refit(stack: SAEStack, source: ActivationSource, config: TrainConfig) -> SAE
     Encoders start as the decoder's rows, without bias, as at step 0 of any training; they (so the
     scale of codes) and b_dec are trained for `config.n_steps`, each seed on the data that `config`
     gives it. For pooled latents that beats starting from the encoders they had, whose scales suit
-    a dictionary in which the others are not. Raises FloatingPointError where a loss is not finite.
+    a dictionary in which the others are not. Raises FloatingPointError where a loss is not finite,
+    and ConfigError for kron, whose encoder has not a row for each latent.
     """
-    params = {name: p.clone() for name, p in stack.params.items()}
+    if stack.config.arch == "kron":
+        allowed = "an architecture whose encoder has a row for each latent"
+        raise ConfigError("stack.config.arch", stack.config.arch, allowed)
+    params = {name: p.to(torch.float32, copy=True) for name, p in stack.params.items()}
     params |= {"w_enc": params["w_dec"].clone(), "b_enc": torch.zeros_like(params["b_enc"])}
     fresh = SAEStack(stack.config, stack.seeds, params)
     group = Group(source, fresh, config, config.data_seeds(stack.seeds), fixed_decoder=True)

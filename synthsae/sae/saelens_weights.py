@@ -1,0 +1,76 @@
+"""The tensors of a folder of SAELens as our parameters, and what is folded into them."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from synthsae.checks import ConfigError
+from synthsae.sae.kernels import reciprocal
+
+WEIGHTS = "sae_weights.safetensors"
+
+_LINEAR = {"W_enc": "w_enc", "W_dec": "w_dec", "b_dec": "b_dec"}
+TENSORS = {
+    "standard": _LINEAR | {"b_enc": "b_enc"},
+    "topk": _LINEAR | {"b_enc": "b_enc"},
+    "jumprelu": _LINEAR | {"b_enc": "b_enc", "threshold": "threshold"},
+    "gated": _LINEAR | {"b_gate": "b_enc", "r_mag": "r_mag", "b_mag": "b_mag"},
+}
+"""Tensors of each architecture of SAELens, and our parameter that each is."""
+
+
+def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
+    """Our parameters (and `threshold` [M] as it is) in float32, each of the right shape."""
+    if not path.is_file():
+        allowed = f"one that has {path.name} (no other file of weights is read)"
+        raise ConfigError("folder", str(path.parent), allowed)
+    try:
+        with safe_open(path, framework="pt") as f:
+            found = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ConfigError(str(path), str(error), "a whole safetensors file") from error
+    scale = found.pop("scaling_factor", None)  # which old versions wrote even when it did nothing
+    if scale is not None and not torch.allclose(scale, torch.ones_like(scale)):
+        raise ConfigError(f"{path}: scaling_factor", "not 1", "1: no finetuned scale")
+    names = TENSORS[kind]
+    if found.keys() != names.keys():
+        raise ConfigError(f"{path}: tensors", sorted(found), f"{kind} has {', '.join(names)}")
+    shapes = {"W_enc": (d, m), "W_dec": (m, d), "b_dec": (d,)}
+    for name, tensor in found.items():
+        if (shape := tuple(tensor.shape)) != (right := shapes.get(name, (m,))):
+            raise ConfigError(f"{path}: {name}", shape, f"shape {right}")
+        if not tensor.is_floating_point():
+            raise ConfigError(f"{path}: {name}", tensor.dtype, "floating-point numbers")
+    found["W_enc"] = found["W_enc"].T.contiguous()
+    return {names[name]: tensor.float() for name, tensor in found.items()}
+
+
+def fold_norms(params: dict[str, Tensor]) -> None:
+    """Make decoder rows unit vectors whose latents fire as much more; one of length 0 is dead."""
+    norm = torch.linalg.vector_norm(params["w_dec"].double(), dim=1)
+    by = {"w_enc": norm[:, None], "b_enc": norm, "w_dec": reciprocal(norm)[:, None]}
+    params |= {name: (params[name].double() * factor).float() for name, factor in by.items()}
+
+
+def fold_bias(params: dict[str, Tensor]) -> None:
+    """W_enc x + b_enc as W_enc (x - b_dec) + (b_enc + W_enc b_dec)."""
+    shift = params["w_enc"].double() @ params["b_dec"].double()
+    by = {"b_enc": shift}
+    if "r_mag" in params:
+        by["b_mag"] = shift * params["r_mag"].double().exp()
+    params |= {name: (params[name].double() + more).float() for name, more in by.items()}
+
+
+def name_threshold(params: dict[str, Tensor], arch: str) -> None:
+    """Turn `threshold` [M] into what `arch` has: one number, or its logarithms.
+
+    SAELens multiplies by relu, so that a threshold below 0 is one of 0. The logarithm points just
+    above t, by less than half the gap to the next float32: pre > exp(log t) exactly where pre > t.
+    """
+    threshold = params.pop("threshold")
+    if arch == "batchtopk":
+        params["threshold"] = threshold[0].clamp(min=0)
+    else:
+        params["log_threshold"] = (threshold.double().clamp(min=0) * (1 + 2**-26)).log()
