@@ -1,6 +1,7 @@
 """Where activations come from: a language model reading text, an array on disk, or a world."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -148,6 +149,14 @@ class Config(synthsae.config.Config):
     def planted(self) -> bool:
         """Whether the activations are those of `world`, so that the truth is known."""
         return not (self.source.model or self.source.arrays)
+
+    @property
+    def decided(self) -> Mapping[str, str]:
+        """The number of steps, where it follows from the passes over a source."""
+        if self.planted or not self.source.passes:
+            return {}
+        n, passes = self.train.n_steps, self.source.passes
+        return {"train.n_steps": f"the {n} of source.passes={passes}, or source.passes=0 beside it"}
 
     @property
     def d_model(self) -> int:

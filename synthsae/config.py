@@ -65,6 +65,11 @@ class Config:
         return True
 
     @property
+    def decided(self) -> Mapping[str, str]:
+        """Fields that follow from others, by dotted name, and how to set them all the same."""
+        return {}
+
+    @property
     def d_model(self) -> int:
         """Dimension D of an activation."""
         return self.world.d_model

@@ -110,6 +110,9 @@ def plan(
             value = config.get(f)
             if value not in seen:
                 seen.append(value)
+    for f in changes:  # not those of `quick`, which are the study's
+        if all(why := [cell.config.decided.get(f) for cell in cells.values()]):
+            raise ConfigError(f, changes[f], str(why[0]))
     return Grid(values, list(cells.values()), digest(*cells))
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from realdata import hub
 from realdata.config import Config, SourceConfig
 from synthsae.checks import ConfigError
 from synthsae.config import describe, override
+from synthsae.study import load, plan
 from synthsae.train import TrainConfig
 from synthsae.world import World
 
@@ -218,3 +220,22 @@ def test_shape_of_arrays(tmp_path: Path) -> None:
     made = Config(source=source, train=batch, eval_samples=30)
     assert (made.d_model, made.source.n_train, made.source.n_eval) == (5, 270, 30)
     assert made.train.n_steps == 1
+
+
+def test_steps_that_passes_decide_cannot_be_set(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((300, 5), np.float32))
+    study = replace(load("seed_stability"), axes={}, quick={"train.n_steps": 7})
+    source = {"source.arrays": str(tmp_path / "a.npy"), "train.batch_size": 90, "eval_samples": 30}
+    for quick in (False, True):
+        (cell,) = plan(study, source, quick=quick).cells
+        assert cell.config.train.n_steps == 3
+    for steps in ("5000", ["5000", "9000"]):
+        with pytest.raises(ConfigError) as error:
+            plan(study, source | {"train.n_steps": steps})
+        allowed = "the 3 of source.passes=1.0, or source.passes=0 beside it"
+        assert str(error.value) == f"train.n_steps: {steps!r}; allowed: {allowed}"
+    grid = plan(study, source | {"train.n_steps": [5000, 9000], "source.passes": 0})
+    assert [c.config.train.n_steps for c in grid.cells] == [5000, 9000]
+    both = {"source.arrays": ["", source["source.arrays"]], "train.n_steps": 20}
+    grid = plan(study, source | both)  # the world's
+    assert [c.config.train.n_steps for c in grid.cells] == [20, 3]
