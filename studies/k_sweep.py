@@ -1,0 +1,74 @@
+"""Does a k above what samples need make true features unstable, and does any loss prevent it?
+
+Isolated features are identifiable: at the right k every seed finds each of them. A code that may
+use more latents than a sample has planted directions can write it in many ways, all of them with
+hardly any loss, so seeds settle on different dictionaries. What a sample needs is known before any
+training: the planted directions that are active in it. TopK has k for every sample, so it should be
+safe up to a k that nearly all samples need no more than (`planted_l0_high`); BatchTopK has k on
+average, so up to the mean (`planted_l0`). A loss that also counts every smaller budget
+(HierarchicalTopK) goes on asking for the shortest code; one that counts prefixes of the dictionary
+(Matryoshka) does not.
+"""
+
+import xarray as xr
+
+from synthsae import measures
+from synthsae.config import Config
+from synthsae.figures import stability_by_k
+from synthsae.figures.common import slices
+from synthsae.figures.sparsity import KEEP, STABLE, last_stable
+from synthsae.figures.variants import label
+from synthsae.study import Study
+from synthsae.train import TrainConfig
+from synthsae.world import WorldConfig
+
+
+def finding(ds: xr.Dataset) -> str:
+    """What the Dataset shows, an architecture at a time."""
+    sentences = []
+    for name, part in slices(ds.sortby("k"), KEEP):
+        clauses = []
+        for arch in part.arch.values:
+            one, last = part.sel(arch=arch), last_stable(part.sel(arch=arch))
+            p = one.isolated_reappearance.mean("seed").isel(k=-1).item()
+            ev = one.explained_variance.mean("seed").isel(k=-1).item()
+            until = f"up to k = {last}" if last else "at no k"
+            clauses.append(
+                f"by {label(str(arch))} {until} (p_hat {p:.2f} and EV {ev:.3f} at k = "
+                f"{one.k.values[-1]})"
+            )
+        text = f"isolated features are stable (p_hat {STABLE:g} or more) {', '.join(clauses)}"
+        if "planted_l0" in part:
+            need, high = float(part.planted_l0.mean()), float(part.planted_l0_high.mean())
+            text += (
+                f"; samples need {need:.3g} latents on average and 99% of them {high:.0f} at most"
+            )
+        sentences.append(f"With {name}, {text}." if name else f"{text[0].upper()}{text[1:]}.")
+    return " ".join(sentences)
+
+
+study = Study(
+    question="Does a k above what samples need make true features unstable, and who prevents it?",
+    base=Config(
+        world=WorldConfig(d_model=64),
+        train=TrainConfig(n_steps=600, batch_size=512, lr=0.01),
+        n_seeds=6,
+        eval_samples=16384,
+    ),
+    axes={
+        "sae.arch": ("topk", "batchtopk", "matryoshka", "hierarchical_topk"),
+        "sae.k": (2, 4, 6, 8, 16, 32),
+    },
+    measures=(
+        measures.planted_sparsity,
+        measures.block_stability,
+        measures.coverage_law,
+        measures.subspace_recovery,
+        measures.feature_recovery,
+        measures.seed_agreement,
+        measures.reconstruction,
+    ),
+    figure=stability_by_k,
+    finding=finding,
+    quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (4, 32), "eval_samples": 4096},
+)
