@@ -12,9 +12,9 @@ from synthsae import cli, measures
 from synthsae.config import Config, override
 from synthsae.figures import architectures_at_matched_ev
 from synthsae.figures.matched import at_matched_ev, interpolate, matched_level
-from synthsae.figures.variants import COMPARED, label, own_interval
+from synthsae.figures.variants import COMPARED, label
 from synthsae.results import Run, run_cell
-from synthsae.stats import row_interval
+from synthsae.stats import mean_interval, row_interval
 
 TINY = {
     "world.d_model": "16",
@@ -123,7 +123,7 @@ def test_the_figures_dots_are_the_numbers() -> None:
         for y, (arch, drawn) in enumerate(zip(ds.arch.values, ax.containers, strict=True)):
             values = matched[name].sel(arch=arch)
             rows = values.mean("block").values if "block" in values.dims else values.values
-            score = own_interval(values) if name == "subspace_overlap" else row_interval(rows)
+            score = (mean_interval if name == "subspace_overlap" else row_interval)(rows)
             assert drawn[0].get_xdata() == pytest.approx(rows.mean())
             assert drawn[0].get_ydata() == y
             ends = drawn[2][0].get_segments()[0][:, 0]

@@ -20,6 +20,7 @@ from synthsae.figures.variants import LOOK, label
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95
 """Mean p_hat from which isolated features are called stable."""
+LAW = "coverage law of its codes"
 
 
 def last_stable(ds: xr.Dataset) -> int | None:
@@ -43,10 +44,10 @@ def stability_by_k(ds: xr.Dataset) -> Figure:
             _blocks(row[1], part)
             _variance(row[2], part)
             row[0].set_ylabel("\n".join([*([name] if name else []), "share"]))
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        law = axes[0, 1].get_legend_handles_labels()
+        named = dict(zip(*reversed(axes[0, 1].get_legend_handles_labels()), strict=True))
+        order = [*(label(str(a)) for a in ds.arch.values), LAW]
         figure.legend(
-            [*handles, law[0][-1]], [*labels, law[1][-1]], loc="outside lower center", ncols=6
+            [named[n] for n in order], order, loc="outside lower center", ncols=len(order)
         )
     return figure
 
@@ -73,7 +74,7 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
         _line(ax, ds.k.values, i.estimate, error_bars(i), str(arch))
         law = one.coverage_prediction.mean(("seed", "block"))
         ax.plot(ds.k, law, color=LOOK[str(arch)][1], lw=1, ls="--")
-    ax.plot([], [], color="black", lw=1, ls="--", label="coverage law of its codes")
+    ax.plot([], [], color="black", lw=1, ls="--", label=LAW)
     ax.set_title("latents in blocks found again:\nwhat their codes cover, whatever the k")
     _axis(ax, ds)
 
@@ -96,12 +97,13 @@ def _marks(ax: Axes, ds: xr.Dataset) -> None:
     """What the samples need, from the world alone."""
     if "planted_l0" not in ds:
         return
-    for name, text in (("planted_l0", "mean need"), ("planted_l0_high", "99% of samples")):
+    for name, text in (
+        ("planted_l0", "samples need\n{} on average "),
+        ("planted_l0_high", "99% need\n{} or less "),
+    ):
         need = float(ds[name].mean())
         ax.axvline(need, color=GREY, lw=0.9, ls=":")
-        ax.text(
-            need, 0.02, f" {text}: {need:.3g}", rotation=90, fontsize=7, color=GREY, va="bottom"
-        )
+        ax.text(need, 0.02, text.format(f"{need:.3g}"), fontsize=7, color=GREY, ha="right")
 
 
 def _axis(ax: Axes, ds: xr.Dataset) -> None:

@@ -19,7 +19,6 @@ from synthsae.figures.common import (
     slices,
 )
 from synthsae.figures.matched import at_matched_ev
-from synthsae.stats import Interval, mean_interval
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95
@@ -208,7 +207,8 @@ def _range(matched: xr.Dataset, name: str) -> str:
 def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray, *, pairwise: bool) -> None:
     """One score: its mean over seeds and its interval, kept above 0."""
     _, colour, marker = LOOK.get(arch, (arch, GREY, "."))
-    score = interval_over_seeds(values) if pairwise else own_interval(values)
+    own = values.mean([d for d in values.dims if d != "seed"])
+    score = interval_over_seeds(values) if pairwise else interval_of_each(own)
     bars = (
         error_bars(score)
         if score.estimate <= 1
@@ -224,13 +224,6 @@ def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray, *, pairwise: bool) -
         capsize=2,
         lw=1,
     )
-
-
-def own_interval(values: xr.DataArray) -> Interval:
-    """t interval over seeds of scores [seed, ...] that are each seed's own; NaN ones left out."""
-    rows = values.mean([d for d in values.dims if d != "seed"]).values
-    kept = rows[np.isfinite(rows)]
-    return mean_interval(kept) if len(kept) > 1 else Interval(*np.full(3, np.nan))
 
 
 def stability(rows: list[Verdict]) -> str:
