@@ -24,7 +24,7 @@ def typed(prefix: str, config: Any) -> None:
     """
     for f in fields(config):
         value, kinds = getattr(config, f.name), get_args(f.type) or (f.type,)
-        if type(value) in kinds or is_dataclass(value) or (value is None and type(None) in kinds):
+        if type(value) in kinds or is_dataclass(value) or (type(value) is int and float in kinds):
             continue
         if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
             object.__setattr__(config, f.name, int(value))

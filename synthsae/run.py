@@ -169,10 +169,7 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """One Dataset over the axes; NaN for missing cells, and where others are larger."""
     bare = {d for cell in cells.values() for d in cell.dims if d not in cell.coords}
     blank = next(iter(cells.values())).map(_blank)
-    parts = [
-        _indexed(cells.get(cell.digest, blank), bare).assign(cell_hash=cell.digest)
-        for cell in grid.cells
-    ]
+    parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
         labels = [str(v) for v in values] if None in values else values
         index = xr.IndexVariable(name, labels)
@@ -188,7 +185,8 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
             )
             for i in range(0, len(parts), len(values))
         ]
-    dataset = parts[0].drop_vars(bare)
+    hashes = np.reshape([cell.digest for cell in grid.cells], [*map(len, grid.axes.values())])
+    dataset = parts[0].drop_vars(bare).assign_coords(cell_hash=(list(grid.axes), hashes))
     frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
     dataset.attrs = {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))

@@ -42,7 +42,7 @@ def by_way(ds: xr.Dataset) -> dict[str, xr.Dataset]:
     each = [scores.sel(arch="topk", k=k, budget=k).drop_vars("k") for k in at]
     last = scores.isel(k=-1).drop_vars("k")
     return {
-        "each": xr.concat(each, "budget"),
+        "each": xr.concat(each, "budget", coords="minimal", compat="override"),
         "cut": last.sel(arch="topk"),
         "hierarchical": last.sel(arch="hierarchical_topk"),
     }
