@@ -114,17 +114,7 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
     for i, (n, colour, marker) in enumerate(zip(ds.n_used.values, COLOURS, MARKERS, strict=False)):
         each = ds[["feature_recall"]].sel(n_used=n).coarsen(feature=few, boundary="pad").mean()
         found = recall_interval(each, "feature", "feature")
-        ax.errorbar(
-            rate * 1.05**i,  # beside each other
-            found.estimate,
-            error_bars(found),
-            fmt=f"{marker}-",
-            color=colour,
-            ms=4.5,
-            lw=1.2,
-            capsize=2,
-            label=f"{n} seeds",
-        )
+        _curve(ax, rate * 1.05**i, found, colour, marker, f"{n} seeds")  # beside each other
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     ax.xaxis.set_major_formatter("{x:.1%}")
@@ -138,6 +128,14 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_title(f"identifiable latents: {float(last):.0%}\nof the features from {many} seeds")
 
 
+def _curve(ax: Axes, x: ArrayLike, score: Interval, colour: str, marker: str, label: str) -> None:
+    """Points with their intervals, joined."""
+    ax.errorbar(
+        x, score.estimate, error_bars(score), fmt=f"{marker}-", color=colour, label=label,
+        ms=4.5, lw=1.2, capsize=2,
+    )  # fmt: skip
+
+
 def _blocks(ax: Axes, ds: xr.Dataset) -> None:
     """Recall of blocks over the number of seeds, a line a rank."""
     x = np.arange(ds.sizes["n_used"])
@@ -145,17 +143,7 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
     for i, (rank, colour, marker) in enumerate(zip(ranks, COLOURS, MARKERS, strict=False)):
         part = ds.sel(rank=rank) if "rank" in ds.dims else ds
         found = recall_interval(part, "block")
-        ax.errorbar(
-            x + 0.06 * i,  # beside each other
-            found.estimate,
-            error_bars(found),
-            fmt=f"{marker}-",
-            color=colour,
-            ms=4.5,
-            lw=1.2,
-            capsize=2,
-            label=f"rank {rank}",
-        )
+        _curve(ax, x + 0.06 * i, found, colour, marker, f"rank {rank}")  # beside each other
     ax.set_xticks(x, [str(n) for n in ds.n_used.values])
     ax.set_xlabel("seeds")
     _share(ax)
