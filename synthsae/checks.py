@@ -18,20 +18,29 @@ class ConfigError(ValueError):
 
 
 def typed(prefix: str, config: Any) -> None:
-    """Raise ConfigError unless the fields of a dataclass are of their types.
-
-    NumPy's numbers become Python's, and an integer will do for a number.
-    """
+    """Raise ConfigError unless the fields of a dataclass are of their types; see `of_type`."""
     for f in fields(config):
-        value, kinds = getattr(config, f.name), get_args(f.type) or (f.type,)
-        if type(value) in kinds or is_dataclass(value) or (type(value) is int and float in kinds):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
             continue
-        if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
-            object.__setattr__(config, f.name, int(value))
-        elif isinstance(value, Real) and float in kinds and not isinstance(value, bool):
-            object.__setattr__(config, f.name, float(value))
-        else:
-            raise ConfigError(prefix + f.name, value, in_words(f.type))
+        try:
+            object.__setattr__(config, f.name, of_type(value, f.type))
+        except (TypeError, OverflowError) as error:
+            raise ConfigError(prefix + f.name, value, in_words(f.type)) from error
+
+
+def of_type(value: Any, kind: Any) -> Any:
+    """`value` as a field of that type holds it: NumPy's numbers become Python's, and an integer
+    will do for a number. Raises TypeError for a value of another type.
+    """
+    kinds = get_args(kind) or (kind,)
+    if type(value) in kinds:
+        return value
+    if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Real) and float in kinds and not isinstance(value, bool):
+        return float(value)
+    raise TypeError(value)
 
 
 def in_words(kind: Any) -> str:

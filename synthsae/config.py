@@ -4,25 +4,27 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from synthsae.checks import ConfigError, in_words, typed, within
+from synthsae.checks import ConfigError, in_words, of_type, typed, within
 from synthsae.sae import SAEConfig
 from synthsae.train import ActivationSource, TrainConfig
 from synthsae.world import World, WorldConfig
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FORMAT = 2
 """Version of what a cell's file holds; a new one makes old cells be computed again."""
 
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
+WORDS = {"none": None, "true": True, "false": False}
+
+C = TypeVar("C", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -102,51 +104,52 @@ def describe(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
             yield prefix + f.name, value, f.metadata.get("help", "")
 
 
-def override(config: Config, changes: Mapping[str, Any]) -> Config:
+def override(config: C, changes: Mapping[str, Any]) -> C:
     """`config` with the fields of `changes` (by dotted name) set; text is read by the field's type.
 
     Raises ConfigError for a field that does not exist, a value of another type, and a value that
     the config itself refuses.
     """
-    known = {name: value for name, value, _ in describe(config)}
-    node = OmegaConf.structured(config)
-    OmegaConf.set_readonly(node, False)
+    known = [name for name, _, _ in describe(config)]
+    values = {}
     for name, value in changes.items():
         if name not in known:
             raise ConfigError("field", name, ", ".join(known))
+        kind = _kind(config, name)
         try:
-            change = OmegaConf.create()
-            OmegaConf.update(change, name, _parse(value, _kind(config, name)))
-            node = OmegaConf.merge(node, change)
-        except (OmegaConfBaseException, yaml.YAMLError) as error:
-            raise ConfigError(name, value, in_words(_kind(config, name))) from error
-    result = OmegaConf.to_object(node)
-    assert isinstance(result, Config)
-    return result
+            values[name] = of_type(_read(value, kind) if isinstance(value, str) else value, kind)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigError(name, value, in_words(kind)) from error
+    return _with(config, values)
 
 
-def _parse(value: Any, kind: Any) -> Any:
-    """Text for a field of that type: a name as it is; else `none` in any case is None, 10M a number
-    and the rest what YAML reads. No interpolation.
+def _with(config: C, values: Mapping[str, Any]) -> C:
+    """`config` with `values` by dotted name."""
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, _, rest = name.partition(".")
+        inner.setdefault(section, {})[rest] = value
+    made = {f: v[""] if "" in v else _with(getattr(config, f), v) for f, v in inner.items()}
+    return replace(config, **made)
+
+
+def _read(text: str, kind: Any) -> Any:
+    """What a text says for a field of that type: a name is as it is, `none` in any case is None,
+    10M a number. Raises ValueError for what is no number.
     """
-    if not isinstance(value, str):
-        return value
-    if "${" in value or value == "???":
-        raise yaml.YAMLError(value)
-    if kind is str or not value:
-        return value
-    if value.lower() == "none":
-        return None
-    if parts := re.fullmatch(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)([kMB]?)", value):
+    if kind is str:
+        return text
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    if parts := re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)([kMB]?)", text):
         exact = Decimal(parts[1]) * UNITS[parts[2]]
         return int(exact) if exact == int(exact) else float(exact)
-    if ":" in value:  # YAML's 1:30 is ninety
-        raise yaml.YAMLError(value)
-    return yaml.safe_load(value)
+    return float(text)
 
 
-def _kind(config: Config, name: str) -> Any:
+def _kind(config: Any, name: str) -> Any:
     """The type of a field."""
-    section, _, last = name.rpartition(".")
-    owner = config.get(section) if section else config
-    return next(f.type for f in fields(owner) if f.name == last)
+    section, _, rest = name.partition(".")
+    if rest:
+        return _kind(getattr(config, section), rest)
+    return next(f.type for f in fields(config) if f.name == name)
