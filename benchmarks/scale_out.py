@@ -1,8 +1,9 @@
 """Overhead of a cell on a local dask cluster: python benchmarks/scale_out.py [CELLS [WORKERS]]
 
-Overhead: wall time of `run` beyond the cells' own seconds divided by the workers, per cell. All
-that `run` does is in it: tasks, saving and reading cells, the Dataset, the figure. Workers are up
-and have each computed cells before the clock starts. Three repeats, each in a fresh folder.
+Overhead: wall time of `plan` and `run` beyond the cells' own seconds divided by the workers, per
+cell. All that they do is in it: configs and hashes, tasks, saving and reading cells, the Dataset,
+the figure. Workers are up and have each computed cells before the clock starts. Three repeats, each
+in a fresh folder.
 """
 
 import contextlib
@@ -47,10 +48,10 @@ study = Study(
 def measure(client: Client, n_cells: int, n_workers: int) -> tuple[float, float]:
     """Wall seconds of a run in a fresh folder, and the seconds of its cells."""
     me = load(__file__)
-    grid = plan(me, {"world_seed": list(range(n_cells))})
     executor = client.get_executor(pure=False)
     with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):
         began = time.perf_counter()
+        grid = plan(me, {"world_seed": list(range(n_cells))})
         assert run(__file__, me, grid, Path(out), executor) == 0
         wall = time.perf_counter() - began
         ds = synthsae.open_results(Path(__file__).stem, out)

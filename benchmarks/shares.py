@@ -54,12 +54,17 @@ def run(arguments: list[str]) -> dict[str, float]:
     from pkgutil import resolve_name
 
     from synthsae import cli
-    from synthsae.train import TrainConfig
     from synthsae.train.memory import n_workers
 
-    watch = Stopwatch()
+    watch, at_once = Stopwatch(), [1]
+
+    def workers(*about: Any) -> int:
+        at_once.append(n_workers(*about))
+        return at_once[-1]
+
     began = perf_counter()
     with ExitStack() as stack:
+        stack.enter_context(patch("synthsae.train.run.n_workers", workers))
         for part, names in PARTS.items():
             for name in names:
                 stack.enter_context(patch(name, watch.timed(part, resolve_name(name))))
@@ -67,7 +72,7 @@ def run(arguments: list[str]) -> dict[str, float]:
             raise SystemExit("the study failed")
     wall = perf_counter() - began
     seconds = dict(watch.seconds)
-    drawn = seconds["data"] / n_workers(TrainConfig())
+    drawn = seconds["data"] / max(at_once)
     seconds |= {"data": drawn, "training": seconds["training"] - drawn}
     return {part: seconds[part] for part in PARTS} | {"wall": wall}
 

@@ -156,11 +156,20 @@ def test_groups_are_a_function_of_the_config_alone():
 
 def test_fewer_groups_at_once_where_memory_is_short(monkeypatch):
     monkeypatch.setattr(memory.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(memory, "available", lambda device: 1000)
-    assert n_workers(CPU) == 8
-    assert n_workers(replace(CPU, threads=3)) == 2
-    assert n_workers(CPU, group_bytes=300) == 3
-    assert n_workers(CPU, group_bytes=5000) == 1
+    monkeypatch.setattr(memory, "available", lambda device: 2**30)
+    assert n_workers(CPU, 2**27) == 8
+    assert n_workers(replace(CPU, threads=3), 2**27) == 2
+    assert n_workers(CPU, 2**28 + 2**26) == 3
+    assert n_workers(CPU, 2**31) == 1
+
+
+def test_small_groups_are_trained_one_after_another(monkeypatch):
+    """Two threads that start small operations wait for each other."""
+    monkeypatch.setattr(memory.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    for d, m, k, b, n in [(8, 16, 2, 32, 1), (32, 64, 4, 256, 1), (64, 256, 8, 256, 1),
+                          (64, 512, 8, 1024, 2), (128, 512, 8, 2048, 2)]:  # fmt: skip
+        config = replace(CPU, batch_size=b)
+        assert n_workers(config, memory.seed_bytes(SAEConfig(n_latents=m, k=k), config, d)) == n
 
 
 def test_a_gpu_takes_the_seeds_that_fit_half_of_its_memory(monkeypatch):
@@ -171,7 +180,7 @@ def test_a_gpu_takes_the_seeds_that_fit_half_of_its_memory(monkeypatch):
     n = group_size(sae, config, 96, 768)
     assert n == 70 * 2**30 // memory.seed_bytes(sae, config, 768)
     assert 4 < n < 20
-    assert n_workers(config) == 1
+    assert n_workers(config, 2**33) == 1
     assert memory_bound(sae, config, 96, 768) < 140 * 2**30
 
 
