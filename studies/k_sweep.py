@@ -2,12 +2,11 @@
 
 Isolated features are identifiable: at the right k every seed finds each of them. A code that may
 use more latents than a sample has planted directions can write it in many ways, all of them with
-hardly any loss, so seeds settle on different dictionaries. What a sample needs is known before any
-training: the planted directions that are active in it. TopK has k for every sample, so it should be
-safe up to a k that nearly all samples need no more than (`planted_l0_high`); BatchTopK has k on
-average, so up to the mean (`planted_l0`). A loss that also counts every smaller budget
-(HierarchicalTopK) goes on asking for the shortest code; one that counts prefixes of the dictionary
-(Matryoshka) does not.
+hardly any loss, so seeds settle on different dictionaries. What samples need is known before any
+training: the planted directions that are active in them, on average (`planted_l0`) and in nearly
+all of them (`planted_l0_high`). How far above it features are lost is not known: studies/README.md
+has a rule that failed. A loss that also counts every smaller budget (HierarchicalTopK) goes on
+asking for the shortest code; one that counts prefixes of the dictionary (Matryoshka) does not.
 """
 
 import xarray as xr

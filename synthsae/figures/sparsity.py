@@ -68,6 +68,8 @@ def _isolated(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def _blocks(ax: Axes, ds: xr.Dataset) -> None:
+    if not ds.block_reappearance.notnull().any():  # no blocks are planted
+        ax.set_axis_off()
     for arch in ds.arch.values:
         one = ds.sel(arch=arch)
         i = interval_over_seeds(one.block_reappearance.transpose("k", "seed", "block"))
@@ -103,7 +105,8 @@ def _marks(ax: Axes, ds: xr.Dataset) -> None:
     ):
         need = float(ds[name].mean())
         ax.axvline(need, color=GREY, lw=0.9, ls=":")
-        ax.text(need, 0.02, text.format(f"{need:.3g}"), fontsize=7, color=GREY, ha="right")
+        side = "right" if need > ds.k.min() else "left"  # within the axes
+        ax.text(need, 0.02, text.format(f"{need:.3g}"), fontsize=7, color=GREY, ha=side)
 
 
 def _axis(ax: Axes, ds: xr.Dataset) -> None:
