@@ -114,7 +114,7 @@ def test_kill_9_30_times(place: str, whole: Path, dask: LocalCluster, tmp_path: 
 
 
 def test_children_end_with_a_killed_run(tmp_path: Path) -> None:
-    process = start(tmp_path / "r", "--workers", "2", "--set", "train.n_steps=400")
+    process = start(tmp_path / "r", "--workers", "2", "--set", "train.n_steps=100")
     with ended(process):
         wait(process, lambda: len(workers(process.pid)) == 2 and written(tmp_path / "r") > 0)
         children = workers(process.pid)

@@ -1,4 +1,4 @@
-"""A study of 24 cells of some 20 ms, in a file of its own as a user's would be."""
+"""A study of 24 small cells, in a file of its own as a user's would be."""
 
 from matplotlib.figure import Figure
 
@@ -14,7 +14,7 @@ study = Study(
     base=Config(
         world=WorldConfig(d_model=8, n_isolated=2, n_blocks=1, rank=2),
         sae=SAEConfig(k=2),
-        train=TrainConfig(n_steps=20, batch_size=32, lr=0.01, group_size=1, device="cpu"),
+        train=TrainConfig(n_steps=10, batch_size=32, lr=0.01, group_size=1, device="cpu"),
         n_seeds=2,
         eval_samples=300,
     ),
