@@ -114,6 +114,17 @@ def test_the_figure_has_the_numbers() -> None:
     np.testing.assert_allclose(laws, 0.6)
 
 
+def test_without_blocks_their_panel_is_empty_and_the_legend_whole() -> None:
+    ds = made()
+    figure = stability_by_k(ds.assign(block_reappearance=ds.block_reappearance * np.nan))
+    blocks = figure.axes[1]
+    assert not blocks.axison
+    assert not blocks.lines
+    assert blocks.get_title(loc="left") == "no blocks are planted"
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["TopK", "BatchTopK", "HierarchicalTopK"]
+
+
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["k_sweep", "--out", str(tmp_path), *sets]) == 0

@@ -1,5 +1,7 @@
 """Stability over the code's size k: what more latents a sample than it needs do to features."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
@@ -44,8 +46,10 @@ def stability_by_k(ds: xr.Dataset) -> Figure:
             _blocks(row[1], part)
             _variance(row[2], part)
             row[0].set_ylabel("\n".join([*([name] if name else []), "share"]))
-        named = dict(zip(*reversed(axes[0, 1].get_legend_handles_labels()), strict=True))
-        order = [*(label(str(a)) for a in ds.arch.values), LAW]
+        named: dict[str, Any] = {}
+        for ax in axes.flat:
+            named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        order = [n for n in (*(label(str(a)) for a in ds.arch.values), LAW) if n in named]
         figure.legend(
             [named[n] for n in order], order, loc="outside lower center", ncols=len(order)
         )
@@ -68,8 +72,10 @@ def _isolated(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def _blocks(ax: Axes, ds: xr.Dataset) -> None:
-    if not ds.block_reappearance.notnull().any():  # no blocks are planted
+    if not ds.block_reappearance.notnull().any():
+        ax.set_title("no blocks are planted")
         ax.set_axis_off()
+        return
     for arch in ds.arch.values:
         one = ds.sel(arch=arch)
         i = interval_over_seeds(one.block_reappearance.transpose("k", "seed", "block"))
@@ -99,14 +105,14 @@ def _marks(ax: Axes, ds: xr.Dataset) -> None:
     """What the samples need, from the world alone."""
     if "planted_l0" not in ds:
         return
-    for name, text in (
-        ("planted_l0", "samples need\n{} on average "),
-        ("planted_l0_high", "99% need\n{} or less "),
+    for name, height, text in (
+        ("planted_l0", 0.02, "samples need\n{} on average "),
+        ("planted_l0_high", 0.13, "99% need\n{} or less "),
     ):
         need = float(ds[name].mean())
         ax.axvline(need, color=GREY, lw=0.9, ls=":")
         side = "right" if need > ds.k.min() else "left"  # within the axes
-        ax.text(need, 0.02, text.format(f"{need:.3g}"), fontsize=7, color=GREY, ha=side)
+        ax.text(need, height, text.format(f"{need:.3g}"), fontsize=7, color=GREY, ha=side)
 
 
 def _axis(ax: Axes, ds: xr.Dataset) -> None:
