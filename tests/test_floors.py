@@ -75,3 +75,17 @@ def test_metrics_and_theory_never_import_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_training_does_not_import_torchs_compiler():
+    """Its import takes two seconds of every process that trains."""
+    code = """
+import sys
+from synthsae import SAEConfig, TrainConfig, World, WorldConfig
+from synthsae.train import train
+world = World.plant(WorldConfig(d_model=8, n_blocks=1, rank=2, n_isolated=2), seed=0)
+train(world, SAEConfig(k=2), TrainConfig(n_steps=2, batch_size=8, device="cpu"), seeds=[0])
+print("torch._dynamo" in sys.modules)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"

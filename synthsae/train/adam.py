@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam as torch_adam
 
 from synthsae.gpu import on_triton
 
@@ -22,12 +23,14 @@ WIDEST = 8192
 class Adam:
     """Adam for parameters [S, ...] by name; with `sphere`, the rows of `w_dec` have length 1.
 
-    Torch's operations; `Fused` is the twin of few kernels, which never waits for the device.
+    Torch's operations; `Fused` is the twin of few kernels, which never waits for the device. It is
+    torch's function and not its class, whose first step imports the compiler: two seconds.
     """
 
     def __init__(self, params: dict[str, Tensor], sphere: bool):
-        self.params, self.sphere = params, sphere
-        self._adam = torch.optim.Adam(params.values(), betas=BETAS, eps=EPSILON, fused=True)
+        self.params, self.sphere, self._rate = params, sphere, 0.0
+        self._m, self._v = ({n: torch.zeros_like(p) for n, p in params.items()} for _ in range(2))
+        self._steps = {n: torch.zeros((), device=p.device) for n, p in params.items()}
 
     def norms(self, grads: dict[str, Tensor]) -> Tensor:
         """||t|| of each SAE, [S]; decoder rows of `grads` may become tangent."""
@@ -38,7 +41,7 @@ class Adam:
 
     def begin(self, rate: float) -> None:
         """Set the learning rate of the next step."""
-        self._adam.param_groups[0]["lr"] = rate
+        self._rate = rate
 
     def step(self, grads: dict[str, Tensor], factor: Tensor, alive: Tensor) -> None:
         """One step on t times `factor` [S], which uses up `grads`; SAEs not `alive` [S] stay.
@@ -47,11 +50,12 @@ class Adam:
         """
         still = ~alive
         kept = {name: p[still] for name, p in self.params.items()} if still.any() else {}
-        for name, p in self.params.items():
-            p.grad = grads[name].mul_(per_seed(factor, p))
-        self._adam.step()
-        for p in self.params.values():
-            p.grad = None
+        scaled = [grads[name].mul_(per_seed(factor, p)) for name, p in self.params.items()]
+        torch_adam(
+            list(self.params.values()), scaled, list(self._m.values()), list(self._v.values()), [],
+            list(self._steps.values()), fused=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
+            lr=self._rate, weight_decay=0.0, eps=EPSILON, maximize=False,
+        )  # fmt: skip
         if self.sphere:
             decoder = self.params["w_dec"]
             decoder /= torch.linalg.vector_norm(decoder, dim=2, keepdim=True)
@@ -60,15 +64,15 @@ class Adam:
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """Steps done and moments of each parameter, as <parameter>.<name>."""
-        for name, p in self.params.items():
-            for key, value in self._adam.state[p].items():
-                yield f"{name}.{key}", value
+        for name, m in self._m.items():
+            yield f"{name}.step", self._steps[name]
+            yield f"{name}.exp_avg", m
+            yield f"{name}.exp_avg_sq", self._v[name]
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to a `state`."""
-        for name, p in self.params.items():
-            own = (key for key in state if key.startswith(f"{name}."))
-            self._adam.state[p] = {key.removeprefix(f"{name}."): state[key] for key in own}
+        for key, value in self.state():
+            value.copy_(state[key])
 
 
 class Fused:
