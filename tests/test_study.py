@@ -622,9 +622,25 @@ def test_names_are_taken_as_they_are(field: str, text: str) -> None:
     assert override(cli.load("seed_stability").base, {field: text}).get(field) == text
 
 
-@pytest.mark.parametrize(("text", "steps"), [("1e3", 1000), ("010", 10), ("1_000", 1000)])
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("1e3", 1000),
+        ("010", 10),
+        ("1_000", 1000),
+        ("1.5k", 1500),
+        ("10M", 10**7),
+        ("2B", 2 * 10**9),
+    ],
+)
 def test_numbers_are_read_as_people_write_them(text: str, steps: int) -> None:
     assert override(Config(), {"train.n_steps": text}).train.n_steps == steps
+
+
+def test_truth_is_true_or_false() -> None:
+    assert override(Config(), {"world.exclusive": "False"}).world.exclusive is False
+    with pytest.raises(ConfigError, match=r"world\.exclusive: 'no'; allowed: true or false"):
+        override(Config(), {"world.exclusive": "no"})
 
 
 def test_no_sexagesimals() -> None:
