@@ -1,7 +1,9 @@
 """Checks of config fields: an error names the field, the value and what is allowed, in a line."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from math import inf, isinf
 from numbers import Integral, Real
 from typing import Any, get_args
@@ -11,10 +13,17 @@ KINDS |= {"bool": "true or false", "str": "a name"}
 
 
 class ConfigError(ValueError):
-    """A config field holds a value that is not allowed."""
+    """A config field, an option or a file holds what is not allowed; the message is one line.
+
+    Attributes:
+        field: what holds it: a dotted field name, an option, or a path.
+        value: what it holds.
+        allowed: what it may hold, in words.
+    """
 
     def __init__(self, name: str, value: object, allowed: str):
-        super().__init__(f"{name}: {value!r}; allowed: {allowed}")
+        self.field, self.value, self.allowed = name, value, allowed
+        super().__init__(re.sub(r"\s*\n\s*", " ", f"{name}: {value!r}; allowed: {allowed}"))
 
 
 def typed(prefix: str, config: Any) -> None:
@@ -52,9 +61,16 @@ def in_words(kind: Any) -> str:
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> None:
-    """Raise ConfigError unless `value` is one of `choices`."""
+    """Raise ConfigError unless `value` is one of `choices`; it names the nearest of them."""
     if value not in choices:
-        raise ConfigError(name, value, ", ".join(choices))
+        raise ConfigError(name, value, ", ".join(choices) + nearest(value, choices))
+
+
+def nearest(value: object, choices: Iterable[str]) -> str:
+    """The choice that a misspelt `value` may mean, as the end of a message; "" for none."""
+    lower = {choice.lower(): choice for choice in choices}
+    found = get_close_matches(str(value).lower(), lower, n=1)
+    return f"; did you mean {lower[found[0]]}?" if found else ""
 
 
 def within(

@@ -29,7 +29,8 @@ class WorkerError(ConfigError):
     """What one worker cannot do and no other could either."""
 
     def __init__(self, text: str):
-        ValueError.__init__(self, text)
+        super().__init__("worker", "", text)
+        self.args = (text,)
 
 
 def run(
