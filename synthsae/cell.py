@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
+from synthsae.loading import stable_name, texts_beside
 from synthsae.results import Measure, run_cell
 from synthsae.store import Store
 from synthsae.train import resolve_device
@@ -168,12 +169,14 @@ def code() -> str:
 def _source(measure: Measure) -> str:
     """What a measure does, for a cell's hash: its name and the text of its file.
 
-    That takes in what the file defines beside it. What a closure or a `partial` holds has no text.
+    That takes in what the file defines beside it and, of a study file, the modules beside that.
+    What a closure or a `partial` holds has no text.
     """
     try:
         module, name = sys.modules[measure.__module__], measure.__qualname__
         if getattr(module, name, None) is not measure:
             raise AttributeError(name)
-        return f"{module.__name__}.{name}\n{inspect.getsource(module)}"
+        texts = [inspect.getsource(module), *texts_beside(module)]
+        return f"{stable_name(module.__name__)}.{name}\n{''.join(texts)}"
     except (AttributeError, OSError, TypeError) as error:
         raise ConfigError("measure", measure, "a function at the top of a .py file") from error
