@@ -17,7 +17,8 @@ MEANT = (ConfigError, FloatingPointError)
 def in_a_line(error: BaseException) -> str:
     """The type and the text of `error`, and the file and line to look at."""
     said = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = " ".join(f"{type(error).__name__}: {said}".split()).removesuffix(":")
+    kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
+    text = " ".join(f"{kind}{said}".split()).removesuffix(":")
     at = place(error)
     return f"{text} ({at})" if at else text
 

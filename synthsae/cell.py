@@ -19,9 +19,11 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from synthsae.blame import in_a_line
 from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
 from synthsae.loading import stable_name, texts_beside
+from synthsae.measured import measured
 from synthsae.results import Measure, run_cell
 from synthsae.store import Store
 from synthsae.train import resolve_device
@@ -78,7 +80,7 @@ def attempt(
         try:
             result = compute(cell, measures, progress, checkpoint, saes)
         except Exception as error:  # a failing cell must not lose the others
-            return Outcome(error=f"{type(error).__name__}: {error}")
+            return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
         shutil.rmtree(checkpoint, ignore_errors=True)
         return Outcome()
@@ -100,9 +102,7 @@ def compute(
         trained = run_cell(cell.config, progress, checkpoint)
         if saes is not None and trained.stack is not None:
             trained.stack.save(saes)
-        dataset = xr.merge(
-            [measure(trained) for measure in measures], join="exact", compat="no_conflicts"
-        )
+        dataset = measured(trained, measures)
     seeds = {dim: list(cell.config.seeds) for dim in dataset.dims if str(dim).startswith("seed")}
     dataset = dataset.reindex(seeds)
     dataset.attrs = provenance(cell.config) | {

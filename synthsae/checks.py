@@ -47,9 +47,9 @@ def of_type(value: Any, kind: Any) -> Any:
     """
     kinds = get_args(kind) or (kind,)
     if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
-        if not -LARGEST - 1 <= value <= LARGEST:
+        if abs(number := int(value)) > LARGEST:
             raise OverflowError(value)
-        return int(value)
+        return number
     if type(value) in kinds:
         return value
     if isinstance(value, Real) and float in kinds and not isinstance(value, bool):
