@@ -196,7 +196,8 @@ def run_cell(
     frozen = {config.seeds[i]: step for i, step in trained.frozen.items()}
     kept = [i for i, seed in enumerate(config.seeds) if seed not in frozen]
     if len(kept) < 2:
-        raise FloatingPointError(f"loss not finite; by seed, the step: {frozen}")
+        text = "fewer than two seeds have a finite loss; by seed, the step of the others: "
+        raise FloatingPointError(f"{text}{frozen}")
     stack = trained.stack.select(kept)
     evaluation = evaluate(stack, source, config.eval_samples)
     return Run(config, source, stack.seeds, frozen, evaluation, trained.group_size, stack)

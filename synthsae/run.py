@@ -11,12 +11,12 @@ from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
-from traceback import extract_tb
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from synthsae.blame import in_a_line
 from synthsae.cell import Cell, Outcome, attempt, code
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT, Config
@@ -158,7 +158,7 @@ def _told(future: "Future[Outcome]") -> Outcome:
         text = "the executor let its tasks go: is its scheduler still there? Finished cells stay"
         return Outcome(error=text, fatal=True)
     except Exception as error:  # the executor has given up: the worker died, or cannot import
-        return Outcome(error=f"no answer from a worker: {type(error).__name__}: {error}")
+        return Outcome(error=f"no answer from a worker: {in_a_line(error)}")
 
 
 def _bar(total: int, unit: str) -> tqdm:
@@ -225,11 +225,7 @@ def present(study: Study, store: Store) -> None:
         for kind, data in drawn.items():
             figure.savefig(data, format=kind, dpi=200)
     except Exception as error:  # whatever a study's own code raises on numbers it has not met
-        at, said = extract_tb(error.__traceback__)[-1], " ".join(str(error).split())
-        why = (
-            f"a Dataset that the study can draw ({type(error).__name__}: {said}, "
-            f"{at.filename}:{at.lineno})"
-        )
+        why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
     for kind, data in drawn.items():
         store.save(f"{name}.{kind}", data.getvalue())

@@ -3,37 +3,44 @@
 python -m synthsae.study rank_sweep
 """
 
-import os
-import signal
 import sys
 
-if (
-    __name__ == "__main__"
-):  # at the top, because the imports take seconds: Ctrl-C there is quiet too
+if __name__ == "__main__":  # at the top: the imports below take seconds, and Ctrl-C is quiet there
+    if not sys.flags.safe_path:
+        sys.path.append(sys.path.pop(0))  # the working directory: no file there hides a module
+    import os
+    import signal
+
+    def end(*_: object) -> None:  # noqa: D103
+        os._exit(130)
+
     wanted = signal.getsignal(signal.SIGINT)
     if wanted is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from synthsae.cli import main
+        signal.signal(signal.SIGINT, end)
+    from synthsae.cli import command
 
-    signal.signal(signal.SIGINT, wanted)
-    sys.exit(main())
+    try:
+        signal.signal(signal.SIGINT, wanted)
+        status = command()
+    except KeyboardInterrupt:  # while `command` was dealing with another
+        status = 130
+    if wanted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+    sys.exit(status)
 
-import importlib
-import linecache
-import pkgutil
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-import studies
 from synthsae.cell import Cell
-from synthsae.checks import ConfigError
+from synthsae.checks import ConfigError, nearest
 from synthsae.config import Config, digest, override
+from synthsae.loading import import_file, installed
 from synthsae.results import Measure
 from synthsae.train import resolve_device
 
@@ -118,35 +125,22 @@ def plan(
 
 def names() -> list[str]:
     """The studies that are installed."""
-    return sorted(m.name for m in pkgutil.iter_modules(studies.__path__))
+    return list(installed())
 
 
-def load(source: str | None) -> Study:
-    """The study of that name, or of that file."""
-    if source in names():
-        module = importlib.import_module(f"studies.{source}")
+def load(source: str | os.PathLike[str] | None) -> Study:
+    """The study of that name, or of that file: the same object for the same text."""
+    files, source = installed(), None if source is None else os.fspath(source)
+    if source in files:
+        module = import_file(files[source])
     elif source and source.endswith(".py") and Path(source).is_file():
-        module = _import_file(Path(source))
+        module = import_file(Path(source))
     else:
-        raise ConfigError("study", source, f"list, {', '.join(names())}, or a .py file")
+        known = f"list, {', '.join(files)}, or a .py file that is there"
+        raise ConfigError("study", source, known + nearest(source, ["list", *files]))
     if not isinstance(getattr(module, "study", None), Study):
         raise ConfigError("study", source, "a file that defines `study`, a synthsae.study.Study")
     return module.study
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Run a study file of the user's own, as its text is now, and let `inspect` see that text."""
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    sys.modules[path.stem] = module
-    try:
-        text = path.read_text()
-        linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
-        exec(compile(text, str(path), "exec"), module.__dict__)
-    except Exception as error:  # whatever the file raises
-        why = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise ConfigError("study", str(path), f"a file that can be imported ({why})") from error
-    return module
 
 
 def _is_axis(study: Study, name: str, value: Any) -> bool:
