@@ -159,6 +159,11 @@ class Config(synthsae.config.Config):
         return {"train.n_steps": f"the {n} of source.passes={passes}, or source.passes=0 beside it"}
 
     @property
+    def reaches(self) -> tuple[type, ...]:
+        """The classes whose code a training depends on; of a planted world not the readers."""
+        return super().reaches if self.planted else (type(self),)
+
+    @property
     def d_model(self) -> int:
         """Dimension D of an activation; of a model without loading its weights."""
         if self.source.model:

@@ -1,11 +1,9 @@
 """One cell of a grid: its config and its hash, how it is computed, where its numbers come from."""
 
-import inspect
 import json
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +12,22 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from synthsae.blame import in_a_line
-from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
-from synthsae.loading import stable_name, texts_beside
-from synthsae.measured import measured
-from synthsae.results import Measure, run_cell
+from synthsae.fingerprint import Fingerprint, fingerprint
+from synthsae.loading import stable_name
+from synthsae.measured import measured, merged
+from synthsae.results import Measure, Run, run_cell
+from synthsae.sae import ARCHITECTURES
 from synthsae.store import Store
 from synthsae.train import resolve_device
+from synthsae.trainings import Trainings
 
 ONE_AT_A_TIME = Lock()
 """A process works on one cell at a time: its number of threads is a setting of the whole process,
@@ -35,19 +36,58 @@ and rounding depends on it."""
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a grid: its config, and the hash that names its file."""
+    """One point of a grid, and what its numbers depend on.
+
+    Attributes:
+        config: its configuration.
+        digest: hash of the config, which names its file.
+        training: name of its training in `Trainings`: hashes of the config and of the code.
+        codes: (name of a measure, hash of the code that it reaches), in order.
+    """
 
     config: Config
     digest: str
+    training: str
+    codes: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, config: Config, measures: Sequence[Measure]) -> "Cell":
-        """The cell of `config` on which these measures are taken.
+        """The cell of `config` on which these measures are taken, with the code as it is now.
 
-        Its hash takes in the files of the measures, but not the rest of the package: see `code`.
         Raises ConfigError for a measure that is not a plain function of a file.
         """
-        return cls(config, digest(config.to_json(), *map(_source, measures)))
+        name = digest(config.to_json())
+        codes = tuple((name_of(m), code_of(m).digest) for m in measures)
+        return cls(config, name, f"{name}-{training_code(config).digest}", codes)
+
+    def keys(self) -> dict[str, str]:
+        """By name of a measure, the hash of all that its numbers depend on."""
+        return {name: digest(self.training, name, code) for name, code in self.codes}
+
+    def missing(self, saved: xr.Dataset | None) -> set[str]:
+        """The measures that the cell's file lacks, or has of other code or another training."""
+        scores = scores_of(saved)
+        return {n for n, key in self.keys().items() if scores.get(n, {}).get("key") != key}
+
+
+def scores_of(saved: xr.Dataset | None) -> dict[str, dict[str, Any]]:
+    """What a cell's file says of each measure in it: `key`, `code` and `variables`."""
+    return {} if saved is None else json.loads(saved.attrs.get("scores", "{}"))
+
+
+def training_code(config: Config) -> Fingerprint:
+    """The code on which a training of `config` depends."""
+    return fingerprint(run_cell, *config.reaches, ARCHITECTURES[config.sae.arch])
+
+
+def code_of(measure: Measure) -> Fingerprint:
+    """The code on which what a measure finds in a training depends."""
+    return fingerprint(measure, Run)
+
+
+def name_of(measure: Measure) -> str:
+    """The full name of a measure, wherever its file is."""
+    return f"{stable_name(measure.__module__)}.{getattr(measure, '__qualname__', measure)}"
 
 
 @dataclass(frozen=True)
@@ -65,53 +105,102 @@ def attempt(
     measures: Sequence[Measure],
     store: Store,
     progress: Callable[[int], object] = lambda steps: None,
-    keep_saes: bool = False,
+    phase: Callable[[str], object] = lambda name: None,
+    keep: bool = True,
 ) -> Outcome:
-    """Compute a cell and write its file, unless it is there: a cluster may run a task twice.
+    """Compute what a cell's file lacks, and write it: a cluster may run a task twice.
 
-    With `keep_saes` its SAEs are written too, and before it. Raises ConfigError where the cell
-    cannot be written.
+    Its SAEs are those of its training where that is there; else they are trained, and kept if
+    `keep` says so. Raises ConfigError where the cell cannot be written.
     """
-    saes = store.saes(cell.digest) if keep_saes else None
     with ONE_AT_A_TIME:
-        if store.read(cell.digest) is not None and (saes is None or saes.is_file()):
+        saved = store.read(cell.digest)
+        todo = cell.missing(saved)
+        if not todo:
             return Outcome()
-        checkpoint = store.checkpoint(cell.digest)
+        wanted = [m for m in measures if name_of(m) in todo]
         try:
-            result = compute(cell, measures, progress, checkpoint, saes)
+            run, about = _run(cell, store, progress, phase, keep)
+            result = _scored(cell, run, about, wanted, saved, phase)
         except Exception as error:  # a failing cell must not lose the others
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        shutil.rmtree(store.checkpoint(cell.digest), ignore_errors=True)
         return Outcome()
 
 
-def compute(
+def _run(
     cell: Cell,
-    measures: Sequence[Measure],
+    store: Store,
     progress: Callable[[int], object],
-    checkpoint: Path | None = None,
-    saes: Path | None = None,
-) -> xr.Dataset:
-    """Train one cell and measure it; seeds that froze are NaN.
-
-    `checkpoint` is as of `train`; the SAEs that stayed finite are saved at `saes`.
-    """
-    began = time.perf_counter()
+    phase: Callable[[str], object],
+    keep: bool,
+) -> tuple[Run, dict[str, Any]]:
+    """The cell's SAEs, evaluated, and where they are from: those that are there, or trained."""
+    trainings = Trainings(store.out)
+    phase("opening")
     with threads(cell.config.train.threads):
-        trained = run_cell(cell.config, progress, checkpoint)
-        if saes is not None and trained.stack is not None:
-            trained.stack.save(saes)
-        dataset = measured(trained, measures)
-    seeds = {dim: list(cell.config.seeds) for dim in dataset.dims if str(dim).startswith("seed")}
-    dataset = dataset.reindex(seeds)
-    dataset.attrs = provenance(cell.config) | {
-        "group_size": str(trained.group_size),
+        run = trainings.load(cell.training, cell.config)
+        if run is not None:
+            about = trainings.record(cell.training)
+            assert about is not None
+            return run, about
+        began = time.perf_counter()
+        phase("training")
+        run = run_cell(cell.config, progress, store.checkpoint(cell.digest))
+    about = provenance(cell.config) | {"train_seconds": time.perf_counter() - began}
+    if keep:
+        phase("saving")
+        trainings.save(cell.training, run, about)
+    return run, about
+
+
+def _scored(
+    cell: Cell,
+    run: Run,
+    about: dict[str, Any],
+    wanted: Sequence[Measure],
+    saved: xr.Dataset | None,
+    phase: Callable[[str], object],
+) -> xr.Dataset:
+    """What the measures find, those of `wanted` anew and the others as saved; NaN for a seed that
+    froze.
+    """
+    began, every, codes = time.perf_counter(), {}, dict(cell.codes)
+    scores, before = scores_of(saved), set(codes) - {name_of(m) for m in wanted}
+    for name in codes:
+        if name in before:
+            assert saved is not None
+            every[name] = saved[scores[name]["variables"]]
+    with threads(cell.config.train.threads):
+        for measure in wanted:
+            phase(measure.__name__)
+            every[name_of(measure)] = _of_all_seeds(measured(run, measure), cell.config)
+    dataset = merged({name: every[name] for name in codes})
+    keys = cell.keys()
+    dataset.attrs = {key: about[key] for key in ("git_commit", "versions", "device", "precision")}
+    dataset.attrs |= {
+        "training": cell.training,
+        "scored_at": git_commit(),
+        "scores": json.dumps(
+            {
+                name: {"key": keys[name], "code": codes[name], "variables": list(part)}
+                for name, part in every.items()
+            }
+        ),
+        "group_size": str(run.group_size),
         "config": cell.config.to_json(),
-        "frozen": json.dumps(trained.frozen),
-        "wall_seconds": time.perf_counter() - began,
+        "frozen": json.dumps(run.frozen),
+        "train_seconds": about["train_seconds"],
+        "score_seconds": time.perf_counter() - began,
     }
     return dataset
+
+
+def _of_all_seeds(found: xr.Dataset, config: Config) -> xr.Dataset:
+    """`found` with NaN for the seeds that froze."""
+    dims = [dim for dim in found.dims if str(dim).startswith("seed")]
+    return found.reindex({dim: list(config.seeds) for dim in dims})
 
 
 @contextmanager
@@ -131,7 +220,6 @@ def provenance(config: Config) -> dict[str, str]:
     return {
         "git_commit": git_commit(),
         "versions": versions(),
-        "code": code(),
         "device": str(resolve_device(config.train.device)),
         "precision": "bfloat16 choice, float32" if config.train.half else "float32",
     }
@@ -164,19 +252,3 @@ def code() -> str:
     here = Path(__file__).parent
     files = sorted(f for f in here.rglob("*.py") if here / "figures" not in f.parents)
     return digest(*(f.read_text(encoding="utf-8") for f in files))
-
-
-def _source(measure: Measure) -> str:
-    """What a measure does, for a cell's hash: its name and the text of its file.
-
-    That takes in what the file defines beside it and, of a study file, the modules beside that.
-    What a closure or a `partial` holds has no text.
-    """
-    try:
-        module, name = sys.modules[measure.__module__], measure.__qualname__
-        if getattr(module, name, None) is not measure:
-            raise AttributeError(name)
-        texts = [inspect.getsource(module), *texts_beside(module)]
-        return f"{stable_name(module.__name__)}.{name}\n{''.join(texts)}"
-    except (AttributeError, OSError, TypeError) as error:
-        raise ConfigError("measure", measure, "a function at the top of a .py file") from error

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from synthsae.checks import ConfigError, closest, one_of
 from synthsae.config import Config, describe
 from synthsae.executors import Processes, dask
-from synthsae.run import present, run
+from synthsae.run import KEEP, present, run
 from synthsae.store import DamagedError, FormatError, Store, open_results
 from synthsae.study import Grid, Study, load, names, plan
 from synthsae.world import PRESETS
@@ -127,7 +127,9 @@ def _main(args: argparse.Namespace) -> int:
         return 0
     grid = plan(study, changes(args, study.base), quick=args.quick, here=args.dask is None)
     with executor(args, grid) as workers:
-        return 1 if run(args.study, study, grid, args.out, workers, args.keep_saes) else 0
+        keep = 0.0 if args.no_keep_saes else args.keep_gib
+        failed = run(args.study, study, grid, args.out, workers, keep, args.accept_stale)
+        return 1 if failed else 0
 
 
 def chosen(args: argparse.Namespace) -> Study:
@@ -197,7 +199,19 @@ def _parser() -> argparse.ArgumentParser:
     add("-h", "--help", action="store_true", help="show this, and every field of the config")
     add("--quick", action="store_true", help="a small version, in seconds")
     add("--figures-only", action="store_true", help="draw the saved Dataset again")
-    add("--keep-saes", action="store_true", help="keep the trained SAEs, beside their cells")
+    add("--no-keep-saes", action="store_true", help="do not keep the trained SAEs")
+    add(
+        "--keep-gib",
+        type=float,
+        default=KEEP,
+        metavar="GIB",
+        help=f"keep the trained SAEs in DIR/trainings up to this size ({KEEP:g})",
+    )
+    add(
+        "--accept-stale",
+        action="store_true",
+        help="keep trainings by earlier code; the Dataset and the figure say so",
+    )
     results, worlds = Path("results"), ", ".join(PRESETS)
     for flag, value, text, how in (
         ("--out", "DIR", "results (./results)", {"type": Path, "default": results}),

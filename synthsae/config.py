@@ -18,7 +18,7 @@ from synthsae.world import World, WorldConfig
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-FORMAT = 2
+FORMAT = 3
 """Version of what a cell's file holds; a new one makes old cells be computed again."""
 
 
@@ -71,6 +71,11 @@ class Config:
     def decided(self) -> Mapping[str, str]:
         """Fields that follow from others, by dotted name, and how to set them all the same."""
         return {}
+
+    @property
+    def reaches(self) -> tuple[type, ...]:
+        """The classes whose code a training depends on beside the trainer's."""
+        return (Config,)
 
     @property
     def d_model(self) -> int:

@@ -11,16 +11,21 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from synthsae.checks import ConfigError
+from synthsae.loading import stable_name
+
 OURS = ("synthsae", "realdata", "studies")
 """Packages that are followed; libraries are told apart by their versions, elsewhere."""
 
+STANDARD = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib"))
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 Read = Callable[[str], str | None]
 """The source of a module by its full name; None for a module that is not followed."""
@@ -44,46 +49,54 @@ class Fingerprint:
         return [name for name in every if self.parts.get(name) != old.get(name)]
 
 
-def fingerprint(*roots: Any, read: Read | None = None) -> Fingerprint:
-    """The fingerprint of everything that these functions and classes reach.
+@cache
+def fingerprint(*roots: Any) -> Fingerprint:
+    """The fingerprint of all that these functions and classes reach.
 
-    Args:
-        roots: functions and classes at the top of a module; also names, "module:name".
-        read: where the source of a module comes from; none: its file.
+    A root is at the top of a module, and the text is that of now; defined anew it is another root.
+    Raises ConfigError for a root that is not at the top of a .py file.
     """
-    names = tuple(r if isinstance(r, str) else f"{r.__module__}:{r.__qualname__}" for r in roots)
-    if read is None:
-        return _of_files(names)
+    return _Walk(_Modules(source, known=_own())).run([_name(root) for root in roots])
+
+
+def fingerprint_of(names: Sequence[str], read: Read) -> Fingerprint:
+    """The same of roots "module:name" in modules whose text `read` returns."""
     return _Walk(_Modules(read)).run(names)
 
 
-@cache
-def _of_files(names: tuple[str, ...]) -> Fingerprint:
-    return _Walk(_installed()).run(names)
-
-
-@cache
-def _installed() -> "_Modules":
-    return _Modules(source)
-
-
 def source(module: str) -> str | None:
-    """The source of a module of ours or of a user's own file, as it was imported; else None."""
+    """The text of a module of ours, or of a user's own file as it was imported; else None."""
     if module.partition(".")[0] in OURS:
         found = importlib.util.find_spec(module)
         path = found and found.origin
         return Path(path).read_text(encoding="utf-8") if path and path.endswith(".py") else None
     loaded = sys.modules.get(module)
     file = getattr(loaded, "__file__", None)
-    if loaded is None or file is None or _is_library(Path(file)):
+    if loaded is None or file is None or _is_library(file):
         return None
     return inspect.getsource(loaded)
 
 
-def _is_library(file: Path) -> bool:
+@cache
+def _own() -> "dict[str, _Module | None]":
+    """Our own modules, which stay what they are while a process runs; parsed as they are asked."""
+    return {}
+
+
+def _name(root: Any) -> str:
+    try:
+        module, name = root.__module__, root.__qualname__
+        if getattr(sys.modules[module], name, None) is root and source(module) is not None:
+            return f"{module}:{name}"
+    except (AttributeError, OSError, TypeError, KeyError):
+        pass
+    raise ConfigError("measure", root, "a function or class at the top of a .py file")
+
+
+def _is_library(file: str) -> bool:
     """Whether a file belongs to Python or to an installed package."""
-    standard = Path(inspect.__file__).resolve().parent
-    return "site-packages" in file.parts or standard in file.resolve().parents
+    installed = {"site-packages", "dist-packages"} & set(Path(file).parts)
+    return bool(installed) or file.startswith(STANDARD)
 
 
 class _Module:
@@ -121,15 +134,16 @@ class _Module:
 class _Modules:
     """The modules that are followed, parsed once."""
 
-    def __init__(self, read: Read):
-        self.read, self._known = read, dict[str, _Module | None]()
+    def __init__(self, read: Read, known: "dict[str, _Module | None] | None" = None):
+        self.read, self._own = read, {} if known is None else known
+        self._others: dict[str, _Module | None] = {}
 
     def get(self, name: str) -> _Module | None:
-        if name not in self._known:
+        known = self._own if name.partition(".")[0] in OURS else self._others
+        if name not in known:
             text = self.read(name) if name else None
-            loaded = None if text is None else _Module(name, text, self._is_package(name))
-            self._known[name] = loaded
-        return self._known[name]
+            known[name] = None if text is None else _Module(name, text, self._is_package(name))
+        return known[name]
 
     def _is_package(self, name: str) -> bool:
         if name in sys.modules:
@@ -148,7 +162,7 @@ class _Walk:
     waiting: dict[str, list[tuple[str, _Module, ast.stmt]]] = field(default_factory=dict)
     todo: list[tuple[str, _Module, list[ast.stmt]]] = field(default_factory=list)
 
-    def run(self, names: tuple[str, ...]) -> Fingerprint:
+    def run(self, names: Sequence[str]) -> Fingerprint:
         for root in names:
             module, _, name = root.partition(":")
             self.reach(module, name.split("."))
@@ -161,10 +175,10 @@ class _Walk:
         at = self.modules.get(module)
         if at is None:
             return
-        self._add(f"{module}:", at, at.effects)
+        self._add("", at, at.effects)
         name, rest = (chain[0], chain[1:]) if chain else ("", [])
         if name in at.bound:
-            self._add(f"{module}:{name}", at, at.bound[name])
+            self._add(name, at, at.bound[name])
         elif name in at.imported:
             origin, attribute = at.imported[name]
             self.reach(origin, ([attribute] if attribute else []) + rest)
@@ -174,7 +188,8 @@ class _Walk:
             for every in at.bound:
                 self.reach(module, [every])
 
-    def _add(self, key: str, module: _Module, statements: list[ast.stmt]) -> None:
+    def _add(self, name: str, module: _Module, statements: list[ast.stmt]) -> None:
+        key = f"{stable_name(module.name)}:{name}"
         if key not in self.parts:
             self.parts[key] = ""
             self.todo.append((key, module, statements))
@@ -183,21 +198,21 @@ class _Walk:
         texts = []
         for statement in statements:
             if isinstance(statement, ast.ClassDef):
-                statement = self._class(key, module, statement)
+                statement = self._class(module, statement)
             texts.append(ast.dump(_bare(statement)))
             self._follow(module, statement)
         self.parts[key] = _hash("\0".join(texts))
 
-    def _class(self, key: str, module: _Module, found: ast.ClassDef) -> ast.ClassDef:
+    def _class(self, module: _Module, found: ast.ClassDef) -> ast.ClassDef:
         """The class without the methods that wait for an attribute of their name."""
         kept: list[ast.stmt] = []
         for inner in found.body:
             if not isinstance(inner, FUNCTION) or inner.name.startswith("__"):
                 kept.append(inner)
             elif inner.name in self.attributes:
-                self._add(f"{key}.{inner.name}", module, [inner])
+                self._add(f"{found.name}.{inner.name}", module, [inner])
             else:
-                waits = (f"{key}.{inner.name}", module, inner)
+                waits = (f"{found.name}.{inner.name}", module, inner)
                 self.waiting.setdefault(inner.name, []).append(waits)
         fields = {name: getattr(found, name) for name in found._fields} | {"body": kept}
         return ast.copy_location(ast.ClassDef(**fields), found)
@@ -221,8 +236,8 @@ class _Walk:
     def _attribute(self, name: str) -> None:
         if name not in self.attributes:
             self.attributes.add(name)
-            for key, module, method in self.waiting.pop(name, []):
-                self._add(key, module, [method])
+            for method_of, module, method in self.waiting.pop(name, []):
+                self._add(method_of, module, [method])
 
 
 def imports(statement: ast.Import | ast.ImportFrom, module: _Module) -> dict[str, tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""What the measures of a cell return, checked and merged; an error names the measure."""
+"""What measures return, checked and merged; an error names the measure."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping
 from numbers import Number
 from typing import Any
 
@@ -14,25 +14,37 @@ from synthsae.packing import pack
 from synthsae.results import Measure, Run
 
 
-def measured(run: Run, measures: Sequence[Measure]) -> xr.Dataset:
-    """One Dataset of what every measure returns of `run`.
+def measured(run: Run, measure: Measure) -> xr.Dataset:
+    """What a measure returns of `run`, with the seeds as labels.
 
-    Raises ConfigError for a measure that returns something else than a Dataset that can be saved,
-    is over the seeds of `run`, and fits those of the measures before it.
+    Raises ConfigError for something else than a Dataset that can be saved and is over the seeds of
+    `run`.
+    """
+    found = measure(run)
+    if not isinstance(found, xr.Dataset):
+        raise _refused(measure, type(found).__name__, "an xarray Dataset")
+    found = _over_seeds(measure, found, run)
+    _check_names(measure, found)
+    try:
+        pack(found)
+    except Exception as error:  # of several kinds, with what cannot be saved
+        why = f"what can be saved ({in_a_line(error)})"
+        raise _refused(measure, ", ".join(map(str, found)), why) from error
+    return found
+
+
+def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """One Dataset of what the measures of these names returned.
+
+    Raises ConfigError for one that does not fit those before it.
     """
     dataset = xr.Dataset()
-    for measure in measures:
-        found = measure(run)
-        if not isinstance(found, xr.Dataset):
-            raise _refused(measure, type(found).__name__, "an xarray Dataset")
-        found = _over_seeds(measure, found, run)
-        _check_names(measure, found)
+    for name, part in parts.items():
         try:
-            pack(found)
-            dataset = xr.merge([dataset, found], join="exact", compat="no_conflicts")
+            dataset = xr.merge([dataset, part], join="exact", compat="no_conflicts")
         except Exception as error:  # of several kinds, with what does not fit
-            why = f"what can be saved and fits the other measures ({in_a_line(error)})"
-            raise _refused(measure, ", ".join(map(str, found)), why) from error
+            why = f"what fits the other measures ({in_a_line(error)})"
+            raise ConfigError(f"measure {name}", ", ".join(map(str, part)), why) from error
     return dataset
 
 

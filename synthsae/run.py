@@ -7,22 +7,25 @@ has. So little crosses, a file has one writer, and a worker that dies loses one 
 import io
 import json
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
 from synthsae.blame import in_a_line
-from synthsae.cell import Cell, Outcome, attempt, code
+from synthsae.cell import Cell, Outcome, attempt, code, code_of, training_code
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT, Config
+from synthsae.pending import Pending, keep, pending, reasons
 from synthsae.store import DamagedError, FormatError, Store
 from synthsae.study import Grid, Study, load
 from synthsae.train import EVERY, available, memory_bound, resolve_device
+from synthsae.trainings import Trainings, n_bytes
 
 
 class WorkerError(ConfigError):
@@ -33,100 +36,129 @@ class WorkerError(ConfigError):
         self.args = (text,)
 
 
+GIB = 2**30
+KEEP = 5.0
+"""GiB of SAEs that a results folder keeps unless told otherwise."""
+
+
 def run(
     source: str,
     study: Study,
     grid: Grid,
     out: Path,
     executor: Executor | None = None,
-    keep_saes: bool = False,
+    keep_gib: float = KEEP,
+    accept_stale: bool = False,
 ) -> int:
-    """Train what is missing of `grid`, save Dataset and figure, say what was found.
+    """Compute what is missing of `grid`, save Dataset and figure, say what was found.
 
     Cells are saved one by one, so a killed run goes on where it stopped. They run in this process
     or on `executor`, whose workers load the study `source` (an installed study's name, or a file)
-    and must see that file and the folder `out`. With `keep_saes` a cell is missing until its SAEs
-    are there too; `cell_hash` in the Dataset names their file. Returns the number of cells that
-    failed; their configs are printed and the others are kept. Raises ConfigError where the folder
-    cannot be used, which is so while another run is at work in it.
+    and must see that file and the folder `out`. What other code computed is computed again, and
+    said; with `accept_stale` trainings by other code stay. SAEs are kept up to `keep_gib`. Returns
+    the number of cells that failed; their configs are printed and the others are kept. Raises
+    ConfigError where the folder cannot be used, which is so while another run is at work in it.
     """
     store = Store(out, Path(source).stem)
     with store.hold():
         done = saved(grid, store)
-        if keep_saes:
-            done = {digest: cell for digest, cell in done.items() if store.saes(digest).is_file()}
-        todo = [cell for cell in grid.cells if cell.digest not in done]
+        trainings = Trainings(out)
+        every = [
+            pending(cell, study.measures, done.get(cell.digest), trainings, accept_stale)
+            for cell in grid.cells
+        ]
+        todo = [p for p in every if p.measures]
+        kept = keep(todo, trainings, int(keep_gib * GIB))
         print(
-            f"{store.study}: {study.question}\n{summary(grid, len(todo), store, executor)}",
+            f"{store.study}: {study.question}\n{summary(grid, todo, kept, store, executor)}",
+            *reasons(todo),
+            sep="\n",
             flush=True,
         )
+        _save_code(study, [p.cell for p in todo], trainings)
+        jobs = [Job(p.cell, p.train, p.cell.training in kept) for p in todo]
         if executor is None:
-            outcomes = _in_process(todo, study, store, keep_saes)
+            outcomes = _in_process(jobs, study, store)
         else:
-            outcomes = _on_workers(todo, source, store, executor, keep_saes)
+            outcomes = _on_workers(jobs, source, store, executor)
         failed: list[tuple[Cell, str]] = []
         for i, outcome in outcomes:
             if outcome.fatal:
                 raise WorkerError(outcome.error)
-            cell = None if outcome.error else store.await_cell(todo[i].digest)
+            lost = todo[i].cell
+            cell = None if outcome.error else store.await_cell(lost.digest)
             if cell is None:
-                failed.append(
-                    (todo[i], outcome.error or "its file, just written, is not seen here")
-                )
+                failed.append((lost, outcome.error or "its file, just written, is not seen here"))
                 continue
-            done[todo[i].digest] = cell
+            done[lost.digest] = cell
             if frozen := json.loads(cell.attrs["frozen"]):
                 tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
         for lost, why in failed:
             print(f"failed: {why}\n  config: {lost.config.to_json()}")
+            done.pop(lost.digest, None)
         if done:
             dataset = assemble(
                 grid, {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
             )
             dataset.attrs |= {"study": store.study, "question": study.question}
+            dataset.attrs["stale"] = json.dumps(sorted({name for p in every for name in p.stale}))
             if earlier := store.assemble(dataset):
                 print(f"kept: {earlier}, of another config")
             present(study, store)
     return len(failed)
 
 
+class Job(NamedTuple):
+    """What a worker is told: a cell, whether it is trained, and whether its SAEs are kept."""
+
+    cell: Cell
+    train: bool
+    keep: bool
+
+
 def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
     """The cells of `grid` that the store has, by hash; says which of its files are of no use."""
     there = store.saved()
     read = {c.digest: store.read(c.digest) for c in grid.cells if c.digest in there}
-    cells = {digest: cell for digest, cell in read.items() if cell is not None}
     for path in store.damaged:
         print(f"damaged: {path} does not match its checksum; it is computed again")
-    if old := sum(cell.attrs.get("code") != code() for cell in cells.values()):
-        print(f"note: {old} cells are of another state of synthsae; another --out makes them anew")
     try:
         store.open()
     except FormatError as error:
         print(f"earlier: {error}")
     except (FileNotFoundError, DamagedError):
         pass  # it will be made, or made again
-    return cells
+    return {digest: cell for digest, cell in read.items() if cell is not None}
 
 
-def _in_process(
-    todo: list[Cell], study: Study, store: Store, keep_saes: bool
-) -> Iterator[tuple[int, Outcome]]:
-    """Which cell of `todo`, and what became of it, one after another."""
-    with _bar(sum(c.config.n_seeds * c.config.train.n_steps for c in todo), " seed-steps") as bar:
-        for i, cell in enumerate(todo):
-            bar.set_description(f"cell {i + 1} of {len(todo)}", refresh=False)
-            yield i, attempt(cell, study.measures, store, bar.update, keep_saes)
+def _save_code(study: Study, cells: Sequence[Cell], trainings: Trainings) -> None:
+    """Keep what the hashes of code stand for, so that a later run can say what changed."""
+    every = [*(training_code(cell.config) for cell in cells), *map(code_of, study.measures)]
+    for found in {f.digest: f for f in every}.values():
+        trainings.save_code(found)
+
+
+def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
+    """Which of `jobs`, and what became of it, one after another."""
+    total = sum(j.cell.config.n_seeds * j.cell.config.train.n_steps for j in jobs if j.train)
+    with _bar(total, " seed-steps") as bar:
+        for i, job in enumerate(jobs):
+
+            def phase(name: str, i: int = i) -> None:
+                bar.set_description(f"cell {i + 1} of {len(jobs)}, {name}", refresh=False)
+
+            yield i, attempt(job.cell, study.measures, store, bar.update, phase, job.keep)
 
 
 def _on_workers(
-    todo: list[Cell], source: str, store: Store, executor: Executor, keep_saes: bool
+    jobs: list[Job], source: str, store: Store, executor: Executor
 ) -> Iterator[tuple[int, Outcome]]:
     """The same in the order in which cells are finished."""
     where = str(Path(source).resolve()) if source.endswith(".py") else source
-    rest = (str(store.out.resolve()), store.owner, code(), keep_saes)
-    futures = {executor.submit(work, cell, where, *rest): i for i, cell in enumerate(todo)}
+    rest = (str(store.out.resolve()), store.owner, code())
+    futures = {executor.submit(work, j, where, *rest): i for i, j in enumerate(jobs)}
     try:
-        with _bar(len(todo), " cells") as bar:
+        with _bar(len(jobs), " cells") as bar:
             for future in as_completed(futures):
                 yield futures[future], _told(future)
                 bar.update()
@@ -135,18 +167,18 @@ def _on_workers(
             future.cancel()
 
 
-def work(cell: Cell, source: str, out: str, owner: str, text: str, keep_saes: bool) -> Outcome:
+def work(job: Job, source: str, out: str, owner: str, text: str) -> Outcome:
     """Compute one cell where a worker is, for the run `owner`, by the same `text` (`cell.code`).
 
-    What it raises it says instead: exceptions do not always survive the way.
+    Errors come back as text: some exceptions cannot be pickled back from a worker.
     """
     try:
         study = load(source)
-        if text != code() or Cell.of(cell.config, study.measures) != cell:
+        if text != code() or Cell.of(job.cell.config, study.measures).codes != job.cell.codes:
             same = "the same on every worker, file and version of synthsae: restart the workers"
             raise ConfigError("study", source, same)
         store = Store(Path(out), Path(source).stem, owner)
-        return attempt(cell, study.measures, store, keep_saes=keep_saes)
+        return attempt(job.cell, study.measures, store, keep=job.keep)
     except ConfigError as error:
         return Outcome(error=str(error), fatal=True)
 
@@ -191,14 +223,16 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
     dataset.attrs = {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
-        for key in ("git_commit", "versions", "device", "group_size", "precision")
+        for key in ("git_commit", "scored_at", "versions", "device", "group_size", "precision")
     }
     dataset.attrs |= {
         "hash": grid.digest,
         "format": FORMAT,
         "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
         "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
-        "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
+        "wall_seconds": sum(
+            cell.attrs["train_seconds"] + cell.attrs["score_seconds"] for cell in cells.values()
+        ),
     }
     return dataset
 
@@ -232,23 +266,46 @@ def present(study: Study, store: Store) -> None:
     print(f"\n{finding}\n\n{store.folder / name}.nc, .png, .pdf")
 
 
-def summary(grid: Grid, n_todo: int, store: Store, executor: Executor | None = None) -> str:
-    """What a call is going to do, in three lines."""
+def summary(
+    grid: Grid,
+    todo: Sequence[Pending],
+    kept: Collection[str],
+    store: Store,
+    executor: Executor | None = None,
+) -> str:
+    """What a call is going to do, in a few lines."""
     configs = [cell.config for cell in grid.cells]
     axes = " x ".join(f"{name} ({', '.join(map(str, v))})" for name, v in grid.axes.items())
+    train = [p.cell.config for p in todo if p.train]
+    scored = len(todo) - len(train)
 
     def over(name: str) -> str:
         values = sorted({c.get(name) for c in configs})
         return " to ".join(str(v) for v in dict.fromkeys((values[0], values[-1])))
 
-    return (
-        f"{len(grid.cells)} cells, {n_todo} to train: {axes}\n"
+    lines = [
+        f"{len(grid.cells)} cells, {len(train)} to train"
+        + (f", {scored} to score with SAEs that are there" if scored else "")
+        + f": {axes}",
         f"{over('n_seeds')} seeds a cell, {over('train.n_steps')} steps of "
         f"{over('train.batch_size')} samples each, {over('train.data')} data, "
-        f"{over('train.device') if executor else _resources(configs)}\n"
-        f"a training that takes minutes saves its state every {EVERY:.0f} s in "
-        f"{store.checkpoint('')}"
-    )
+        f"{over('train.device') if executor else _resources(configs)}",
+    ]
+    if train:
+        where = store.checkpoint("")
+        lines.append(
+            f"a training that takes minutes saves its state every {EVERY:.0f} s in {where}; "
+            + _kept(train, len(kept), store.out)
+        )
+    return "\n".join(lines)
+
+
+def _kept(train: Sequence[Config], n: int, out: Path) -> str:
+    """How many of the SAEs to come are kept."""
+    if not n:
+        return "its SAEs are not kept"
+    which = "SAEs" if n == len(train) else f"SAEs of {n} of {len(train)} cells"
+    return f"{which} are kept in {out / 'trainings'}, {sum(map(n_bytes, train)) / GIB:.2g} GiB"
 
 
 def _resources(configs: list[Config]) -> str:

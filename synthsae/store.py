@@ -1,9 +1,9 @@
 """Where results live: one file a cell, written aside and renamed, which begins with its checksum.
 
 <out>/.synthsae                      marks the folder as ours
+<out>/trainings/                     the SAEs, shared by all studies: see `trainings`
 <out>/<study>/.lock, .owner          held by the run that is at work there, and its name
-<out>/<study>/cells/<hash>.cell      a cell, by the hash of its config and measures
-<out>/<study>/cells/<hash>.safetensors  its SAEs, if they are kept (`SAEStack.load`)
+<out>/<study>/cells/<hash>.cell      what the study's measures found, by the hash of a config
 <out>/<study>/checkpoints/<hash>/    states of a cell in training, if that takes minutes
 <out>/<study>/<study>.nc             the assembled Dataset
 <out>/<study>/<study>-<hash>.nc      an earlier one, of another config
@@ -136,10 +136,6 @@ class Store:
     def checkpoint(self, digest: str) -> Path:
         """Where the states of a cell in training are."""
         return self.folder / "checkpoints" / digest
-
-    def saes(self, digest: str) -> Path:
-        """Where the SAEs of a cell are, if they are kept."""
-        return self.cells / f"{digest}.safetensors"
 
     def saved(self) -> set[str]:
         """The hashes of the cells that have a file."""

@@ -7,7 +7,7 @@ import pytest
 
 from synthsae import measures
 from synthsae.config import Config
-from synthsae.fingerprint import Fingerprint, fingerprint, source
+from synthsae.fingerprint import Fingerprint, fingerprint, fingerprint_of, source
 from synthsae.results import Run, run_cell
 from synthsae.sae import ARCHITECTURES
 
@@ -30,11 +30,12 @@ def affected(*edit: str) -> set[str]:
     return {
         name
         for name, these in roots.items()
-        if fingerprint(*these, read=read).digest != fingerprint(*these).digest
+        if fingerprint_of(named(these), read).digest != fingerprint(*these).digest
     }
 
 
-ALL = {"training"} | {score.__name__ for score in SCORES}
+def named(roots) -> list[str]:
+    return [f"{root.__module__}:{root.__qualname__}" for root in roots]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,8 @@ def test_an_edit_affects_what_reaches_it(edit, expected):
 
 def test_changed_names_the_definition():
     before = fingerprint(*TRAINING)
-    after = fingerprint(*TRAINING, read=edited("synthsae.sae.kernels", ".relu_()", ".relu_() * 1"))
+    read = edited("synthsae.sae.kernels", ".relu_()", ".relu_() * 1")
+    after = fingerprint_of(named(TRAINING), read)
     assert after.changed(before) == ["synthsae.sae.kernels:top"]
     assert after.changed(before.parts) == after.changed(before)
 
@@ -84,7 +86,7 @@ def package(tmp_path, monkeypatch):
             file = "__init__" if name == "pkg" else name.split(".")[1]
             (tmp_path / "pkg" / f"{file}.py").write_text(texts[name])
         importlib.invalidate_caches()
-        return fingerprint("pkg.a:score", read=texts.get)
+        return fingerprint_of(["pkg.a:score"], texts.get)
 
     return made
 

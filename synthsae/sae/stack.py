@@ -1,7 +1,7 @@
 """A stack of SAEs that differ in their seeds alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import index
 from pathlib import Path
@@ -81,11 +81,15 @@ class SAEStack:
         params = {name: p[list(which)] for name, p in self.params.items()}
         return SAEStack(self.config, tuple(self.seeds[i] for i in which), params)
 
-    def save(self, path: str | Path) -> None:
-        """Write parameters, config and seeds to one safetensors file, whole or not at all."""
+    def save(self, path: str | Path, more: Mapping[str, Array] | None = None) -> None:
+        """Write parameters, config and seeds to one safetensors file, whole or not at all.
+
+        `more` are arrays to be kept beside them; their names have a dot, and `load` skips them.
+        """
         meta = {"config": json.dumps(asdict(self.config)), "seeds": json.dumps(self.seeds)}
-        data = save({n: p.contiguous().cpu() for n, p in self.params.items()}, meta)
-        files.write(Path(path), data)
+        tensors = {n: p.contiguous().cpu() for n, p in self.params.items()}
+        tensors |= {n: torch.from_numpy(values) for n, values in (more or {}).items()}
+        files.write(Path(path), save(tensors, meta))
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
@@ -94,7 +98,8 @@ class SAEStack:
             with safe_open(path, framework="pt", device=device) as f:
                 meta = f.metadata() or {}
                 config, seeds = (json.loads(meta[name]) for name in ("config", "seeds"))
-                params = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+                names = [name for name in f.keys() if "." not in name]  # noqa: SIM118
+                params = {name: f.get_tensor(name) for name in names}
             return cls(SAEConfig(**config), tuple(seeds), params)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             allowed = f"a file that SAEStack.save wrote ({error})"
