@@ -77,7 +77,7 @@ def scores_of(saved: xr.Dataset | None) -> dict[str, dict[str, Any]]:
 
 def training_code(config: Config) -> Fingerprint:
     """The code on which a training of `config` depends."""
-    return fingerprint(run_cell, *config.reaches, ARCHITECTURES[config.sae.arch])
+    return fingerprint("synthsae.results:run_cell", *config.reaches, ARCHITECTURES[config.sae.arch])
 
 
 def code_of(measure: Measure) -> Fingerprint:
@@ -118,11 +118,17 @@ def attempt(
         todo = cell.missing(saved)
         if not todo:
             return Outcome()
+        trainings = Trainings(store.out)
+        try:
+            run, about = _run(cell, trainings, store.checkpoint(cell.digest), progress, phase)
+        except Exception as error:  # a failing cell must not lose the others
+            return Outcome(error=in_a_line(error))
+        if keep and trainings.record(cell.training) is None:
+            trainings.save(cell.training, run, about)
         wanted = [m for m in measures if name_of(m) in todo]
         try:
-            run, about = _run(cell, store, progress, phase, keep)
             result = _scored(cell, run, about, wanted, saved, phase)
-        except Exception as error:  # a failing cell must not lose the others
+        except Exception as error:
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
         shutil.rmtree(store.checkpoint(cell.digest), ignore_errors=True)
@@ -131,28 +137,22 @@ def attempt(
 
 def _run(
     cell: Cell,
-    store: Store,
+    trainings: Trainings,
+    checkpoint: Path,
     progress: Callable[[int], object],
     phase: Callable[[str], object],
-    keep: bool,
 ) -> tuple[Run, dict[str, Any]]:
-    """The cell's SAEs, evaluated, and where they are from: those that are there, or trained."""
-    trainings = Trainings(store.out)
-    phase("opening")
+    """The cell's SAEs, evaluated, and how they were made: those that are there, or trained now."""
     with threads(cell.config.train.threads):
+        phase("opening")
+        about = trainings.record(cell.training)
         run = trainings.load(cell.training, cell.config)
-        if run is not None:
-            about = trainings.record(cell.training)
-            assert about is not None
+        if run is not None and about is not None:
             return run, about
         began = time.perf_counter()
         phase("training")
-        run = run_cell(cell.config, progress, store.checkpoint(cell.digest))
-    about = provenance(cell.config) | {"train_seconds": time.perf_counter() - began}
-    if keep:
-        phase("saving")
-        trainings.save(cell.training, run, about)
-    return run, about
+        run = run_cell(cell.config, progress, checkpoint)
+    return run, provenance(cell.config) | {"train_seconds": time.perf_counter() - began}
 
 
 def _scored(

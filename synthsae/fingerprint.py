@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from synthsae.checks import ConfigError
-from synthsae.loading import stable_name
+from synthsae.loading import LOCK, stable_name
 
 OURS = ("synthsae", "realdata", "studies")
 """Packages that are followed; libraries are told apart by their versions, elsewhere."""
@@ -53,10 +53,12 @@ class Fingerprint:
 def fingerprint(*roots: Any) -> Fingerprint:
     """The fingerprint of all that these functions and classes reach.
 
-    A root is at the top of a module, and the text is that of now; defined anew it is another root.
+    A root is at the top of a module, or the name "module:name" of what is; the text is that of now,
+    and what is defined anew is another root.
     Raises ConfigError for a root that is not at the top of a .py file.
     """
-    return _Walk(_Modules(source, known=_own())).run([_name(root) for root in roots])
+    with LOCK:
+        return _Walk(_Modules(source, known=_own())).run([_name(root) for root in roots])
 
 
 def fingerprint_of(names: Sequence[str], read: Read) -> Fingerprint:
@@ -84,13 +86,15 @@ def _own() -> "dict[str, _Module | None]":
 
 
 def _name(root: Any) -> str:
+    if isinstance(root, str):
+        return root
     try:
         module, name = root.__module__, root.__qualname__
         if getattr(sys.modules[module], name, None) is root and source(module) is not None:
             return f"{module}:{name}"
     except (AttributeError, OSError, TypeError, KeyError):
         pass
-    raise ConfigError("measure", root, "a function or class at the top of a .py file")
+    raise ConfigError("measure", root, "a function at the top of a .py file")
 
 
 def _is_library(file: str) -> bool:

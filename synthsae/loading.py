@@ -24,7 +24,8 @@ PREFIX = "synthsae_study_"
 PACKAGES = ("studies", "realdata")
 """The packages that are installed beside this one."""
 
-_lock = RLock()
+LOCK = RLock()
+"""Held while files are parsed: Python 3.11 cannot parse in two threads at once."""
 _made: dict[str, dict[Path, bytes]] = {}
 """The files of each study's module, and what they said."""
 _beside: dict[str, tuple[Path, bytes]] = {}
@@ -45,7 +46,7 @@ def import_file(path: Path) -> ModuleType:
     path = path.resolve()
     name = f"{PREFIX}{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}_{path.stem}"
     try:
-        with _lock:
+        with LOCK:
             texts = texts_of(path)
             if _made.get(name) != texts:
                 _made.pop(name, None)

@@ -66,12 +66,9 @@ def reasons(work: Sequence[Pending]) -> list[str]:
         for why, n in again.items()
     ]
     scored = Counter(
-        (name.rpartition(".")[2], why) for p in work for name, why in p.changed.items()
+        f"{name.rpartition('.')[2]}: {w}" for p in work for name, w in p.changed.items()
     )
-    lines += [
-        f"computed again, {n} cells: {name}, since {why}" for (name, why), n in scored.items()
-    ]
-    return lines
+    return lines + [f"scored again, {n} cells, {what}" for what, n in scored.items()]
 
 
 def keep(work: Sequence[Pending], trainings: Trainings, limit: int) -> set[str]:

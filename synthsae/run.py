@@ -76,7 +76,7 @@ def run(
             flush=True,
         )
         _save_code(study, [p.cell for p in todo], trainings)
-        jobs = [Job(p.cell, p.train, p.cell.training in kept) for p in todo]
+        jobs = [Job(p.cell, p.train, not p.train or p.cell.training in kept) for p in todo]
         if executor is None:
             outcomes = _in_process(jobs, study, store)
         else:
@@ -218,8 +218,14 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
             )
             for i in range(0, len(parts), len(values))
         ]
-    hashes = np.reshape([cell.digest for cell in grid.cells], [*map(len, grid.axes.values())])
-    dataset = parts[0].drop_vars(bare).assign_coords(cell_hash=(list(grid.axes), hashes))
+    used = [cells[c.digest].attrs["training"] if c.digest in cells else "" for c in grid.cells]
+    shape, dims = [*map(len, grid.axes.values())], list(grid.axes)
+    names = {"cell_hash": [cell.digest for cell in grid.cells], "training": used}
+    dataset = (
+        parts[0]
+        .drop_vars(bare)
+        .assign_coords({name: (dims, np.reshape(values, shape)) for name, values in names.items()})
+    )
     frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
     dataset.attrs = {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))

@@ -25,7 +25,7 @@ from synthsae.checks import ConfigError
 from synthsae.config import Config
 from synthsae.executors import Processes, WorkerDiedError
 from synthsae.packing import pack, unpack
-from synthsae.run import run, work
+from synthsae.run import Job, run, work
 from synthsae.store import Store
 from synthsae.study import load, plan
 
@@ -38,9 +38,9 @@ def test_processes_give_the_same_bits(whole: Path, tmp_path: Path) -> None:
 
 
 def test_workers_keep_saes(whole: Path, tmp_path: Path) -> None:
-    assert go(tmp_path / "r", "--workers", "2", "--keep-saes") == 0
+    assert go(tmp_path / "r", "--workers", "2") == 0
     xr.testing.assert_equal(result(tmp_path / "r"), result(whole))
-    kept = list((tmp_path / "r" / "tiny" / "cells").glob("*.safetensors"))
+    kept = list((tmp_path / "r" / "trainings").glob("*.safetensors"))
     assert len(kept) == len(cells(whole)) == N_CELLS
 
 
@@ -67,19 +67,22 @@ def test_what_crosses_is_small_and_a_cell_is_computed_once(
 ) -> None:
     study = load(str(TINY))
     grid, store = plan(study, {}), Store(tmp_path / "r", "tiny")
-    task = (grid.cells[0], str(TINY), str(tmp_path / "r"), store.owner, cell.code(), False)
+    job = Job(grid.cells[0], train=True, keep=False)
+    task = (job, str(TINY), str(tmp_path / "r"), store.owner, cell.code())
     assert len(pickle.dumps((work, task))) < 2000
     with store.hold():
         first = work(*task)
         assert not first.error
         assert store.read(grid.cells[0].digest) is not None
-        monkeypatch.setattr(cell, "compute", None)
+        monkeypatch.setattr(cell, "run_cell", None)
         assert work(*task) == first
     assert len(pickle.dumps(first)) < 500
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_threads_are_those_of_the_config(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_those_of_the_config(
+    n: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Of PyTorch and of NumPy, while a cell is computed: rounding depends on their number."""
     seen: list[int] = []
 
@@ -91,10 +94,8 @@ def test_threads_are_those_of_the_config(n: int, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cell, "run_cell", spy)
     study = load(str(TINY))
     with cell.threads(3 - n):
-        with pytest.raises(RuntimeError):
-            cell.compute(
-                plan(study, {"train.threads": n}).cells[0], study.measures, lambda steps: None
-            )
+        one = plan(study, {"train.threads": n}).cells[0]
+        assert cell.attempt(one, study.measures, Store(tmp_path, "tiny")).error
         assert torch.get_num_threads() == 3 - n
     assert len(seen) >= 2
     assert set(seen) == {n}
@@ -108,7 +109,9 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
         patch.setattr("synthsae.store.SEEN_WITHIN", 0.0)
         (there / "tiny").mkdir(parents=True)
         (there / "tiny" / ".owner").write_text("process 1 on elsewhere, run 00000000")
-        outcome = work(grid.cells[0], str(TINY), str(there), store.owner, cell.code(), False)
+        outcome = work(
+            Job(grid.cells[0], True, False), str(TINY), str(there), store.owner, cell.code()
+        )
     assert outcome.fatal
     assert "allowed: a folder that all workers share" in outcome.error
     assert sorted(p.name for p in there.rglob("*")) == [".owner", "tiny"]
@@ -128,8 +131,8 @@ def test_a_worker_with_another_study(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_worker_with_another_synthsae(tmp_path: Path) -> None:
     store = Store(tmp_path / "r", "tiny")
-    first = plan(load(str(TINY)), {}).cells[0]
-    outcome = work(first, str(TINY), str(tmp_path / "r"), store.owner, "another", False)
+    first = Job(plan(load(str(TINY)), {}).cells[0], True, False)
+    outcome = work(first, str(TINY), str(tmp_path / "r"), store.owner, "another")
     assert outcome.fatal
     assert "restart the workers" in outcome.error
 

@@ -159,7 +159,7 @@ def test_damaged_cell_is_named_and_computed_again(
     out = capsys.readouterr().out
     assert str(flipped) in out
     assert str(short) in out
-    assert "4 cells, 2 to train" in out
+    assert "4 cells, 0 to train, 2 to score with SAEs that are there" in out
     assert synthsae.open_results("rank_sweep", tmp_path).equals(
         synthsae.open_results("rank_sweep", done)
     )
@@ -566,18 +566,6 @@ def test_a_measure_without_a_text_of_its_own_is_refused(
     assert "allowed: a function at the top of a .py file" in err
 
 
-def test_cells_of_another_state_of_the_package_are_said(
-    mine: Callable[..., int], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert mine() == mine() == 0
-    assert "another state" not in capsys.readouterr().out
-    monkeypatch.setattr(run, "code", lambda: "another")
-    assert mine() == 0
-    out = capsys.readouterr().out
-    assert "note: 1 cells are of another state of synthsae" in out
-    assert "1 cells, 0 to train" in out
-
-
 def test_the_state_of_the_package_is_that_of_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     before, read = cell.code.__wrapped__(), Path.read_text
     for name, same in (("train/run.py", False), ("figures/rank.py", True)):
@@ -611,10 +599,10 @@ def test_axes_need_names_of_their_own() -> None:
 def test_the_summary_is_of_all_cells(done: Path, tmp_path: Path) -> None:
     changes = {"n_seeds": ["2", "64"], "sae.n_latents": ["64", "65536"], "train.n_steps": "7"}
     grid = study.plan(cli.load("rank_sweep"), changes | {"world.law": "sparse", "world.rank": "2"})
-    text = run.summary(grid, 4, Store(tmp_path, "rank_sweep"))
+    text = run.summary(grid, [], (), Store(tmp_path, "rank_sweep"))
     assert "2 to 64 seeds a cell, 7 steps of 1024 samples" in text
     one = study.plan(cli.load("rank_sweep"), {k: v[-1] for k, v in changes.items()})
-    last = run.summary(one, 4, Store(tmp_path, "rank_sweep"))
+    last = run.summary(one, [], (), Store(tmp_path, "rank_sweep"))
     bounds = [float(s.split("at most ")[1].split()[0]) for s in (text, last)]
     assert bounds[0] == bounds[1] > 1
 
@@ -687,23 +675,24 @@ def test_an_integer_is_a_number_with_the_same_hash() -> None:
     assert override(Config(), {"world.beta": "1"}).to_json() == plain
 
 
+@pytest.mark.parametrize("kept", [True, False])
 def test_kept_saes_are_those_that_were_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture
+    kept: bool, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """A cell that is there without them is trained again, to the same numbers."""
+    """Scores of SAEs that were read back are those of the SAEs that were just trained."""
+    assert go(tmp_path, *([] if kept else ["--no-keep-saes"])) == 0
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 4 * kept
+    for path in cells(tmp_path):
+        path.unlink()
+    capsys.readouterr()
     assert go(tmp_path) == 0
-    before = synthsae.open_results("rank_sweep", tmp_path)
-    assert not list(tmp_path.rglob("*.safetensors"))
-    for todo in (4, 0):
-        capsys.readouterr()
-        assert go(tmp_path, "--keep-saes") == 0
-        assert f"4 cells, {todo} to train" in capsys.readouterr().out
+    assert f"4 cells, {0 if kept else 4} to train" in capsys.readouterr().out
     ds = synthsae.open_results("rank_sweep", tmp_path)
-    assert ds.equals(before)
-    folder = tmp_path / "rank_sweep" / "cells"
-    assert {p.stem for p in folder.glob("*.safetensors")} == set(ds.cell_hash.values.ravel())
+    assert ds.equals(synthsae.open_results("rank_sweep", done))
+    folder = tmp_path / "trainings"
+    assert {p.stem for p in folder.glob("*.safetensors")} == set(ds.training.values.ravel())
     point = {"law": "sparse", "rank": 2}
-    stack = SAEStack.load(folder / f"{ds.cell_hash.sel(point).item()}.safetensors")
+    stack = SAEStack.load(folder / f"{ds.training.sel(point).item()}.safetensors")
     changes = dict(text.split("=") for text in TINY[3::2]) | {"n_seeds": 3}
     changes |= {"world.law": "sparse", "world.rank": 2}
     config = override(cli.load("rank_sweep").base, changes)
