@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from synthsae.checks import ConfigError, closest, one_of
 from synthsae.config import Config, describe
 from synthsae.executors import Processes, dask
+from synthsae.folder import clean, listing
 from synthsae.run import KEEP, present, run
 from synthsae.store import DamagedError, FormatError, Store, open_results
 from synthsae.study import Grid, Study, load, names, plan
@@ -32,6 +33,10 @@ ALIASES = {
     "--tokens": "source.tokens",
 }
 """Short flags and the config fields that they set; `source` is for studies that take a model."""
+
+
+FOLDER = {"results": listing, "clean": clean}
+"""What is done with a results folder in place of a study."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,7 +108,7 @@ def _discard_output() -> None:
 
 
 def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    base = chosen(args).base if args.study not in (None, "list") else Config()
+    base = chosen(args).base if args.study not in (None, "list", *FOLDER) else Config()
     print(f"{parser.format_help()}\n{field_help(base)}")
     return 0
 
@@ -112,6 +117,9 @@ def _main(args: argparse.Namespace) -> int:
     if args.study == "list":
         for name in names():
             print(f"{name:20s} {load(name).question}")
+        return 0
+    if args.study in FOLDER:
+        print(FOLDER[args.study](args.out))
         return 0
     study, name = chosen(args), Path(args.study or "").stem
     if args.figures_only:
@@ -195,7 +203,12 @@ def _assignment(text: str) -> tuple[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="synthsae.study", add_help=False, allow_abbrev=False)
     add = parser.add_argument
-    add("study", nargs="?", help=f"list, {', '.join(names())}, or the path of a study file")
+    add(
+        "study",
+        nargs="?",
+        help=f"{', '.join(names())}, or the path of a study file; `list` says what they ask, "
+        "`results` what is in DIR and how large it is, `clean` removes what no study refers to",
+    )
     add("-h", "--help", action="store_true", help="show this, and every field of the config")
     add("--quick", action="store_true", help="a small version, in seconds")
     add("--figures-only", action="store_true", help="draw the saved Dataset again")

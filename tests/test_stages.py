@@ -8,7 +8,9 @@ import pytest
 import xarray as xr
 
 import synthsae
-from synthsae import cli, fingerprint
+from synthsae import cli, fingerprint, study
+from synthsae.checks import ConfigError
+from synthsae.folder import listing
 from synthsae.store import open_results
 
 STUDY = """
@@ -202,3 +204,46 @@ def test_a_damaged_training_is_made_again(folder):
     folder.run(scores="mine, more")
     assert folder.dataset().drop_vars("more").equals(before)
     assert path.read_bytes() != bytes(data)
+
+
+def test_a_folder_says_what_it_holds_and_is_cleaned(folder, capsys):
+    """Cells and trainings of an earlier axis go; the rest serves as before."""
+    folder.run("--set", "world_seed=1,2")
+    out = folder.path / "r"
+    for kept in out.glob("tiny_study/tiny_study-*.nc"):
+        kept.unlink()  # an earlier Dataset that is kept refers to its cells
+    found = listing(out)
+    assert found.studies["tiny_study"][0] == 3
+    assert found.trainings[0] == 3
+    assert {p.suffix for p in found.unused} == {".cell", ".json", ".safetensors"}
+    assert cli.main(["results", "--out", str(out)]) == 0
+    assert "`clean` removes that" in capsys.readouterr().out
+    assert cli.main(["clean", "--out", str(out)]) == 0
+    left = listing(out)
+    assert (left.studies["tiny_study"][0], left.trainings[0], left.unused) == (2, 2, ())
+    assert "2 cells, 0 to train: " in folder.run("--set", "world_seed=1,2")
+
+
+def test_only_a_results_folder_is_cleaned(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("x")
+    for command in ("results", "clean"):
+        assert cli.main([command, "--out", str(tmp_path)]) == 2
+        assert "allowed: a results folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_cells_of_a_run_that_has_not_ended_stay(folder):
+    out = folder.path / "r"
+    (out / "tiny_study" / "tiny_study.nc").unlink()
+    assert listing(out).unused == ()
+
+
+def test_a_study_is_run_from_python(folder):
+    before = folder.dataset()
+    ds = study.run(folder.file, out=folder.path / "r")
+    assert ds.identical(before)
+    ds = study.run(str(folder.file), {"world_seed": [0, 1, 2]}, out=folder.path / "r")
+    assert ds.sizes["world_seed"] == 3
+    with pytest.raises(ConfigError) as caught:
+        study.run("no_such_study")
+    assert caught.value.field == "study"
