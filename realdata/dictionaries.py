@@ -125,7 +125,7 @@ def _file(path: Path, name: str) -> Path:
     """The file of weights that `path` is, or the one in that folder."""
     try:
         if path.is_dir():
-            return _in_folder(path, name)
+            path = _in_folder(path, name)
         if path.suffix in PICKLES:
             raise ConfigError(name, "a pickle", "safetensors: a pickle can run any code")
         if not path.is_file():
@@ -161,19 +161,21 @@ def _single(name: str, tensors: Tensors, decoder: str | None, transpose: bool) -
     found = layout(name, shapes, said, decoder, transpose)
     values, vectors = {}, {}
     for n in shapes:
-        numbers = _finite(f"{name}: {n}", tensors.get(n), endless="threshold" in n.lower())
-        if n in (found.decoder, found.encoder):
+        rows = n in (found.decoder, found.encoder)
+        endless = "threshold" in n.lower() and not rows
+        numbers = _finite(f"{name}: {n}", tensors.get(n), endless)
+        if rows:
             values[n] = numbers
         elif axis := known(n, "vector"):
             vectors[n.rsplit(".", 1)[-1].lower()] = numbers.ravel() if axis == "M" else numbers
-    rows = values[found.decoder].T if found.turned else values[found.decoder]
+    decoded = values[found.decoder].T if found.turned else values[found.decoder]
     encoder = None if found.encoder is None else values[found.encoder]
     if encoder is not None and found.encoder_turned:
         encoder = encoder.T
     notes = [*found.notes]
     if unknown := said.unknown:
         notes.append(f"architecture {', '.join(unknown)} is not known: signed cosines are used")
-    return _checked(Dictionary(name, rows, encoder, said, tuple(notes)), vectors)
+    return _checked(Dictionary(name, decoded, encoder, said, tuple(notes)), vectors)
 
 
 def _readable(name: str, tensors: Tensors, decoder: str | None) -> None:
@@ -231,7 +233,10 @@ def _scaled(rows: Array) -> Array:
 
 def _seeds(name: str, stack: SAEStack) -> list[Dictionary]:
     """Every seed of a stack of ours."""
-    params = {n: p.double().numpy() for n, p in stack.params.items()}
+    params = {
+        n: _finite(f"{name}: {n}", p.double().numpy(), endless="threshold" in n)
+        for n, p in stack.params.items()
+    }
     rows, encoders = params["w_dec"], params["w_enc"]
     paired = encoders.shape == rows.shape
     lost = f"the encoder of {stack.config.arch} is not read: it has no row for each latent"

@@ -63,7 +63,7 @@ def _whole(path: Path) -> Iterator[None]:
     except (SafetensorError, zipfile.BadZipFile, NotImplementedError, *errors) as error:
         why = str(error) or type(error).__name__
         kind = "npz" if path.suffix == ".npz" else "safetensors"
-        raise ConfigError(str(path), why, f"a whole {kind} file") from error
+        raise ConfigError(str(path), why[:200], f"a whole {kind} file") from error
 
 
 def _safetensors(path: Path) -> Tensors:

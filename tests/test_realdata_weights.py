@@ -1,6 +1,10 @@
 """Weights that are no directions as they are, or none at all; and what is done with the others."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +251,90 @@ def test_npz_is_read_and_nothing_in_it_is_unpickled(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ConfigError):
         read(path)
+
+
+def test_folders_and_paths_that_hold_no_single_file_of_weights(tmp_path):
+    def refused(path: Path) -> str:
+        with pytest.raises(ConfigError) as error:
+            read(path)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    for name in ("empty", "x.safetensors"):
+        (tmp_path / name).mkdir()
+        refused(tmp_path / name)
+    (tmp_path / "x.safetensors" / "y.safetensors").mkdir()
+    refused(tmp_path / "x.safetensors")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refused(tmp_path / "loop")
+    refused(tmp_path / ("x" * 300))
+    whole = Path(put(tmp_path / "one", W_dec=BASE), "sae_weights.safetensors").read_bytes()
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for i in (1, 2):
+        (shards / f"model-0000{i}-of-00002.safetensors").write_bytes(whole)
+    refused(shards)
+    assert "shard" in refused(shards / "model-00001-of-00002.safetensors")
+    (shards / "model-00002-of-00002.safetensors").unlink()
+    assert "shard" in refused(shards)
+    (shards / "sae_weights.safetensors").write_bytes(whole)
+    assert read(shards)[0].decoder.shape == (M, D)
+    for data in (b"", b"\xff" * 8, whole[:60], whole[:-1], whole + b"x", b"{}" * 40):
+        (tmp_path / "bad.safetensors").write_bytes(data)
+        refused(tmp_path / "bad.safetensors")
+
+
+def test_names_that_are_not_utf8_are_printed_as_they_can_be(tmp_path, capfdbinary):
+    saes = [put(tmp_path / n, W_dec=x) for n, x in (("a", BASE), ("b", BASE[::-1]))]
+    out = os.fsdecode(os.fsencode(tmp_path / "out") + b"\xe9")
+    assert compare.main([*saes, "--out", out]) == 0
+    assert rb"out\xe9/compare.nc" in capfdbinary.readouterr().out
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.safetensors")
+    assert compare.main([odd, odd]) == 2
+    Path(odd).write_bytes(Path(saes[0], "sae_weights.safetensors").read_bytes())
+    assert compare.main([odd, odd]) == 2  # the reader of safetensors takes no such name
+    assert len(capfdbinary.readouterr().err.splitlines()) == 2
+
+
+def test_interrupted_while_it_imports_or_computes(tmp_path, monkeypatch, capsys):
+    saes = [put(tmp_path / n, W_dec=x) for n, x in (("a", BASE), ("b", BASE[::-1]))]
+    code = """
+import os, runpy, signal, sys
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == WHEN:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Slow())
+runpy.run_module("realdata.compare", run_name="__main__", alter_sys=True)
+"""
+    for when in ("argparse_", "torch", "xarray", "h5netcdf"):
+        argv = [sys.executable, "-c", code.replace("WHEN", repr(when)), *saes]
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path)
+        want = 0 if when == "argparse_" else 130
+        assert done.returncode == want, done.stderr
+        if want:
+            last = done.stderr.replace("\r", "\n").strip().splitlines()[-1]
+            assert last.startswith("realdata.compare: stopped")
+            assert "Traceback" not in done.stderr
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "compare", interrupted)
+    assert compare.main([*saes, "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.strip() == "realdata.compare: stopped"
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_interrupt_waits_until_files_are_whole(tmp_path, monkeypatch):
+    saes = [put(tmp_path / n, W_dec=x) for n, x in (("a", BASE), ("b", BASE[::-1]))]
+    write = compare.files.write
+
+    def write_interrupted(path: Path, data: bytes) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        write(path, data)
+
+    monkeypatch.setattr(compare.files, "write", write_interrupted)
+    assert compare.main([*saes, "--out", str(tmp_path / "out")]) == 130
+    names = sorted(f.name for f in (tmp_path / "out").iterdir())
+    assert names == ["compare.nc", "compare.pdf", "compare.png"]

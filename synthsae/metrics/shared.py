@@ -29,8 +29,8 @@ def shared_pair(
     """
     theta = _check.between("theta", theta, -1, 1) - ROUNDING
     for side, dec, enc in (("a", dec_a, enc_a), ("b", dec_b, enc_b)):
-        latents = np.shape(dec)[:-1]
-        _check.same(f"enc_{side}'s latents", np.shape(enc)[:-1], f"dec_{side}", latents)
+        got = np.shape(enc)
+        _check.same(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
     rows, dec_partner, dec_cosine = match(dec_a, dec_b, absolute)
     enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b, absolute)
     partner = np.full((2, len(np.asarray(dec_a))), -1)

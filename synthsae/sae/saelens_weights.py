@@ -47,9 +47,10 @@ def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
             raise ConfigError(f"{path}: {name}", shape, f"shape {right}")
         if not tensor.is_floating_point():
             raise ConfigError(f"{path}: {name}", tensor.dtype, "floating-point numbers")
-        check_finite(f"{path}: {name}", tensor, endless=name == "threshold")
+        found[name] = tensor.float()
+        check_finite(f"{path}: {name}", found[name], endless=name == "threshold")
     found["W_enc"] = found["W_enc"].T.contiguous()
-    return {names[name]: tensor.float() for name, tensor in found.items()}
+    return {names[name]: tensor for name, tensor in found.items()}
 
 
 def fold_norms(params: dict[str, Tensor]) -> None:
