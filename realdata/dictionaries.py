@@ -102,7 +102,10 @@ def stacked(
     if len(kept) < 2:
         raise ConfigError("SAEs", same[0], "two or more that are not copies of one another")
     both, notes = _encoders([saes[i] for i in kept], m)
-    notes += [f"{name}: {note}" for name, s in zip(names, saes, strict=True) for note in s.notes]
+    for name, sae in zip(names, saes, strict=True):
+        notes += [f"{name}: {note}" for note in sae.notes]
+        if not absolute and (unknown := ", ".join(sae.said.unknown)):
+            notes.append(f"{name}: architecture {unknown} is not known: signed cosines are used")
     return Dictionaries(
         tuple(names[i] for i in kept),
         rows[kept],
@@ -172,10 +175,7 @@ def _single(name: str, tensors: Tensors, decoder: str | None, transpose: bool) -
     encoder = None if found.encoder is None else values[found.encoder]
     if encoder is not None and found.encoder_turned:
         encoder = encoder.T
-    notes = [*found.notes]
-    if unknown := said.unknown:
-        notes.append(f"architecture {', '.join(unknown)} is not known: signed cosines are used")
-    return _checked(Dictionary(name, decoded, encoder, said, tuple(notes)), vectors)
+    return _checked(Dictionary(name, decoded, encoder, said, found.notes), vectors)
 
 
 def _readable(name: str, tensors: Tensors, decoder: str | None) -> None:

@@ -84,7 +84,7 @@ def layout(
         named = _nearest(which, [n for n in fits if kind(n) == "encoder"] or fits)
         if len(named) == 1:
             encoder = named[0]
-            notes.append(f"{encoder} is read as the encoder")
+            notes.append(f"{encoder} is read as the encoder" + ", [M, D]" * (m == d))
     if encoder is None:
         odd = named or [n for n, s in shapes.items() if len(s) > 1 and kind(n) == "encoder"]
         notes += [f"no encoder is read: {_listed(shapes, odd)} may be it"] * bool(odd)

@@ -86,8 +86,6 @@ def test_a_vector_of_norm_0_stays_0_and_one_without_a_norm_is_refused():
     x = np.array([[3.0, 4.0], [0.0, 0.0]])
     np.testing.assert_array_equal(unit(x), [[0.6, 0.8], [0, 0]])
     for bad in (np.nan, np.inf, -np.inf, 1e200):
-        with (
-            pytest.raises(ValueError, match="vectors: 1 of 2 not finite"),
-            np.errstate(over="ignore"),
-        ):
-            unit(np.array([[1.0, bad], [1.0, 1.0]]))
+        x[1] = 1, bad
+        with np.errstate(over="ignore"), pytest.raises(ValueError, match="1 of 2 not finite"):
+            unit(x)

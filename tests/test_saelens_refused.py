@@ -116,7 +116,7 @@ def test_a_config_is_read_in_any_unicode_and_refused_where_it_is_none(tmp_path):
         (folder / "cfg.json").write_text(text, encoding=encoding)
         assert load_saelens(folder).config.arch == "topk"
     (folder / "cfg.json").write_bytes(b"[" * 100_000)
-    with pytest.raises(ConfigError, match="JSON$"):
+    with pytest.raises(ConfigError, match=r"JSON$"):
         load_saelens(folder)
 
 
