@@ -7,9 +7,14 @@ Array = NDArray[np.float64]
 
 
 def unit(vectors: ArrayLike) -> Array:
-    """`vectors` [..., D] scaled to norm 1; a zero vector stays zero."""
+    """`vectors` [..., D] scaled to norm 1; a zero vector stays zero.
+
+    Raises ValueError for values that are not finite, or so large that a norm is not.
+    """
     x = np.asarray(vectors, dtype=float)
     norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    if bad := norm.size - int(np.isfinite(norm).sum()):
+        raise ValueError(f"vectors: {bad} of {norm.size} not finite; allowed: finite norms")
     return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
 
 

@@ -71,6 +71,11 @@ class Run:
         return isinstance(self.source, World)
 
     @property
+    def absolute(self) -> bool:
+        """Whether a latent and its negative are the same latent: no architecture here has that."""
+        return False
+
+    @property
     def d_model(self) -> int:
         """Dimension D of an activation."""
         return self.source.d_model
@@ -146,12 +151,20 @@ class Dictionaries:
         directions: unit decoder rows, [S, M, D]; a smaller dictionary is filled up with dead rows.
         live: which rows are live latents, [S, M].
         encoders: encoder rows, [S, M, D], or None.
+        absolute: whether a latent and its negative are the same latent.
+        sizes: rows of each dictionary that are latents, dead ones too, [S]; none: M.
+        copies: names of SAEs that are the same one, in groups; only the first of each is in here.
+        notes: what else was found in the files, a line each.
     """
 
     seeds: tuple[str, ...]
     directions: Array
     live: NDArray[np.bool_]
     encoders: Array | None = None
+    absolute: bool = False
+    sizes: tuple[int, ...] = ()
+    copies: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def d_model(self) -> int:
@@ -166,7 +179,7 @@ class Dictionaries:
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""
-        return reappearance.found(self.directions, live=self.live)
+        return reappearance.found(self.directions, live=self.live, absolute=self.absolute)
 
     @cached_property
     def p_hat(self) -> Array:

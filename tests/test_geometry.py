@@ -80,3 +80,12 @@ def test_a_zero_vector_stays_zero():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(unit([[0, 0], [3, 4]]), [[0, 0], [0.6, 0.8]])
+
+
+def test_a_vector_of_norm_0_stays_0_and_one_without_a_norm_is_refused():
+    x = np.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(unit(x), [[0.6, 0.8], [0, 0]])
+    for bad in (np.nan, np.inf, -np.inf, 1e200):
+        x[1] = 1, bad
+        with np.errstate(over="ignore"), pytest.raises(ValueError, match="1 of 2 not finite"):
+            unit(x)

@@ -1,10 +1,16 @@
 """What a stability report says, in words: of SAEs whose weights alone are known, or of a study."""
 
+import json
+
 import numpy as np
 import xarray as xr
+from scipy.sparse.csgraph import connected_components
 
 from synthsae.figures.common import interval_over_pairs, interval_over_seeds
 from synthsae.stats import Interval
+
+ALIKE = 1 - 1e-5
+"""Mean one-to-one cosine that no SAE has with another, but for copies in 16 bits or more."""
 
 FEW = 10
 """Rows below which an effective rank says nothing."""
@@ -31,8 +37,21 @@ def excess(ds: xr.Dataset) -> xr.DataArray:
 
 def report(ds: xr.Dataset) -> str:
     """One Dataset of S dictionaries in sentences."""
-    parts = [_found(ds), _matched(ds), _spans(ds), _clusters(ds)]
+    parts = [_found(ds), _given(ds), _matched(ds), _spans(ds), _clusters(ds)]
     return " ".join(part for part in parts if part)
+
+
+def _given(ds: xr.Dataset) -> str:
+    """What was done with the SAEs before they were compared."""
+    text = []
+    if groups := json.loads(ds.attrs.get("copies", "[]")):
+        text.append(f"Copies of one another: {_groups(groups)} (only the first of each counts).")
+    if ds.attrs.get("cosines") == "absolute":
+        text.append("Cosines are absolute: a latent and its negative are the same latent.")
+    if "dead_latents" in ds and (dead := ds.dead_latents).any():
+        each = (f"{int(n)} of {seed}" for n, seed in zip(dead, dead.seed.values, strict=True) if n)
+        text.append(f"Dead latents are left out: {', '.join(each)}.")
+    return " ".join(text)
 
 
 def _found(ds: xr.Dataset) -> str:
@@ -64,8 +83,23 @@ def _matched(ds: xr.Dataset) -> str:
     )
     if "shared_share" in ds:
         text += f" By decoder and encoder {pairs_in_words(ds.shared_share)} are shared."
-    same = ds.pairwise_mcc.where(ds.pairwise_mcc >= 1 - 1e-9, drop=True).seed_a.values
-    return text + (f" Copies of one another: {', '.join(map(str, same))}." if len(same) else "")
+    if same := _alike(ds):
+        text += f" The same latents, numbered differently: {_groups(same)} (all count)."
+    return text
+
+
+def _alike(ds: xr.Dataset) -> list[list[str]]:
+    """SAEs that have as many live latents, and all of them matched up to rounding, in groups."""
+    live = ds.live_latents.values
+    edges = (ds.pairwise_mcc.values >= ALIKE) & (live[:, None] == live)
+    _, label = connected_components(edges, directed=False)
+    names = ds.seed_a.values
+    groups = [[str(s) for s in names[label == g]] for g in np.unique(label)]
+    return [group for group in groups if len(group) > 1]
+
+
+def _groups(groups: list[list[str]]) -> str:
+    return "; ".join(", ".join(group) for group in groups)
 
 
 def _spans(ds: xr.Dataset) -> str:

@@ -23,9 +23,15 @@ ROUNDING = 1e-12  # a copy counts as found at theta = 1, 19 seeds of 20 as a p_h
 
 
 def found(
-    directions: Any, theta: float = THETA, live: ArrayLike | None = None, block: int = BLOCK
+    directions: Any,
+    theta: float = THETA,
+    live: ArrayLike | None = None,
+    block: int = BLOCK,
+    absolute: bool = False,
 ) -> Mask:
     """found[s, t, i]: latent i of seed s has a live latent of seed t with signed cosine >= theta.
+
+    With `absolute`, for codes of either sign: |cosine| >= theta.
 
     Directions [S, M, D] of any length (NumPy, or any array-API array on a device that has
     float64) -> NumPy bool [S, S, M], many-to-one. `live` is bool [S, M]: dead latents are neither
@@ -63,9 +69,9 @@ def found(
         for t, there in enumerate(rows[:s]):
             if len(here) and len(there):
                 y = _unit(xp, d, t, there)
-                best, best_back = _largest(xp, x32, xp.astype(y, xp.float32), block)
-                out[s, t, here] = _reaches(xp, best, x, y, theta, block)
-                out[t, s, there] = _reaches(xp, best_back, y, x, theta, block)
+                best, best_back = _largest(xp, x32, xp.astype(y, xp.float32), block, absolute)
+                out[s, t, here] = _reaches(xp, best, x, y, theta, block, absolute)
+                out[t, s, there] = _reaches(xp, best_back, y, x, theta, block, absolute)
     return out
 
 
@@ -117,27 +123,28 @@ def _unit(xp: Any, d: Any, seed: int, rows: NDArray[np.intp]) -> Any:
     return x / xp.where(norm == 0, xp.ones_like(norm), norm)
 
 
-def _largest(xp: Any, x: Any, y: Any, block: int) -> tuple[Any, Any]:
+def _largest(xp: Any, x: Any, y: Any, block: int, absolute: bool) -> tuple[Any, Any]:
     """Largest cosine of every row of x [m, D] among y [n, D], and the other way round: [m], [n]."""
     best, best_back = [], None
     for start in range(0, x.shape[0], block):
         c = x[start : start + block, :] @ y.T
         if best_back is None:
             _precise(xp, c[:, :1], x[:block, :], y[:1, :])
+        c = xp.abs(c) if absolute else c
         best.append(xp.max(c, axis=1))
         column = xp.max(c, axis=0)
         best_back = column if best_back is None else xp.maximum(best_back, column)
     return xp.concat(best), best_back
 
 
-def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int) -> Mask:
+def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int, absolute: bool) -> Mask:
     """Is the largest cosine of each row of x among y >= theta? Float64 decides near theta. [m]."""
     score = _host(best).astype(np.float64)
     (near,) = np.nonzero(np.abs(score - theta) <= _margin(x.shape[1]))
     for start in range(0, len(near), block):
         some = near[start : start + block]
         c = xp.take(x, xp.asarray(some, device=device(x)), axis=0) @ y.T
-        score[some] = _host(xp.max(c, axis=1))
+        score[some] = _host(xp.max(xp.abs(c) if absolute else c, axis=1))
     return score >= theta
 
 

@@ -173,10 +173,10 @@ def _read(folder: Path) -> _Read:
 def _config(path: Path) -> dict[str, Any]:
     """The config in `path`."""
     try:
-        cfg = json.loads(path.read_text(encoding="utf-8"))
+        cfg = json.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError("folder", str(path.parent), f"one that has {path.name}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(str(path), str(error), "JSON") from error
     if not isinstance(cfg, dict):
         raise ConfigError(str(path), type(cfg).__name__, "a JSON object")
