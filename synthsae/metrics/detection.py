@@ -36,7 +36,7 @@ class Detection:
         z = _check.array("codes", codes, "[..., B, M]")
         f = _check.array("feature_codes", feature_codes, "[..., B, F]")
         _check.same("feature_codes' batch", f.shape[:-1], "codes", z.shape[:-1])
-        index = np.asarray(nearest)
+        index = _check.index("nearest", nearest)
         _check.same("nearest", index.shape, "codes' latents", z.shape[-1:])
         if index.size and not 0 <= index.min() <= index.max() < f.shape[-1]:
             raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import numbers
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
@@ -39,7 +40,8 @@ def found(
     Raises ValueError for theta outside [-1, 1], fewer than two seeds, shapes that do not fit and
     values that are not finite.
     """
-    d = directions if is_array_api_obj(directions) else np.asarray(directions)
+    array = is_array_api_obj(directions) and not isinstance(directions, np.ma.MaskedArray)
+    d = directions if array else numbers("directions", directions)
     d = d.detach() if hasattr(d, "detach") else d  # no autograd graph of whole cosine matrices
     xp = array_namespace(d)
     if len(d.shape) != 3 or not xp.isdtype(d.dtype, ("real floating", "integral")):
@@ -99,7 +101,7 @@ def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:
 
     Raises ValueError for eps outside [0, .5) and p_hat outside [0, 1].
     """
-    p = np.asarray(p_hat, dtype=np.float64)
+    p = numbers("p_hat", p_hat)
     known = p[~np.isnan(p)]
     if known.size and not 0 <= known.min() <= known.max() <= 1:
         raise ValueError(f"p_hat: {known.min():g} to {known.max():g}; allowed: 0 to 1, NaN if dead")

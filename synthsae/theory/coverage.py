@@ -10,8 +10,9 @@ cover.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import numbers
 from synthsae.geometry import Array, haar
-from synthsae.theory._check import Rng, orthonormal, real, shape, whole
+from synthsae.theory._check import Rng, mask, orthonormal, real, shape, whole
 from synthsae.theory.caps import cap_measure
 
 _CELLS = 1 << 21  # cosines held at once by the Monte Carlo: 16 MiB
@@ -68,11 +69,9 @@ def coverage_monte_carlo(
     live are ignored); `basis` [D, R] orthonormal columns.
     """
     u = orthonormal("basis", basis)
-    d = np.asarray(directions, dtype=float)
-    on, own = np.asarray(live, dtype=bool), np.asarray(members, dtype=bool)
+    d = numbers("directions", directions)
     shape("directions", d, (None, None, u.shape[0]))
-    shape("live", on, d.shape[:2])
-    shape("members", own, d.shape[:2])
+    on, own = mask("live", live, d.shape[:2]), mask("members", members, d.shape[:2])
     theta, draws = float(real("theta", theta, -1, 1)), int(whole("draws", draws))
     seeds, rank = len(d), u.shape[1]
     if seeds < 2:
