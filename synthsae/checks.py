@@ -107,9 +107,7 @@ def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
     if x.dtype.kind not in "fiub":
         given = Shown(f"{x.dtype} of shape {x.shape}") if x.ndim else value
         raise ConfigError(name, given, "real numbers")
-    if isinstance(x, np.ma.MaskedArray):
-        return x.astype(np.float64).filled(np.nan)
-    return x.astype(np.float64, copy=False)
+    return np.ma.filled(x.astype(np.float64, copy=False), np.nan)
 
 
 def plain(name: str, value: Any) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Which SAEs are one and the same: stored twice, permuted, rescaled, or rounded to 16 bits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +21,7 @@ AXES = 8  # random directions by which rows are compared before all of their ent
 BLOCK = 1024  # rows compared at a time
 
 
-def copies(directions: Sequence[ArrayLike]) -> list[list[int]]:
+def copies(directions: Iterable[ArrayLike]) -> list[list[int]]:
     """Groups of two SAEs or more that are copies of one another, as positions in `directions`.
 
     Args:

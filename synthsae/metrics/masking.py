@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 from synthsae.metrics.function import Residual
 
@@ -56,8 +57,8 @@ def masking_errors(
     chosen = _check.index("order", order)
     distinct = len(np.unique(chosen)) == chosen.size
     if chosen.ndim != 1 or not distinct or not np.all((chosen >= 0) & (chosen < len(w))):
-        raise ValueError(
-            f"order: shape {chosen.shape}; allowed: distinct latents from 0 to {len(w) - 1}, [N]"
+        raise ConfigError(
+            "order", Shown(f"shape {chosen.shape}"), f"distinct latents from 0 to {len(w) - 1}, [N]"
         )
     growth = np.zeros(len(chosen) + 1)
     for step, i in enumerate(chosen, start=1):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthsae.checks import numbers
+from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines, match
 from synthsae.metrics.reappearance import THETA
@@ -20,7 +20,7 @@ def nearest_features(latents: ArrayLike, features: ArrayLike, absolute: bool = F
     """
     _check.array("latents", latents, "[M, D]")
     if len(_check.array("features", features, "[F, D]")) == 0:
-        raise ValueError(f"features: shape {np.shape(features)}; allowed: one row or more")
+        raise ConfigError("features", Shown(f"shape {np.shape(features)}"), "one row or more")
     return cosines(latents, features, absolute).argmax(axis=-1)
 
 
