@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthsae.evaluate import BATCH, Evaluation
+from synthsae.evaluate import BATCH, Evaluation, samples
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource, TrainConfig, batches, train
@@ -49,8 +49,9 @@ def evaluate_ensemble(
 ) -> Evaluation:
     """The J SAEs of `stack` as one of J M latents (arrays with S = 1), averaged or `boosted`.
 
-    On the samples of `evaluate`.
+    On the samples of `evaluate`, and with its errors.
     """
+    n_samples = samples(stack, source, n_samples)
     members = [stack.select([j]) for j in range(len(stack.seeds))]
     m, device = stack.params["w_dec"].shape[1], stack.params["w_dec"].device
     counts = torch.zeros(len(members), m, dtype=torch.long, device=device)
