@@ -10,6 +10,7 @@ import xarray as xr
 from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import atoms_by_latents
+from synthsae.figures.phrases import number
 from synthsae.figures.worlds import averaged, in_words
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -35,7 +36,7 @@ def finding(ds: xr.Dataset) -> str:
         f"Of {ds.n_atoms.values[-1]} atoms a block (rank {ds['rank'].values[-1]}, "
         f"{ds.n_latents.values[-1] / ds.sizes['block']:g} latents a block, "
         f"{ds.n_steps.values[-1]} steps) the share with a latent of their own is "
-        f"{'; '.join(parts)} (coherence {crowded:.2f})."
+        f"{'; '.join(parts)} (coherence {number(crowded)})."
     )
 
 

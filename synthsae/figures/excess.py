@@ -44,6 +44,11 @@ def excess(ds: xr.Dataset, law: str = "coverage_prediction") -> xr.DataArray:
     return (ds.block_reappearance - ds[law]).mean([d for d in SEEDS if d in ds[law].dims])
 
 
+def in_sd(mean: float, sd: float) -> str:
+    """An excess in words, in units of the Haar standard deviation where there is one."""
+    return f"{mean:+.3f}" + (f" ({mean / sd:+.1f} sd)" if sd > 0 else "")
+
+
 def haar_sd(ds: xr.Dataset) -> float:
     """Standard deviation of the mean excess over worlds, were all codes turned at random."""
     variance = ds.coverage_prediction_sd**2
@@ -84,7 +89,7 @@ def _line(ax: Axes, y: int, ds: xr.Dataset) -> None:
     ax.errorbar(mean, y, xerr=2 * sd, fmt="o", color=colour, ms=6, capsize=3)
     ax.plot(closed, y, "D", mfc="none", color="black", ms=5)
     ax.annotate(
-        f"{mean:+.3f} ({mean / sd:+.1f} sd)",
+        in_sd(mean, sd) if np.isfinite(mean) else "unknown",
         (1.01, y),
         xycoords=("axes fraction", "data"),
         va="center",

@@ -19,7 +19,9 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.words import FEW, excess, in_words
+from synthsae.figures.phrases import COSINE
+from synthsae.figures.phrases import interval as interval_in_words
+from synthsae.figures.words import FEW, excess
 
 KEEP = (*("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "latent", "label"),)
 
@@ -106,7 +108,7 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     ax.fill_between(x, curve.low, curve.high, color=ORANGE, alpha=0.2, lw=0)
     gain = interval_over_seeds(excess(ds))
     if np.isfinite(gain.estimate):
-        more = in_words(gain)
+        more = interval_in_words(gain, within=COSINE)
         ax.set_title(f"unstable latents, at D / 4: {more}\nof energy more than as many live ones")
     else:
         ax.set_title("no unstable latents in two SAEs")
