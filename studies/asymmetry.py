@@ -20,7 +20,7 @@ from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import asymmetry as told
 from synthsae.figures import cost_by_stability
-from synthsae.figures.phrases import SHARE, count, interval, number
+from synthsae.figures.phrases import SHARE, interval, number
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -57,7 +57,7 @@ def _zeroed(part: xr.Dataset) -> str:
     if not n:
         return "No latents of both classes can be zeroed in every seed."
     stable, unstable = (_lost(part.sel(masked=n).mean("seed"), c) for c in ("stable", "unstable"))
-    return f"Zeroing {count(n, 'latent')} loses {stable} of EV against {unstable}."
+    return f"Zeroing {n} loses {stable} of EV against {unstable}."
 
 
 def _lost(at: xr.Dataset, label: str) -> str:

@@ -28,9 +28,14 @@ def finding(ds: xr.Dataset) -> str:
         last = totals(at.isel(n_used=-1))
         last = last / last.seed_sets
         many = ds.n_used.values[-1]
+        latents, subspaces = (
+            count(last[f"{kind}_listed"], noun)
+            for kind, noun in (("identities", "latent"), ("subspaces", "subspace"))
+        )
+        verb = "is" if latents == "1 latent" else "are"
         return (
-            f"From {many} seeds, {count(last.identities_listed, 'identifiable latent')} and "
-            f"{count(last.subspaces_listed, 'reproducible subspace')} are listed (95% lists)."
+            f"From {many} seeds, {latents} {verb} identifiable and {subspaces} reproducible "
+            "(95% lists)."
         )
     said = []
     for kind, name, truth in (

@@ -40,9 +40,8 @@ def finding(ds: xr.Dataset) -> str:
     else:
         start = f"At {steps[0]} steps"
         moved, true = f"is {pair[0]}", f"is {truth[0]}"
-    return f"{start} PW-MCC {moved} (chance {chance}) and MCC with the truth {true}." + _order(
-        within
-    )
+    text = f"{start} PW-MCC {moved} (chance {chance}) and MCC with the truth {true}."
+    return text + _order(within)
 
 
 def _order(within: xr.DataArray) -> str:

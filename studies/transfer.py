@@ -53,8 +53,8 @@ def finding(ds: xr.Dataset) -> str:
         )
         sentences.append(
             f"{start}{number(part.unstable_share.mean(), '.0%')} of live latents are unstable; the "
-            f"top {r} dimensions of one seed's hold {_words(at.transfer)} of the energy of others', "
-            f"those of as many stable ones {_words(at.transfer_stable)}, random ones "
+            f"top {r} dimensions of one seed's hold {_words(at.transfer)} of the energy of others',"
+            f" those of as many stable ones {_words(at.transfer_stable)}, random ones "
             f"{number(at.transfer_chance)}{blocks}. ER / D is {_words(part.unstable_rank)} for "
             f"unstable and {_words(part.stable_rank)} for as many stable latents. F1 of unstable: "
             f"{told or UNKNOWN}; calling all unstable {number(part.label_f1_constant.mean())}."

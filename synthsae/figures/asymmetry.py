@@ -16,7 +16,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.phrases import count, interval, number
+from synthsae.figures.phrases import ANY, count, interval, number
 from synthsae.stats import Interval
 
 KEEP = ("seed", "latent", "label", "masked", "masked_class", "zeroed")
@@ -226,7 +226,7 @@ def spliced_in_words(ds: xr.Dataset) -> str:
 
 
 def _rise(score: Interval) -> str:
-    return interval(score, ".2g", (-np.inf, np.inf))
+    return interval(score, ".2g", ANY)
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:

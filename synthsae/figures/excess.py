@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from synthsae.figures.common import BLUE, GREY, ORANGE, STYLE, slices
+from synthsae.figures.phrases import number
 from synthsae.figures.worlds import SEEDS
 
 SUSPECTS: dict[str, dict[str, int]] = {
@@ -74,8 +75,8 @@ def excess_by_suspect(ds: xr.Dataset) -> Figure:
         ax.set_yticks(range(len(rows)), [label for label, _ in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_xlabel("excess of p_hat over the coverage law, bar: 2 Haar sd (linear within 0.1)")
-        label, worst = max(rows, key=lambda row: abs(excess(row[1]).mean()))
-        ax.set_title(f"largest excess: {label}, {float(excess(worst).mean()):+.2f}")
+        label, worst = max(rows, key=lambda row: float(abs(excess(row[1]).mean().fillna(0))))
+        ax.set_title(f"largest excess: {label}, {number(excess(worst).mean(), '+.2f')}")
         figure.legend(loc="outside lower center", ncols=4)
     return figure
 

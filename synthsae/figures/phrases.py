@@ -10,6 +10,7 @@ from synthsae.stats import Interval
 UNKNOWN = "unknown"
 """What is said where there is no number."""
 Range = tuple[float, float]
+ANY: Range = (-np.inf, np.inf)
 SHARE: Range = (0.0, 1.0)
 COSINE: Range = (-1.0, 1.0)
 """Of cosines, and of differences between shares."""
@@ -34,7 +35,8 @@ def interval(score: Interval, form: str = ".2f", within: Range = SHARE) -> str:
     mean = number(score.estimate, form)
     if mean == UNKNOWN or not np.isfinite([score.low, score.high]).all():
         return mean
-    low, high = (number(np.clip(v, *within), form) for v in (score.low, score.high))
+    ends = np.minimum(score.estimate, within[0]), np.maximum(score.estimate, within[1])
+    low, high = (number(np.clip(v, *ends), form) for v in (score.low, score.high))
     return f"{mean} [{low}, {high}]"
 
 

@@ -19,7 +19,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.phrases import COSINE
+from synthsae.figures.phrases import COSINE, number
 from synthsae.figures.phrases import interval as interval_in_words
 from synthsae.figures.words import FEW, excess
 
@@ -62,8 +62,8 @@ def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
     p = ds.found_in.values[: len(share)] / (len(share) - 1)
     colours = np.select([p >= 0.95, p <= 0.05], [BLUE, ORANGE], GREY)
     ax.bar(p, share, width=0.8 / (len(share) - 1), color=colours)
-    stable, unstable = float(ds.stable_share.mean()), float(ds.unstable_share.mean())
-    ax.set_title(f"{stable:.0%} of live latents come back always,\n{unstable:.0%} never")
+    stable, unstable = (number(v.mean(), ".0%") for v in (ds.stable_share, ds.unstable_share))
+    ax.set_title(f"{stable} of live latents come back always,\n{unstable} never")
     ax.set_xlabel("p_hat: share of the other SAEs it is found in")
     ax.set_ylabel("share of live latents")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -86,8 +86,8 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylabel("share of pairs")
     median, share = float(ds.matched_median.mean()), float(ds.matched_share.mean())
     ax.set_title(
-        f"median {median:.2f} (chance {float(ds.matched_median_chance):.2f}),\n"
-        f"{share:.0%} of the pairs at .9 or more"
+        f"median {number(median)} (chance {number(ds.matched_median_chance)}),\n"
+        f"{number(share, '.0%')} of the pairs at .9 or more"
     )
     ax.legend(loc="upper left")
 
@@ -102,7 +102,7 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot(x, live, color="black", lw=1, ls="--", label="as many live latents")
     if stable.notnull().any():
         rows = float(ds.rank_rows.mean())  # as many as unstable ones, or all there are
-        ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{rows:.0f} stable latents")
+        ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{number(rows, '.0f')} stable latents")
     curve = interval_over_seeds(ds.transfer.transpose("r", "seed"))
     ax.plot(x, curve.estimate, color=ORANGE, lw=2, label="unstable latents")
     ax.fill_between(x, curve.low, curve.high, color=ORANGE, alpha=0.2, lw=0)
@@ -123,9 +123,9 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
 def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     """Effective rank of as many stable as unstable latents, over that of random directions."""
     kinds, rows = (("stable", BLUE, "o"), ("unstable", ORANGE, "s")), float(ds.rank_rows.mean())
-    if rows < FEW:
+    if not rows >= FEW:
         ax.set_axis_off()
-        text = f"{rows:.0f} rows an SAE: too few\nfor an effective rank"
+        text = f"{number(rows, '.0f')} rows an SAE: too few\nfor an effective rank"
         ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
         return
     for i, (kind, colour, marker) in enumerate(kinds):
@@ -139,8 +139,8 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_xticks([0, 1], [k for k, *_ in kinds])
     ax.set_xlim(-0.6, 1.6)
     ax.set_ylabel("effective rank / random one")
-    a, b = (float((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k, *_ in kinds)
-    ax.set_title(f"effective rank at {rows:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random")
+    a, b = (number((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k, *_ in kinds)
+    ax.set_title(f"effective rank at {rows:.0f} rows:\nstable {a}, unstable {b} of random")
 
 
 def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
@@ -154,6 +154,6 @@ def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_ylabel("share of samples on which it fires")
-    ax.set_title(
-        f"stable latents fire {rate.estimate[0] / rate.estimate[2]:.1f} times\nas often as unstable"
-    )
+    stable, _, unstable = rate.estimate
+    times = stable / unstable if unstable > 0 else np.nan
+    ax.set_title(f"stable latents fire {number(times, '.1f')} times\nas often as unstable")

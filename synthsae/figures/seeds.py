@@ -19,7 +19,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.phrases import COSINE, SHARE, change, extremes, interval, number
+from synthsae.figures.phrases import ANY, COSINE, SHARE, change, extremes, interval, number
 from synthsae.figures.words import excess, pairs_in_words
 from synthsae.stats import Interval
 
@@ -113,8 +113,7 @@ def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
     """Labels, scales, what is found, and what the lines without a marker are."""
     titles = (
         f"p_hat of live latents: {_over(ds.found_share)}\n(x step 0, -. chance)",
-        f"median one-to-one cosine: {_over(ds.matched_median, '.2f')}\n"
-        "(-- dead ones too, -. random)",
+        f"median one-to-one cosine: {_over(ds.matched_median)}\n(-- dead ones too, -. random)",
         f"pairs with a cosine of .9\nor more: {_over(ds.matched_share)}",
         f"explained variance: {_over(ds.explained_variance)}\n"
         f"(: live latents{', -- loss recovered' * ('loss_recovered' in ds)})",
@@ -212,7 +211,7 @@ def _size(label: str, ds: xr.Dataset) -> str:
         (f"At {label}: " if label else "")
         + f"{'from' if grows else 'at'} {' to '.join(map(str, sizes))} latents "
         + "; ".join(
-            f"{words} {_moves(*(pairs_in_words(part[name], within) for part in (a, b)), grows)}"
+            f"{words} {_moves([pairs_in_words(part[name], within) for part in (a, b)], grows)}"
             for name, words, within in (
                 ("found_share", "p_hat of live latents", SHARE),
                 ("matched_median", "the median one-to-one cosine", COSINE),
@@ -238,9 +237,9 @@ def _size(label: str, ds: xr.Dataset) -> str:
     return text + (_function(b) if "masked_loss" in ds else "")
 
 
-def _moves(first: str, last: str, grows: bool) -> str:
+def _moves(ends: list[str], grows: bool) -> str:
     """What became of a score over sizes, or what it is at the only one."""
-    return change(first, last) if grows else f"is {last}"
+    return change(*ends) if grows else f"is {ends[-1]}"
 
 
 def _depth(label: str, ds: xr.Dataset) -> str:
@@ -274,7 +273,7 @@ def _function(ds: xr.Dataset) -> str:
         part = known.isel(zeroed=slice(-1, None)).squeeze("zeroed") if known.zeroed.size else None
         if part is not None and float(part.zeroed):
             own, others = (
-                interval(interval_over_seeds(part[name]), within=(-np.inf, np.inf))
+                interval(interval_over_seeds(part[name]), within=ANY)
                 for name in ("masked_loss", "matched_loss")
             )
             text += (

@@ -19,7 +19,7 @@ from synthsae.figures.common import (
     slices,
 )
 from synthsae.figures.matched import at_matched_ev
-from synthsae.figures.phrases import extremes, listed
+from synthsae.figures.phrases import extremes, listed, number
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95
@@ -184,12 +184,13 @@ def _scores(frame: SubFigure, matched: xr.Dataset) -> None:
     axes[0].set_yticks(range(len(rows)), [label(a) for a in rows])
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     axes[0].set_xlabel("| coverage law   ¦ stable")
-    frame.supxlabel(f"at EV {matched.level:.2f}, interpolated over k", fontsize=9)
+    frame.supxlabel(f"at EV {number(matched.level)}, interpolated over k", fontsize=9)
 
 
 def _near_one(axes: Sequence[Axes]) -> None:
     """One range for scores near 1: from the whole percent below all that is drawn."""
-    low = min(ax.dataLim.x0 for ax in axes)
+    lows = [ax.dataLim.x0 for ax in axes if np.isfinite(ax.dataLim.x0)]
+    low = min(lows, default=0.0)
     low = np.floor(100 * low - 0.5) / 100
     for ax in axes:
         ax.set_xlim(low, 1 + 0.12 * (1 - low))

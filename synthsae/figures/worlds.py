@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from synthsae.figures.common import interval_of_each, interval_over_seeds
-from synthsae.figures.phrases import SHARE, Range, interval
+from synthsae.figures.phrases import ANY, Range, interval
 from synthsae.stats import Interval, mean_interval
 
 SEEDS = ("seed", "seed_a", "seed_b", "block", "angle")
@@ -43,7 +43,7 @@ def averaged(ds: xr.Dataset, *keep: str) -> xr.Dataset:
 
 
 def in_words(
-    values: xr.DataArray, digits: int = 2, *, own: bool = False, within: Range = SHARE
+    values: xr.DataArray, digits: int = 2, *, own: bool = False, within: Range = ANY
 ) -> str:
-    """Mean and 95% `interval_over_worlds` of one setting: 0.94 [0.90, 0.99]."""
+    """Mean and 95% `interval_over_worlds` of one setting, cut to a range: 0.94 [0.90, 0.99]."""
     return interval(interval_over_worlds(values, own=own), f".{digits}f", within)
