@@ -18,7 +18,7 @@ from synthsae.config import Config
 from synthsae.figures import correlation_by_arch
 from synthsae.figures.common import interval_of_each
 from synthsae.figures.kron import KEEP, PUBLISHED
-from synthsae.figures.phrases import COSINE, interval, number
+from synthsae.figures.phrases import COSINE, SHARE, interval, number
 from synthsae.figures.worlds import averaged
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -36,7 +36,8 @@ def finding(ds: xr.Dataset) -> str:
         part = flat.sel(matrix=matrix)
         topk, kron = (interval_of_each(part.rv.sel(arch=a)) for a in ("topk", "kron"))
         chance = ", ".join(number(part.rv_null.sel(arch=a).mean()) for a in ("topk", "kron"))
-        both = f"{interval(topk)} and {interval(kron)}"
+        within = COSINE if "off diagonal" in str(matrix) else SHARE
+        both = f"{interval(topk, within=within)} and {interval(kron, within=within)}"
         clauses.append(f"{matrix}: {both} (permuted matchings {chance})")
         if all(i.low <= PUBLISHED[a] <= i.high for a, i in (("topk", topk), ("kron", kron))):
             met.append(str(matrix))

@@ -21,6 +21,7 @@ from synthsae.figures import stability_by_width
 from synthsae.figures.common import interval_over_seeds, slices
 from synthsae.figures.phrases import change, count, number
 from synthsae.figures.width import KEEP, first_with_room
+from synthsae.geometry import Array
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -47,11 +48,17 @@ def _sentence(name: str, part: xr.Dataset) -> str:
         f"{start}{'from' if grows else 'at'} {sizes}, mean p_hat of all live latents "
         f"{change(*every) if grows else f'is {every[0]}'}, that of block latents "
         f"{change(*block) if grows else f'is {block[0]}'} (law {', '.join(map(number, law))}; "
-        f"{' and '.join(number(v, '.0f') for v in m)} latents a block), and "
+        f"{_counts(m)} a block), and "
         f"{count(ends.surplus_latents.isel(n_latents=-1).mean(), 'live latent')} "
     )
     surplus = number(ends.surplus_latents.isel(n_latents=-1).mean(), ".0f")
     return f"{text}{'is' if surplus == '1' else 'are'} surplus."
+
+
+def _counts(m: Array) -> str:
+    """Latents at each size: 2 and 12 latents."""
+    *first, last = m
+    return " and ".join([*(number(v, ".0f") for v in first), count(last, "latent")])
 
 
 study = Study(

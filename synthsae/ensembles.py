@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthsae.checks import within
 from synthsae.evaluate import BATCH, Evaluation, samples
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
@@ -27,8 +28,10 @@ def boost(
     """For each of the S SAEs of `first` a chain, a stack of 1 + J that begins with it.
 
     SAE s of stage j starts from init seed `seeds[j][s]`. All stages see the batches of their
-    chain's first data seed, which are held in memory: n_steps x S x B x D float32.
+    chain's first data seed, which are held in memory: n_steps x S x B x D float32. Raises
+    ConfigError for no steps.
     """
+    within("train.n_steps", config.n_steps, 1)
     device, s = first.params["w_dec"].device, range(len(first.seeds))
     at, size = config.data_seeds(first.seeds), config.batch_size
     data = torch.stack(

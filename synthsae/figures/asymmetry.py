@@ -141,8 +141,9 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
         ax.plot(
             *map(np.ravel, points), marker, color=colour, ms=3, mew=edge, alpha=alpha, label=text
         )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    if bool(((ds.latent_rate > 0) & (ds.latent_cost > 0)).any()):
+        ax.set_xscale("log")
+        ax.set_yscale("log")
     ax.xaxis.set_minor_formatter(NullFormatter())  # within a decade they would overlap
     if "ideal_rate_block" in ds:
         for kind, marker, line in (("isolated", "*", "--"), ("block", "D", ":")):

@@ -89,7 +89,7 @@ def _cost(ax: Axes, ds: xr.Dataset) -> None:
             ax.text(value, y + 0.2 - 0.4 * i, f" {number(value, ',.0f')}", va="center", fontsize=8)
     ax.set_yticks([0, 1], ["parameters", "encoder\nmultiply-adds"])
     ax.set_xticks([])
-    ax.set_xlim(0, 1.35 * float(ds.parameters.max()))
+    ax.set_xlim(0, 1.35 * float(ds.parameters.max().fillna(0)) or 1.0)
     ax.spines["bottom"].set_visible(False)
     ax.set_title("what one SAE takes")
 

@@ -158,7 +158,7 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
             seen = interval(last[score])
             name = "features'" if kind == "isolated" else "block"
             _bars(ax, x + shift, seen, f"o{style}", colour, f"{name} latents, cosine {theta}")
-            told[kind] = ", ".join(f"{v:.2f}".lstrip("0") for v in seen.estimate)
+            told[kind] = ", ".join(number(v).lstrip("0") for v in seen.estimate)
             if f"{score}_law" in last:
                 law = last[f"{score}_law"]
                 mean = law.mean([d for d in WORLDS if d in law.dims])

@@ -58,7 +58,7 @@ def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
 def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
     """The histogram of p_hat, by its published labels."""
     counts = ds.reappearance_counts.sum("seed").sel(found_in=ds.found_in < ds.sizes["seed"])
-    share = counts / counts.sum()
+    share = counts / max(float(counts.sum()), 1.0)
     p = ds.found_in.values[: len(share)] / (len(share) - 1)
     colours = np.select([p >= 0.95, p <= 0.05], [BLUE, ORANGE], GREY)
     ax.bar(p, share, width=0.8 / (len(share) - 1), color=colours)
@@ -79,6 +79,9 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
     ax.bar(x, ds.matched_histogram, width=step, color=BLUE, alpha=0.7, label="matched latents")
     ax.step(x, ds.matched_histogram_chance, where="mid", color=GREY, lw=1.2, label="random")
     top = float(max(ds.matched_histogram.max(), ds.matched_histogram_chance.max()))
+    if not top > 0:
+        ax.set_title("no pairs of live latents")
+        return
     ax.set_ylim(0, 1.4 * top)  # room for the legend
     ax.axvline(0.9, color=GREY, lw=0.8, ls=":")
     shown = ds.matched_histogram.values + ds.matched_histogram_chance.values > 0

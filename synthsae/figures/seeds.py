@@ -73,7 +73,7 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, beside: float) -> N
     """The histogram of p_hat, transfer over its null, loss of masked latents, surface form."""
     counts = ds.reappearance_counts.sum("seed").values
     p = np.arange(len(counts)) / (len(counts) - 1)
-    row[0].plot(p, counts / counts.sum(), lw=1.3, ms=5, **look)
+    row[0].plot(p, counts / max(counts.sum(), 1), lw=1.3, ms=5, **look)
     gain = interval_over_seeds((ds.transfer - ds.transfer_live).transpose("r", "seed"))
     row[1].plot(ds.transfer_chance, gain.estimate, lw=1.5, color=look["color"])
     row[1].fill_between(ds.transfer_chance, gain.low, gain.high, color=look["color"], alpha=0.15)

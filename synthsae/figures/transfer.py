@@ -80,7 +80,9 @@ def _say_too_few(axes: tuple[Axes, ...], ds: xr.Dataset) -> None:
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     least, most = float(counts.min()), float(counts.max())
-    told = f"{span([least, most], '.0f')} latents of a seed\nare unstable: too few for a score"
+    said = span([least, most], ".0f")
+    verb = "latent of a seed\nis" if said == "1" else "latents of a seed\nare"
+    told = f"{said} {verb} unstable: too few for a score"
     axes[1].text(0.5, 0.5, told, ha="center", va="center", transform=axes[1].transAxes)
 
 
