@@ -31,8 +31,12 @@ def finding(ds: xr.Dataset) -> str:
         clauses.append(
             f"under the {law} law {first:.0%} of block latents reappear in another seed at rank "
             + (f"{low} and {last:.0%} at rank {high}" if high > low else f"{low}")
-            + (f", at most {gap:.3f} from the coverage law" if predicted else "")
-            + f", while their span overlaps the planted subspace by {least:.3f} or more on average"
+            + (f", at most {gap:.3f} from the coverage law" if predicted and gap == gap else "")
+            + (
+                f", while their span overlaps the planted subspace by {least:.3f} or more on "
+                "average"
+            )
+            * (least == least)
         )
     text = "; ".join(clauses)
     missing = "" if kept.all() else f" ({int((~kept).sum())} of {kept.size} ranks left out)"

@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
@@ -45,12 +46,13 @@ def found(
     Raises ValueError for theta outside [-1, 1], fewer than two seeds, shapes that do not fit and
     values that are not finite.
     """
-    d = directions if is_array_api_obj(directions) else np.asarray(directions)
+    array = is_array_api_obj(directions) and not isinstance(directions, np.ma.MaskedArray)
+    d = directions if array else numbers("directions", directions)
     d = d.detach() if hasattr(d, "detach") else d  # no autograd graph of whole cosine matrices
     xp = array_namespace(d)
     if len(d.shape) != 3 or not xp.isdtype(d.dtype, ("real floating", "integral")):
-        raise ValueError(
-            f"directions: {d.dtype} of shape {tuple(d.shape)}; allowed: real numbers [S, M, D]"
+        raise ConfigError(
+            "directions", Shown(f"{d.dtype} of shape {tuple(d.shape)}"), "real numbers [S, M, D]"
         )
     _check.seeds("directions", tuple(d.shape))
     alive = _check.mask("live", live, tuple(d.shape[:2]))
@@ -58,7 +60,7 @@ def found(
     block = _check.at_least("block", block, 1)
     for s in range(d.shape[0]):
         if not bool(xp.all(xp.isfinite(d[s, ...]))):
-            raise ValueError(f"directions: non-finite values in seed {s}; allowed: finite")
+            raise ConfigError("directions", Shown(f"non-finite values in seed {s}"), "finite")
 
     rows = [np.flatnonzero(a) for a in alive]
     out = np.zeros((len(alive), *alive.shape), dtype=bool)
@@ -93,7 +95,7 @@ def share_of_others(hits: ArrayLike) -> Array:
     """
     shape = np.shape(hits)
     if len(shape) != 3 or shape[0] != shape[1]:
-        raise ValueError(f"hits: shape {shape}; allowed: [S, S, M]")
+        raise ConfigError("hits", Shown(f"shape {shape}"), "[S, S, M]")
     _check.seeds("hits", shape)
     h = _check.mask("hits", hits, shape)
     alive = np.diagonal(h).T
@@ -105,12 +107,14 @@ def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:
 
     Raises ValueError for eps outside [0, .5) and p_hat outside [0, 1].
     """
-    p = np.asarray(p_hat, dtype=np.float64)
+    p = numbers("p_hat", p_hat)
     known = p[~np.isnan(p)]
     if known.size and not 0 <= known.min() <= known.max() <= 1:
-        raise ValueError(f"p_hat: {known.min():g} to {known.max():g}; allowed: 0 to 1, NaN if dead")
+        raise ConfigError(
+            "p_hat", Shown(f"{known.min():g} to {known.max():g}"), "0 to 1, NaN if dead"
+        )
     if not 0 <= eps < 0.5:
-        raise ValueError(f"eps: {eps}; allowed: from 0 to below 0.5")
+        raise ConfigError("eps", Shown(f"{eps}"), "from 0 to below 0.5")
     cases = [np.isnan(p), p >= 1 - eps - ROUNDING, p <= eps + ROUNDING]
     return np.select(cases, ["dead", "stable", "unstable"], default="middle")
 
@@ -158,9 +162,10 @@ def _precise(xp: Any, got: Any, x: Any, y: Any) -> None:
     exact = xp.astype(x, xp.float64) @ xp.astype(y, xp.float64).T
     error = float(xp.max(xp.abs(exact - xp.astype(got, xp.float64))))
     if error > _margin(x.shape[1]):
-        raise ValueError(
-            f"directions: products on {device(x)} are off by {error:.1e}; allowed: float32's "
-            f"{_margin(x.shape[1]):.1e} (switch TF32 off)"
+        raise ConfigError(
+            "directions",
+            Shown(f"products on {device(x)} are off by {error:.1e}"),
+            f"float32's {_margin(x.shape[1]):.1e} (switch TF32 off)",
         )
 
 
