@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realdata import sae_config
-from realdata.copies import copies
 from realdata.layout import kind, known, layout
 from realdata.sae_config import Said
 from realdata.tensors import FLOATS, Tensors
 from synthsae.checks import ConfigError
 from synthsae.geometry import Array, unit
 from synthsae.metrics import function
+from synthsae.metrics.copies import copies
 from synthsae.results import Dictionaries
 from synthsae.sae import SAEStack
 

@@ -70,11 +70,10 @@ def consensus(
     names = _names(seeds, len(d))
     rate = None if rates is None else _rates(rates, d.shape[:2])
     shares = None if energy is None else _shares(energy, alive)
-    if same := copies(np.where(alive[..., None], d, 0)):
-        allowed = (
-            "one of SAEs that are copies, permuted, scaled or rounded: they were not retrained"
-        )
-        raise ConfigError("directions", [names.tolist()[i] for i in same[0]], allowed)
+    for group in copies(np.where(alive[..., None], d, 0)):
+        if len(group) > 1:
+            allowed = "one of SAEs that are copies, scaled or rounded: they were not retrained"
+            raise ConfigError("directions", [names.tolist()[i] for i in group], allowed)
     found = plain.consensus(d, alive)
     ds = xr.merge([_identities(d, found, level), _subspaces(d, found, level)])
     if rate is not None:
