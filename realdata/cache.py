@@ -5,6 +5,7 @@
 <cache>/<hash>/train-positions.npy        the flat positions in them that are kept, [rows]
 <cache>/<hash>/train-00000-<checksum>.npy   activations, [rows of the shard, D]
 <cache>/<hash>/eval-...                   the same of the documents that are held out
+<cache>/<hash>/text.json                  what was found in the text, once it is packed
 <cache>/<hash>/manifest.json              written last: counts, configuration, versions
 <cache>/<hash>/statistics-<cut>.json      see `realdata.normal`
 <cache>/<hash>/rows.npy                   a copy of arrays that cannot be memory-mapped
