@@ -2,27 +2,46 @@
 
 from typing import Any
 
-from realdata.packing import Packers
+from tqdm import tqdm
+
+from realdata.packing import Packers, Watch
 from realdata.text import Documents
 from realdata.tokenizer import Tokenizer
 
 
-def found(
-    documents: Documents, tokens: Tokenizer, held_out: str, packers: Packers
-) -> dict[str, Any]:
+class Facts(Watch):
     """Counts of documents and of rows left out, the share of unknown tokens among those packed,
-    what is put before documents, and how many special tokens are spelled out.
+    what is put before documents, and how many special tokens the tokenised text spells out.
     """
-    counts = [p.count(-1 if tokens.unk is None else tokens.unk) for p in packers.values()]
-    unknown, every = (sum(n) for n in zip(*counts, strict=True))
-    return documents.summary() | {
-        "unknown_share": unknown / max(every, 1),
-        "bos": None if tokens.bos is None else tokens.own.convert_ids_to_tokens(tokens.bos),
-        "bos_is_eos": tokens.bos is not None and tokens.bos != tokens.declared["bos"],
-        "spelled_out": documents.spelled_out,
-        "special_tokens": "parse" if tokens.parsed else "text",
-        "held_out": held_out,
-    }
+
+    def __init__(self, documents: Documents, tokens: Tokenizer, bar: tqdm):
+        self._documents, self._tokens, self._bar = documents, tokens, bar
+        self.found: dict[str, Any] = {}
+
+    def begin(self, held_out: str) -> None:
+        """See `Watch`."""
+        self._bar.reset()
+        self.found = {"held_out": held_out, "spelled_out": 0}
+
+    def texts(self, texts: list[str]) -> None:
+        """See `Watch`."""
+        self.found["spelled_out"] += sum(map(self._tokens.spelled_out, texts))
+
+    def progress(self, n: int) -> None:
+        """See `Watch`."""
+        self._bar.update(n)
+
+    def end(self, packers: Packers) -> None:
+        """See `Watch`."""
+        t = self._tokens
+        counts = [p.count(-1 if t.unk is None else t.unk) for p in packers.values()]
+        unknown, every = (sum(n) for n in zip(*counts, strict=True))
+        self.found |= self._documents.summary() | {
+            "unknown_share": unknown / max(every, 1),
+            "bos": None if t.bos is None else t.own.convert_ids_to_tokens(t.bos),
+            "bos_is_eos": t.bos != t.declared["bos"],
+            "special_tokens": "parse" if t.parsed else "text",
+        }
 
 
 def notable(facts: dict[str, Any]) -> str:

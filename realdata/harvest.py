@@ -110,21 +110,17 @@ class _Harvest:
             return whole
         local = text.local(self.source)
         revision = "" if local else identity.revision(self.source.text)
-        documents = text.Documents(self.source, revision, self.model.tokens.special)
-        about: dict[str, Any] = {}
-
-        def note(held_out: str, packers: packing.Packers) -> None:
-            about.update(facts.found(documents, self.model.tokens, held_out, packers))
-
+        documents = text.Documents(self.source, revision)
+        found = facts.Facts(documents, self.model.tokens, bar)
         read = self.model.encode, self.model.bos, self.source
-        made = packing.pack(documents, *read, bar.update, note)
+        made = packing.pack(documents, *read, found)
         documents.refuse()
-        if said := facts.notable(about):
+        if said := facts.notable(found.found):
             tqdm.write(f"text: {said}", file=sys.stderr)
         for split, (tokens, positions) in names.items():
             self.folder.save(tokens, made[split][0])
             self.folder.save(positions, made[split][1])
-        self.folder.save(FACTS, json.dumps(about, indent=1).encode())
+        self.folder.save(FACTS, json.dumps(found.found, indent=1).encode())
         return made
 
     def _text_facts(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from synthsae.train import resolve_device
 
 CAUSAL = 8
 """Tokens of a context in which attention is tried, and how many contexts are compared."""
-TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-3}
 """How far rounding may move an activation, as a share of its norm."""
 
 
@@ -73,17 +73,15 @@ class LanguageModel:
         return self.tokens.encode(texts)
 
     def causal(self, tokens: Tensor) -> bool:
-        """Whether what is at the site of a token is the same whatever token comes behind it.
-
-        `tokens` is a context [T]; of its first ones the last is replaced by others.
+        """Whether what is at the site of the first token of a context [T] is the same whatever
+        tokens come behind it.
         """
-        start = tokens[:CAUSAL].to(torch.long)
-        several = start.repeat(CAUSAL, 1)
-        others = torch.linspace(0, self.n_vocab - 1, CAUSAL - 1).long()
-        several[1:, -1] = others.to(several)
-        x = self.activations(several)[:, :-1].float()
-        moved = (x - x[:1]).norm(dim=-1).max()
-        return bool(moved <= TOLERANCE[self.source.dtype] * x.norm(dim=-1).max())
+        several = tokens[:CAUSAL].to(torch.long).repeat(CAUSAL, 1)
+        shifts = torch.arange(CAUSAL)[:, None] * max(1, self.n_vocab // CAUSAL)
+        several[:, 1:] = (several[:, 1:] + shifts) % self.n_vocab
+        x = self.activations(several)[:, 0].float()
+        moved = (x - x[0]).norm(dim=1).max()
+        return bool(moved <= TOLERANCE[self.source.dtype] * x[0].norm())
 
     @torch.inference_mode()
     def activations(self, tokens: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ where that does not do either, the last share `held_out` of each document.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,9 +23,11 @@ OVERHEAD = 256
 """What a text costs a tokenizer whatever its length, in characters."""
 Packed = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Contexts [N, T], and the flat positions in them whose activations are kept, [rows]."""
-Parts = Iterator[tuple[str, str]]
-"""Texts, each with the split that it is for."""
+Parts = Iterator[tuple[str, str, int, int]]
+"""A split, a text, and from where to where of it the split gets."""
 Packers = dict[str, "Packer"]
+NEAR = 1000
+"""Characters in which whitespace is looked for where a document is cut in two."""
 SPACE = re.compile(r"\s")
 
 
@@ -85,31 +87,47 @@ class Packer:
         return int(((tokens == token) & ~put).sum()), int((~put).sum())
 
 
+class Watch:
+    """What wants to know how packing goes on; here nobody does."""
+
+    def begin(self, held_out: str) -> None:
+        """The text is read from its start, and this is held out."""
+
+    def texts(self, texts: list[str]) -> None:
+        """These are tokenised."""
+
+    def progress(self, n: int) -> None:
+        """So many positions came."""
+
+    def end(self, packers: Packers) -> None:
+        """All are full."""
+
+
 def pack(
     documents: Iterable[str],
     encode: Encode,
     bos: int | None,
     source: SourceConfig,
-    progress: Callable[[int], object] = lambda tokens: None,
-    note: Callable[[str, Packers], object] = lambda held_out, packers: None,
+    watch: Watch | None = None,
 ) -> dict[str, Packed]:
     """The contexts of `train` and `eval`, from different documents where there are enough.
 
     Token ids and positions are held in memory, some 20 bytes for each. No more of a document is
-    tokenised than is used. `documents` are iterated over anew for each way of holding out.
-    `progress` gets the number of positions that were added, `note` what was held out, and the
-    packers. Raises ConfigError where the text is too short.
+    tokenised than is used. `documents` are iterated over anew for each way of holding out. Raises
+    ConfigError where the text is too short.
     """
+    watch = watch or Watch()
     lengths: list[int] = []
     most = 0
-    for held_out in ("documents", "last documents", "ends of documents"):
-        parts = WAYS[held_out](documents, source.held_out, lengths)
-        packers = _fill(parts, encode, bos, source, progress)
+    for held_out, way in WAYS.items():
+        if way is _last and len(lengths) < 2:
+            continue
+        watch.begin(held_out)
+        packers = _fill(way(documents, source.held_out, lengths), encode, bos, source, watch)
         if all(p.full for p in packers.values()):
-            note(held_out, packers)
+            watch.end(packers)
             return {split: p.packed() for split, p in packers.items()}
         most = max(most, _most(packers, source))
-        progress(-sum(min(p.n_kept, p.quota) for p in packers.values()))
     if most < 2:
         text = f"a longer one: training and evaluation need a context of {source.context} each"
         raise ConfigError("source.text", source.text, text)
@@ -120,7 +138,7 @@ def _every(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
     """Every `1 / share`-th document held out; adds the length of each to `lengths`."""
     for i, text in enumerate(documents):
         lengths.append(len(text))
-        yield ("eval" if int((i + 1) * share) > int(i * share) else "train"), text
+        yield ("eval" if int((i + 1) * share) > int(i * share) else "train"), text, 0, len(text)
 
 
 def _last(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
@@ -129,7 +147,7 @@ def _last(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
     held = int(np.searchsorted(from_last, share * sum(lengths))) + 1
     first = max(1, len(lengths) - held)
     for i, text in enumerate(documents):
-        yield ("eval" if i >= first else "train"), text
+        yield ("eval" if i >= first else "train"), text, 0, len(text)
 
 
 def _ends(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
@@ -138,29 +156,25 @@ def _ends(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
         at = int(len(text) * (1 - share))
         space = SPACE.search(text, at, at + NEAR)
         cut = space.start() if space else at
-        yield "train", text[:cut]
-        yield "eval", text[cut:]
+        yield "train", text, 0, cut
+        yield "eval", text, cut, len(text)
 
 
 WAYS = {"documents": _every, "last documents": _last, "ends of documents": _ends}
-NEAR = 1000
+"""Ways of holding out, in the order in which they are tried."""
 
 
 def _fill(
-    parts: Parts,
-    encode: Encode,
-    bos: int | None,
-    source: SourceConfig,
-    progress: Callable[[int], object],
+    parts: Parts, encode: Encode, bos: int | None, source: SourceConfig, watch: Watch
 ) -> Packers:
     """Packers that are full, or have all of the text."""
     quotas = {"train": source.n_train, "eval": source.n_eval}
     how = (source.context, bos, source.skip_bos)
     packers = {split: Packer(quota, *how) for split, quota in quotas.items()}
-    batch = _Batch(encode, packers, progress)
-    for split, text in parts:
+    batch = _Batch(encode, packers, watch)
+    for split, text, start, stop in parts:
         if not packers[split].full:
-            for i, piece in enumerate(pieces.cut(text, encode)):
+            for i, piece in enumerate(pieces.cut(text, start, stop, encode)):
                 batch.add(split, piece, new=i == 0)
                 if packers[split].full:
                     break
@@ -173,27 +187,30 @@ def _fill(
 class _Batch:
     """Texts that are tokenised in one call."""
 
-    def __init__(self, encode: Encode, packers: Packers, progress: Callable[[int], object]):
-        self._encode, self._packers, self._progress = encode, packers, progress
-        self._texts: list[tuple[str, str, bool]] = []
+    def __init__(self, encode: Encode, packers: Packers, watch: Watch):
+        self._encode, self._packers, self._watch = encode, packers, watch
+        self._parts: list[tuple[str, str, bool]] = []
         self._size = 0
 
     def add(self, split: str, text: str, new: bool) -> None:
         """Take a text, or the next part of the latest one where it is not `new`."""
-        self._texts.append((split, text, new))
+        self._parts.append((split, text, new))
         self._size += len(text) + OVERHEAD
         if self._size >= AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Tokenise and pack what was taken."""
-        found = self._encode([text for _, text, _ in self._texts])
-        for (split, _, new), ids in zip(self._texts, found, strict=True):
+        if not self._parts:
+            return
+        texts = [text for _, text, _ in self._parts]
+        self._watch.texts(texts)
+        for (split, _, new), ids in zip(self._parts, self._encode(texts), strict=True):
             packer = self._packers[split]
             before = packer.n_kept
             packer.add(ids, new)
-            self._progress(min(packer.n_kept, packer.quota) - min(before, packer.quota))
-        self._texts, self._size = [], 0
+            self._watch.progress(min(packer.n_kept, packer.quota) - min(before, packer.quota))
+        self._parts, self._size = [], 0
 
 
 def _most(packers: Packers, source: SourceConfig) -> int:

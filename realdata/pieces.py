@@ -15,21 +15,20 @@ Encode = Callable[[list[str]], Sequence[Any]]
 """From texts to the token ids of each."""
 
 
-def cut(text: str, encode: Encode) -> Iterator[str]:
-    """Pieces that have the same tokens, one after another, as the text in one piece.
+def cut(text: str, start: int, stop: int, encode: Encode) -> Iterator[str]:
+    """Pieces that have the same tokens, one after another, as text[start:stop] in one piece.
 
     A tokenizer looks at few characters at once: a cut is taken where the text around it gives the
     same tokens in one piece and in two, with the space at the cut or (where a tokenizer puts one
     before each text) without. Where there is no such place the rest is one piece.
     """
-    start = 0
-    while len(text) - start > 2 * LONG:
+    while stop - start > 2 * LONG:
         found = next((c for c in _candidates(text, start + LONG) if (_same(text, c, encode))), None)
         if found is None:
             break
         yield text[start : found[0]]
         start = found[1]
-    yield text[start:]
+    yield text[start:stop]
 
 
 def _candidates(text: str, near: int) -> Iterator[tuple[int, int]]:

@@ -56,18 +56,15 @@ class Documents:
         rows, n: rows and documents of the latest pass so far.
         left_out: how many rows were left out, by reason.
         examples: the first bad rows, counted from 1.
-        spelled_out: special tokens of `special` that the documents spell out.
         files: those of a folder that are not read.
     """
 
-    def __init__(
-        self, source: SourceConfig, revision: str = "", special: re.Pattern[str] | None = None
-    ):
-        self.source, self._revision, self._special = source, revision, special
+    def __init__(self, source: SourceConfig, revision: str = ""):
+        self.source, self._revision = source, revision
         self._clear()
 
     def _clear(self) -> None:
-        self.rows = self.n = self.spelled_out = 0
+        self.rows = self.n = 0
         self.left_out: Counter[str] = Counter()
         self.examples: list[str] = []
         self.files: list[str] = []
@@ -83,8 +80,6 @@ class Documents:
                 text = self._text(row)
                 if isinstance(text, str):
                     self.n += 1
-                    if self._special:
-                        self.spelled_out += sum(1 for _ in self._special.finditer(text))
                     yield text
                 elif self.n == 0 and self.bad >= HOPELESS:
                     break

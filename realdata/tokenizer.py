@@ -27,7 +27,6 @@ class Tokenizer:
         declared: the ids of `bos`, `eos` and `unk` that the tokenizer's files know, or None.
         bos: the id put before documents and contexts: BOS, EOS where there is no BOS, or None.
         unk: the id of unknown characters, or None.
-        special: finds special tokens that a text spells out; None where there are none.
         parsed: whether special tokens that a text spells out become special: where the source says
             so, or where the tokenizer cannot read them as text.
     """
@@ -42,7 +41,7 @@ class Tokenizer:
         self.unk = self.declared["unk"]
         names = {str(token) for token in own.added_tokens_decoder.values() if token.special}
         longest = sorted(names, key=lambda name: (-len(name), name))
-        self.special = re.compile("|".join(map(re.escape, longest))) if names else None
+        self._special = re.compile("|".join(map(re.escape, longest))) if names else None
         self.parsed = source.special_tokens == "parse"
         if not self.parsed and names:
             ids = self._ids([longest[0]])[0]
@@ -59,6 +58,10 @@ class Tokenizer:
         if self.parsed and self.bos is not None:
             found = [ids[1:] if len(ids) and ids[0] == self.bos else ids for ids in found]
         return found
+
+    def spelled_out(self, text: str) -> int:
+        """How many special tokens a text spells out."""
+        return sum(1 for _ in self._special.finditer(text)) if self._special else 0
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self.own(

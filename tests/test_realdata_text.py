@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from realdata.config import SourceConfig
 from realdata.packing import Packer, pack
-from realdata.text import documents
+from realdata.text import Documents as documents
 from synthsae.checks import ConfigError
 
 TEXTS = ["one two\n\nthree", "  ", "four", "fünf"]
