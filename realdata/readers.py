@@ -53,14 +53,14 @@ def rows(path: Path, column: str) -> Iterator[Row]:
 
 def _paragraphs(path: Path, column: str) -> Iterator[Row]:
     with _text(path) as lines:
-        for blank, group in groupby(lines, key=lambda line: not line.strip()):
+        for blank, group in groupby(lines, key=str.isspace):
             if not blank:
                 yield {column: "".join(group)}
 
 
 def _jsonl(path: Path, column: str) -> Iterator[Row]:
     with _text(path) as lines:
-        yield from (_object(line) for line in lines if line.strip())
+        yield from (_object(line) for line in lines if not line.isspace())
 
 
 def _object(line: str) -> Row:

@@ -122,7 +122,7 @@ class Documents:
         if isinstance(row, dict) and not self._columns:
             self._columns = [str(name) for name in row]
         if isinstance(found, str):
-            if not found.strip():
+            if not found or found.isspace():
                 self.left_out[BLANK] += 1
                 return None
             if found.isascii() or not (wrong := SURROGATE.search(found)):
