@@ -12,7 +12,7 @@ import io
 import json
 import lzma
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +23,8 @@ from synthsae.checks import ConfigError, nearest
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 WIDE = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b"\xfe\xff")}
 """Byte order marks of the encodings that are refused."""
+SHOWN = 20
+"""Names of columns in a message."""
 AT_ONCE = 256
 """Rows of a parquet file in memory."""
 
@@ -159,9 +161,15 @@ def _head(names: Any, column: str) -> str:
 
 
 def _no_column(column: str, names: Any) -> ConfigError:
-    known = [str(name) for name in names]
-    text = f"a column that is there: {', '.join(known)}{nearest(column, known)}"
-    return ConfigError("source.column", column, text)
+    return ConfigError("source.column", column, f"a column that is there: {listed(column, names)}")
+
+
+def listed(column: str, names: Iterable[Any]) -> str:
+    """The columns that are there, and which of them `column` may mean, as they can be printed."""
+    known = [str(name) if str(name).isprintable() else ascii(name) for name in names]
+    known = [name[:40] for name in known]
+    some = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" * (len(known) > SHOWN))
+    return some + nearest(column, known)
 
 
 def _text(path: Path, newline: str | None = None) -> TextIO:

@@ -12,7 +12,7 @@ from typing import Any
 
 from realdata import folders
 from realdata.config import SourceConfig
-from realdata.readers import PACKED, READERS, Bad, Row, kind, rows
+from realdata.readers import PACKED, READERS, Bad, Row, kind, listed, rows
 from synthsae.checks import ConfigError, nearest
 
 BLANK = "blank"
@@ -105,7 +105,7 @@ class Documents:
         found = ", ".join(f"{n} of {self.rows} rows: {why}" for why, n in counts)
         found += f" ({'; '.join(self.examples)})"
         if self._fields[counts[0][0]] == "source.column":
-            names = ", ".join(self._columns) + nearest(s.column, self._columns)
+            names = listed(s.column, self._columns)
             raise ConfigError("source.column", s.column, f"a column of text; {found}; of: {names}")
         share = f"text that can be read in all but a share of {s.bad_rows:g} (source.bad_rows)"
         raise ConfigError("source.text", s.text, f"{share}; {found}")
@@ -161,7 +161,7 @@ def cell(row: Any, column: str) -> str | Bad:
 
 def _deeper(found: dict[Any, Any], column: str) -> str:
     """What to write for the text inside an object."""
-    texts = [str(key) for key, value in found.items() if isinstance(value, str)]
+    texts = [key for key, value in found.items() if isinstance(value, str) and key.isprintable()]
     best = "content" if "content" in texts else (texts or ["NAME"])[-1]
     return f", its texts are source.column={column}.{best}"
 

@@ -208,6 +208,14 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
     assert csv.field_size_limit() == limit
 
 
+def test_names_of_columns_that_cannot_be_printed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'a,"b\r\nc",\xff' + b",d" * 1000 + b"\n1,2\n")
+    error = refused(path)
+    assert error.field == "source.column"
+    assert len(error.allowed.encode()) < 300
+
+
 def test_bad_rows_of_a_parquet(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     raw = pa.array([b"a", b"\xff", None, b"b"])
