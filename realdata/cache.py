@@ -42,7 +42,8 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not any(p for p in self.path.iterdir() if not p.name.startswith(".")):
-                files.write(own, text.encode())
+                with suppress(FileNotFoundError):  # another process wrote it, and cleared this one
+                    files.write(own, text.encode())
             if not own.is_file() or own.read_text() != text:
                 allowed = "a cache whose folders realdata made; move this one away"
                 raise ConfigError("source.cache", str(self.path), allowed)
