@@ -338,13 +338,13 @@ def encode(texts: list[str]) -> list[list[int]]:
 def test_a_text_may_have_the_id_of_bos() -> None:
     """Only where it was put it is left out: an unknown character may have the same id."""
     packer = Packer(100, 4, BOS, skip=True)
-    for text in ([0, 2, 0, 4, 5], [6, 0]):
+    for text in ([0, 2, 3, 0, 5], [6, 0]):
         packer.add(text)
-    assert np.array_equal(packer.packed()[0], [[0, 0, 2, 0], [0, 4, 5, 0]])
+    assert np.array_equal(packer.packed()[0], [[0, 0, 2, 3], [0, 0, 5, 0]])
     assert packer.packed()[1].tolist() == [1, 2, 3, 5, 6]
     assert packer.count(BOS) == (2, 5)
     parts = Packer(100, 4, BOS, skip=True)
-    for ids, new in (([0, 2], True), ([0, 4, 5], False), ([6, 0], True)):
+    for ids, new in (([0, 2], True), ([3, 0, 5], False), ([6, 0], True)):
         parts.add(ids, new)
     assert np.array_equal(parts.packed()[0], packer.packed()[0])
 
@@ -454,12 +454,13 @@ def _fours(word: str) -> list[str]:
     return [word[i : i + 4] for i in range(0, len(word), 4)]
 
 
-@given(st.text(st.sampled_from("ab .\n語"), min_size=0, max_size=3000))
-@settings(max_examples=40)
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
 @pytest.mark.parametrize("encoder", [by_four, prefixed])
 def test_pieces_have_the_tokens_of_the_whole(
-    encoder: Callable[[list[str]], list[list[int]]], text: str
+    encoder: Callable[[list[str]], list[list[int]]], seed: int
 ) -> None:
+    text = "".join(np.random.default_rng(seed).choice(list("abc .\n語"), 2000))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "LONG", 200)
         found = list(pieces.cut(text, 0, len(text), encoder))
