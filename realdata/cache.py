@@ -5,6 +5,7 @@
 <cache>/<hash>/train-positions.npy        the flat positions in them that are kept, [rows]
 <cache>/<hash>/train-00000-<checksum>.npy   activations, [rows of the shard, D]
 <cache>/<hash>/eval-...                   the same of the documents that are held out
+<cache>/<hash>/text.json                  what was found in the text, once it is packed
 <cache>/<hash>/manifest.json              written last: counts, configuration, versions
 <cache>/<hash>/statistics-<cut>.json      see `realdata.normal`
 <cache>/<hash>/rows.npy                   a copy of arrays that cannot be memory-mapped
@@ -41,7 +42,8 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not any(p for p in self.path.iterdir() if not p.name.startswith(".")):
-                files.write(own, text.encode())
+                with suppress(FileNotFoundError):  # another process wrote it, and cleared this one
+                    files.write(own, text.encode())
             if not own.is_file() or own.read_text() != text:
                 allowed = "a cache whose folders realdata made; move this one away"
                 raise ConfigError("source.cache", str(self.path), allowed)

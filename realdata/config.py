@@ -29,13 +29,23 @@ class SourceConfig:
     text: str = field(
         default="",
         metadata={
-            "help": "a .txt (documents between blank lines), .jsonl, .jsonl.gz or .parquet file, "
-            "or a Hugging Face dataset (a name, or a folder)"
+            "help": "a .txt (documents between blank lines), .jsonl, .json, .csv, .tsv or .parquet "
+            "file, compressed or not, a folder of them, or a Hugging Face dataset"
         },
     )
     subset: str = field(default="", metadata={"help": "configuration of a dataset (none: default)"})
     split: str = field(default="train", metadata={"help": "split of a dataset"})
-    column: str = field(default="text", metadata={"help": "where the text is in a row"})
+    column: str = field(
+        default="text", metadata={"help": "where the text is in a row; a.b: in b of a"}
+    )
+    bad_rows: float = field(
+        default=0.1,
+        metadata={"help": "largest share of rows that may be left out for want of text"},
+    )
+    special_tokens: str = field(
+        default="text",
+        metadata={"help": "what special tokens that a text spells out are: text, or parse"},
+    )
     tokens: int = field(
         default=1_000_000, metadata={"help": "activations to harvest, held-out ones included"}
     )
@@ -46,7 +56,9 @@ class SourceConfig:
     threads: int = field(
         default=1, metadata={"help": "cores that run the model, on a CPU; rounding depends on it"}
     )
-    skip_bos: bool = field(default=True, metadata={"help": "leave out the positions of BOS"})
+    skip_bos: bool = field(
+        default=True, metadata={"help": "leave out the positions where packing puts BOS"}
+    )
     max_norm: float = field(
         default=10.0,
         metadata={"help": "leave out activations of more than so many median norms (0: keep all)"},
@@ -80,6 +92,8 @@ class SourceConfig:
         one_of("source.hook", self.hook, HOOKS)
         one_of("source.dtype", self.dtype, ("float32", "bfloat16"))
         one_of("source.device", self.device, ("auto", "cpu", "cuda"))
+        one_of("source.special_tokens", self.special_tokens, ("text", "parse"))
+        within("source.bad_rows", self.bad_rows, 0, 1)
         within("source.layer", self.layer, 0)
         within("source.tokens", self.tokens, 2)
         within("source.context", self.context, 2)
@@ -186,8 +200,8 @@ class Config(synthsae.config.Config):
         from realdata.identity import identity
 
         found = asdict(self)
-        for place in ("cache", "cache_limit"):
-            found["source"].pop(place)
+        for name in ("cache", "cache_limit", "bad_rows"):
+            found["source"].pop(name)
         found["source"]["identity"] = identity(self.source)
         return json.dumps(found, sort_keys=True)
 

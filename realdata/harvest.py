@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from realdata import hub, identity, packing, text
+from realdata import facts, hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.config import SourceConfig
 from realdata.model import LanguageModel
@@ -28,6 +29,8 @@ from synthsae.checks import ConfigError
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""
+FACTS = "text.json"
+"""The file of a harvest that says what was found in the text."""
 VERSIONS = ("synthsae", "torch", "transformers", "transformer-lens")
 
 
@@ -65,6 +68,8 @@ class _Harvest:
         about: dict[str, Any] = {"source": asdict(self.source), "identity": self.folder.identity}
         with self._bar("text") as bar:
             splits = self._contexts(bar)
+        about["text"] = self._text_facts()
+        about["causal"] = self._causal(splits["train"][0][0])
         with self._bar(f"{self.source.hook} {self.source.layer}") as bar:
             for split, (tokens, positions) in splits.items():
                 self._shards(split, tokens, positions, bar)
@@ -100,16 +105,40 @@ class _Harvest:
         names = {split: (f"{split}-tokens.npy", f"{split}-positions.npy") for split in SPLITS}
         saved = {s: (self.folder.load(t), self.folder.load(p)) for s, (t, p) in names.items()}
         whole = {s: (t, p) for s, (t, p) in saved.items() if t is not None and p is not None}
-        if len(whole) == len(names):
+        if len(whole) == len(names) and self._text_facts():
             bar.update(self.source.tokens)
             return whole
         local = text.local(self.source)
-        words = text.documents(self.source, "" if local else identity.revision(self.source.text))
-        made = packing.pack(words, self.model.encode, self.model.bos, self.source, bar.update)
+        revision = "" if local else identity.revision(self.source.text)
+        documents = text.Documents(self.source, revision)
+        found = facts.Facts(documents, self.model.tokens, bar)
+        read = self.model.encode, self.model.bos, self.source
+        made = packing.pack(documents, *read, found)
+        documents.refuse()
+        if said := facts.notable(found.found):
+            tqdm.write(f"text: {said}", file=sys.stderr)
         for split, (tokens, positions) in names.items():
             self.folder.save(tokens, made[split][0])
             self.folder.save(positions, made[split][1])
+        self.folder.save(FACTS, json.dumps(found.found, indent=1).encode())
         return made
+
+    def _text_facts(self) -> dict[str, Any]:
+        """What was found in the text; empty where it was not packed yet."""
+        with suppress(OSError, ValueError):
+            return json.loads((self.folder.path / FACTS).read_text())
+        return {}
+
+    def _causal(self, context: NDArray) -> bool:
+        """Whether no activation depends on a later token; says so where one does."""
+        causal = self.model.causal(torch.from_numpy(np.array(context)))
+        if not causal:
+            tqdm.write(
+                f"warning: {self.source.model} is not causal: activations of a token depend on "
+                "tokens behind it",
+                file=sys.stderr,
+            )
+        return causal
 
     def _shards(self, split: str, tokens: NDArray, positions: NDArray, bar: tqdm) -> None:
         """Write the shards of a split that are not there."""

@@ -12,10 +12,10 @@ from realdata.config import SourceConfig
 from synthsae.checks import ConfigError
 from synthsae.train import resolve_device
 
-FORMAT = 1
+FORMAT = 2
 """Version of what a harvest's folder holds."""
 FIELDS = ["layer", "hook", "tokens", "context", "skip_bos", "held_out"]
-FIELDS += ["dtype", "batch", "threads"]
+FIELDS += ["dtype", "batch", "threads", "special_tokens"]
 """Fields that change a harvest, if only by rounding. Cut, centre and scale come at reading."""
 
 
@@ -52,8 +52,8 @@ def revision(dataset: str) -> str:
     try:
         return str(HfApi().dataset_info(dataset).sha)
     except Exception as error:  # no network, no such dataset, not allowed
-        kinds = f"a {', '.join(text.FILES)} file, or a dataset that the hub has"
-        why = f"{kinds} ({type(error).__name__}; without a network, give a file or a folder)"
+        kinds = f"a {text.FILES} file, a folder, or a dataset that the hub has"
+        why = f"{kinds} ({type(error).__name__}; without a network, a file or a folder)"
         raise ConfigError("source.text", dataset, why) from error
 
 

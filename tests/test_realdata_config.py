@@ -90,6 +90,8 @@ def test_every_field_has_help() -> None:
         ("device", "tpu", "auto, cpu, cuda"),
         ("held_out", 0.0, "above 0, at most 0.9"),
         ("max_norm", -1.0, "0 or more"),
+        ("bad_rows", 1.5, "0 or more, at most 1"),
+        ("special_tokens", "pars", "text, parse"),
         ("passes", -1.0, "0 or more"),
         ("cache_limit", 0.0, "above 0"),
         ("arrays", "x.npy", "none beside source.model"),
@@ -98,7 +100,8 @@ def test_every_field_has_help() -> None:
 def test_bad_fields(language_model: Folders, field: str, value: Any, allowed: str) -> None:
     with pytest.raises(ConfigError) as error:
         config(language_model("gpt2"), **{field: value})
-    assert str(error.value) == f"source.{field}: {value!r}; allowed: {allowed}"
+    assert (error.value.field, error.value.value) == (f"source.{field}", value)
+    assert error.value.allowed.partition("; did you mean")[0] == allowed
 
 
 def test_a_model_needs_text(language_model: Folders) -> None:
@@ -117,6 +120,7 @@ def test_cells_know_the_model_and_the_text(language_model: Folders, tmp_path: Pa
     made = config(language_model("gpt2"), text)
     assert json.loads(made.to_json())["source"]["layer"] == 0
     assert made.to_json() == config(language_model("gpt2"), text, cache="x").to_json()
+    assert made.to_json() == config(language_model("gpt2"), text, bad_rows=0.5).to_json()
     other.write_text("two")
     found = [
         json.loads(config(language_model(kind), path).to_json())["source"]["identity"]
@@ -127,6 +131,15 @@ def test_cells_know_the_model_and_the_text(language_model: Folders, tmp_path: Pa
     text.write_text("three")
     assert made.to_json() != json.dumps(found[0])
     assert json.loads(made.to_json())["source"]["identity"]["text"] != found[0]["text"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"n_embd": "wide", "n_layer": 2}', "\xff"])
+def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode("latin1"))
+    hub.facts.cache_clear()
+    with pytest.raises(ConfigError) as error:
+        config(tmp_path)
+    assert error.value.field == "source.model"
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "a/b/c"])
