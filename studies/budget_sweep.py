@@ -17,7 +17,7 @@ from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import stability_by_budget
 from synthsae.figures.budget import first_stable
-from synthsae.figures.common import TO, interval_over_seeds, slices
+from synthsae.figures.common import interval_over_seeds, slices
 from synthsae.figures.phrases import TO, interval, number, span
 from synthsae.geometry import Array
 from synthsae.study import Study

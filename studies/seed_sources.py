@@ -15,7 +15,7 @@ import xarray as xr
 from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import stability_by_source
-from synthsae.figures.common import TO, interval_over_seeds, slices
+from synthsae.figures.common import interval_over_seeds, slices
 from synthsae.figures.phrases import TO, interval, number
 from synthsae.figures.sources import law, over_worlds
 from synthsae.study import Study
