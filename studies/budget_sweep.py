@@ -18,7 +18,7 @@ from synthsae.config import Config
 from synthsae.figures import stability_by_budget
 from synthsae.figures.budget import first_stable
 from synthsae.figures.common import interval_over_seeds, slices
-from synthsae.figures.phrases import interval, number, span
+from synthsae.figures.phrases import TO, interval, number, span
 from synthsae.geometry import Array
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -38,7 +38,7 @@ def finding(ds: xr.Dataset) -> str:
             f"{start}{'i' if start else 'I'}solated features come back (p_hat >= .95) "
             + (f"from {first:,.0f} samples on" if np.isfinite(first) else "at no budget")
             + f"; with {number(end.training_samples, ',.0f')} samples block latents are at "
-            f"{interval(p, '.3f')}, where the coverage law says {number(law, '.3f')}, "
+            f"{interval(p, '.3f', ends=TO)}, where the coverage law says {number(law, '.3f')}, "
             + _shared(gain.values)
         )
     return " ".join(sentences)

@@ -16,7 +16,7 @@ from synthsae import measures
 from synthsae.config import Config
 from synthsae.figures import stability_by_source
 from synthsae.figures.common import interval_over_seeds, slices
-from synthsae.figures.phrases import interval, number
+from synthsae.figures.phrases import TO, interval, number
 from synthsae.figures.sources import law, over_worlds
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -39,7 +39,7 @@ def finding(ds: xr.Dataset) -> str:
             ("independent", "shared"): "only the start differs",
             ("shared", "shared"): "neither does",
         }
-        parts = [f"{interval(i, '.3f')} where {text[key]}" for key, i in told.items()]
+        parts = [f"{interval(i, '.3f', ends=TO)} where {text[key]}" for key, i in told.items()]
         start = f"With {name} the" if name else "The"
         samples = number(part.training_samples.mean(), ",.0f")
         sentences.append(

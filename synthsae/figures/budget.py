@@ -19,7 +19,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.phrases import COSINE, interval, number
+from synthsae.figures.phrases import number
 from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
@@ -94,7 +94,8 @@ def _signs(ax: Axes, ds: xr.Dataset) -> None:
     gain = interval_over_seeds((ds.loose_transfer - ds.loose_transfer_null).isel(n_steps=-1))
     ax.set_title(
         "what does not come back shares\n"
-        f"a subspace, over the null:\n{interval(gain, '+.2f', COSINE)}"
+        f"a subspace: {number(gain.estimate, '+.2f')} over the null"
+        + (f"\n[{number(gain.low)}, {number(gain.high)}]" if np.isfinite(gain.low) else "")
     )
 
 

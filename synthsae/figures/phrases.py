@@ -18,6 +18,10 @@ SCORE: Range = (-np.inf, 1.0)
 """Of explained variance."""
 
 
+TO = "({} to {})"
+"""Another form of the ends of an interval."""
+
+
 def number(value: ArrayLike, form: str = ".2f") -> str:
     """One number in a format; a zero has no minus sign, and what is not finite is unknown."""
     x = float(value)  # type: ignore[arg-type]
@@ -27,17 +31,19 @@ def number(value: ArrayLike, form: str = ".2f") -> str:
     return text[1:] if text[0] == "-" and not text.strip("-0.,%") else text
 
 
-def interval(score: Interval, form: str = ".2f", within: Range = SHARE) -> str:
+def interval(
+    score: Interval, form: str = ".2f", within: Range = SHARE, ends: str = "[{}, {}]"
+) -> str:
     """An estimate and its interval, if it has one, cut to the range of what is estimated.
 
-    0.94 [0.90, 0.99]. A jackknife or t interval of few seeds may leave it.
+    0.94 [0.90, 0.99], or with other `ends`. A jackknife or t interval of few seeds may leave it.
     """
     mean = number(score.estimate, form)
     if mean == UNKNOWN or not np.isfinite([score.low, score.high]).all():
         return mean
-    ends = np.minimum(score.estimate, within[0]), np.maximum(score.estimate, within[1])
-    low, high = (number(np.clip(v, *ends), form) for v in (score.low, score.high))
-    return f"{mean} [{low}, {high}]"
+    least, most = np.minimum(score.estimate, within[0]), np.maximum(score.estimate, within[1])
+    low, high = (number(np.clip(v, least, most), form) for v in (score.low, score.high))
+    return f"{mean} {ends.format(low, high)}"
 
 
 def span(ends: ArrayLike, form: str = ".2f") -> str:

@@ -254,7 +254,7 @@ def _depth(label: str, ds: xr.Dataset) -> str:
 def _verdict(what: str, change: Interval) -> str:
     """Does p_hat fall? The interval of its change decides."""
     if not np.isfinite(change.low):
-        return f"Whether stability falls {what} cannot be said of so few seeds."
+        return f"Whether stability falls {what} cannot be said of two seeds."
     falls = "falls" if change.high < 0 else "rises" if change.low > 0 else "does not clearly change"
     return f"Stability {falls} {what} (p_hat {interval(change, within=COSINE)})."
 
