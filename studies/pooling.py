@@ -14,10 +14,9 @@ from dataclasses import replace
 import xarray as xr
 
 from realdata.config import Config
-from synthsae import measures
-from synthsae.figures import pools_by_size
+from synthsae import measures, needs
 from synthsae.figures.common import slices
-from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed
+from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -87,4 +86,5 @@ study = Study(
     figure=pools_by_size,
     finding=finding,
     quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},
+    needs=(needs.blocks, needs.isolated),
 )
