@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 import xarray as xr
@@ -57,6 +58,10 @@ class Run:
     evaluation: Evaluation
     group_size: int = 1
     stack: SAEStack | None = None
+
+    def __repr__(self) -> str:
+        what = f"seeds={short(self.seeds)}, frozen={short(self.frozen)}, stack={self.stack!r}"
+        return f"Run({type(self.source).__name__}, {what})"
 
     @property
     def world(self) -> World:

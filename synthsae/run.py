@@ -80,10 +80,13 @@ def run(
         for lost, why in failed:
             print(f"failed: {why}\n  config: {lost.config.to_json()}")
         if done:
-            dataset = assemble(
-                grid, {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
-            )
-            dataset.attrs |= {"study": store.study, "question": study.question}
+            try:
+                there = {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
+                dataset = assemble(grid, there)
+            except Exception as error:  # a measure's names may clash with those of the axes
+                why = f"measures whose cells fit together ({in_a_line(error)})"
+                raise ConfigError("measures", store.study, why) from error
+            dataset.attrs |= {"study": _readable(store.study), "question": study.question}
             if earlier := store.assemble(dataset):
                 print(f"kept: {earlier}, of another config")
             present(study, store)
@@ -172,7 +175,8 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     blank = next(iter(cells.values())).map(_blank)
     parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
-        labels = [str(v) for v in values] if None in values else values
+        text = any(v is None or isinstance(v, str) for v in values)
+        labels = [_readable(str(v)) for v in values] if text else values
         index = xr.IndexVariable(name, labels)
         parts = [
             xr.concat(
@@ -201,6 +205,11 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
     }
     return dataset
+
+
+def _readable(text: str) -> str:
+    """Text that netCDF takes: the name of a file may hold bytes that are no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _indexed(cell: xr.Dataset, dims: set[Hashable]) -> xr.Dataset:

@@ -33,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -89,6 +90,10 @@ class Grid:
     axes: dict[str, list[Any]]
     cells: list[Cell]
     digest: str
+
+    def __repr__(self) -> str:
+        axes = ", ".join(f"{name}={short(values)}" for name, values in self.axes.items())
+        return f"Grid({axes}, {len(self.cells)} cells, {self.digest})"
 
 
 def plan(
