@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import synthsae.config
@@ -166,8 +166,14 @@ class Config(synthsae.config.Config):
 
     @property
     def decided(self) -> Mapping[str, str]:
-        """The number of steps, where it follows from the passes over a source."""
-        if self.planted or not self.source.passes:
+        """The number of steps, where it follows from the passes over a source; without a source,
+        all that would say more about it.
+        """
+        if self.planted:
+            text = "nothing without source.model or source.arrays: a planted world has no"
+            names = {f.name for f in fields(self.source)} - {"model", "arrays"}
+            return {f"source.{name}": f"{text} {name}" for name in names}
+        if not self.source.passes:
             return {}
         n, passes = self.train.n_steps, self.source.passes
         return {"train.n_steps": f"the {n} of source.passes={passes}, or source.passes=0 beside it"}

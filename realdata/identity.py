@@ -66,7 +66,8 @@ def _hash(*paths: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
         stat = path.stat()
-        total.update(f"{path.name}\0{_content(path, stat.st_size, stat.st_mtime_ns)}\0".encode())
+        text = f"{path.name}\0{_content(path, stat.st_size, stat.st_mtime_ns)}\0"
+        total.update(text.encode(errors="surrogateescape"))  # a name may be no UTF-8
     return total.hexdigest()
 
 

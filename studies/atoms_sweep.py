@@ -7,7 +7,7 @@ when a latent of its own (one-to-one) has a cosine of .9 or more with it; steps 
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import atoms_by_latents
 from synthsae.figures.phrases import SHARE, number
@@ -73,4 +73,5 @@ study = Study(
         "eval_samples": 4096,
         "world_seed": 0,
     },
+    needs=(needs.one_law("sparse"),),
 )

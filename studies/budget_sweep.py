@@ -13,7 +13,7 @@ features that are undertrained also live together, in what the stable ones leave
 import numpy as np
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_budget
 from synthsae.figures.budget import first_stable
@@ -78,4 +78,5 @@ study = Study(
     figure=stability_by_budget,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": (0, 20, 80, 200), "eval_samples": 2048},
+    needs=(needs.blocks,),
 )

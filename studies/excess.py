@@ -12,7 +12,7 @@ is .02; clean baseline, 8 worlds), so no preference of that size.
 import numpy as np
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import excess_by_suspect
 from synthsae.figures.excess import conditions, excess, haar_sd, in_sd
@@ -65,4 +65,5 @@ study = Study(
     figure=excess_by_suspect,
     finding=finding,
     quick={"world_seed": (0,), "train.n_steps": (30, 150), "n_seeds": 3},
+    needs=(needs.blocks,),
 )

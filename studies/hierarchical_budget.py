@@ -12,7 +12,7 @@ model or an array, where nothing is planted, stability is that of all live laten
 import xarray as xr
 
 from realdata.config import Config
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.figures import scores_by_budget
 from synthsae.figures.budgets import KEEP, by_way
 from synthsae.figures.common import slices
@@ -96,4 +96,5 @@ study = Study(
     figure=scores_by_budget,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (1, 3, 6), "eval_samples": 2048},
+    needs=(needs.each_of("sae.arch", "topk", "hierarchical_topk"),),
 )

@@ -11,7 +11,7 @@ asking for the shortest code; one that counts prefixes of the dictionary (Matryo
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_k
 from synthsae.figures.common import slices
@@ -70,4 +70,5 @@ study = Study(
     figure=stability_by_k,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (4, 32), "eval_samples": 4096},
+    needs=(needs.isolated,),
 )

@@ -13,7 +13,7 @@ heads of 8 x 8.
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import correlation_by_arch
 from synthsae.figures.common import interval_of_each
@@ -80,4 +80,5 @@ study = Study(
     figure=correlation_by_arch,
     finding=finding,
     quick={"world.correlation": (0.1, 0.9), "n_seeds": 3, "train.n_steps": 100},
+    needs=(needs.isolated,),
 )

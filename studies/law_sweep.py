@@ -10,7 +10,7 @@ binds and that loss is flat, yet the axes end at cosines of .99, .96 and .82 for
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_beta
 from synthsae.figures.law import preferences
@@ -100,4 +100,5 @@ study = Study(
         "train.n_steps": 200,
         "eval_samples": 4096,
     },
+    needs=(needs.one_law("generalised_normal"),),
 )

@@ -14,11 +14,14 @@ from dataclasses import replace
 import xarray as xr
 
 from realdata.config import Config
-from synthsae import measures
-from synthsae.figures import pools_by_size
+from synthsae import measures, needs
 from synthsae.figures.common import slices
+<<<<<<< HEAD
 from synthsae.figures.phrases import count, number
 from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed
+=======
+from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
+>>>>>>> cli
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -98,4 +101,5 @@ study = Study(
     figure=pools_by_size,
     finding=finding,
     quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},
+    needs=(needs.blocks, needs.isolated),
 )

@@ -6,7 +6,7 @@ true features in the block as it has dimensions (sparse). Everything else stays 
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_rank
 from synthsae.study import Study
@@ -67,4 +67,5 @@ study = Study(
         "train.n_steps": 100,
         "eval_samples": 8192,
     },
+    needs=(needs.blocks,),
 )

@@ -12,7 +12,7 @@ rank 4) and .328 (law .287, rank 8).
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_source
 from synthsae.figures.common import interval_over_seeds, slices
@@ -77,4 +77,5 @@ study = Study(
     figure=stability_by_source,
     finding=finding,
     quick={"world_seed": 0, "n_seeds": 4, "train.n_steps": (40, 120)},
+    needs=(needs.blocks,),
 )

@@ -9,7 +9,7 @@ cosine of .034 and a largest of .60, random unit features .063 and .71, so ours 
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import agreement_by_samples
 from synthsae.figures.phrases import COSINE, change, extremes, number
@@ -71,4 +71,5 @@ study = Study(
     figure=agreement_by_samples,
     finding=finding,
     quick={"train.n_steps": (10, 50, 400), "world_seed": (0, 1), "n_seeds": 5},
+    needs=(needs.isolated,),
 )

@@ -3,15 +3,14 @@
 The preset `synthsaebench_1k`: a sixteenth of the features, trees and latents of SynthSAEBench-16k
 (2602.14687), with its Zipf law, low-rank correlations, hierarchies and magnitudes; latents are a
 quarter of the features, as there. Scores have SAELens' definitions (`measures.benchmark_scores`):
-cosines absolute, means over all latents. Ours beside them are signed and over live latents. The
-full one, for a GPU (M = 4096; the published training has 200M samples):
+cosines absolute, means over all latents. Ours beside them are signed and over live latents. Other
+architectures: `--set sae.arch=topk,batchtopk,jumprelu,matryoshka`. The full one, for a GPU
+(M = 4096; the published training has 200M samples):
 
     python -m synthsae.study synthsaebench --set world.d_model=768 --set world.n_isolated=16384 \\
         --set world.n_trees=128 --set world.isolated_p_min=5e-4 --set sae.n_latents=4096 \\
         --set sae.k=15,25,35,45 --set train.lr=3e-4 --set train.batch_size=1024 \\
         --set train.n_steps=195000
-
-Other architectures: `--set sae.arch=topk,batchtopk,jumprelu,matryoshka`.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import scores_by_k
 from synthsae.figures.common import interval_of_each, interval_over_seeds, slices
@@ -103,4 +102,5 @@ study = Study(
     figure=scores_by_k,
     finding=finding,
     quick={"sae.k": (6, 12), "n_seeds": 3, "train.n_steps": 150, "eval_samples": 4096},
+    needs=(needs.isolated,),
 )

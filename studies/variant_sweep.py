@@ -12,7 +12,7 @@ gets what its code covers, so the law is each one's own prediction. One learning
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import architectures_at_matched_ev
 from synthsae.figures.common import slices
@@ -78,4 +78,5 @@ study = Study(
     figure=architectures_at_matched_ev,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 80, "sae.k": (1, 6), "eval_samples": 2048},
+    needs=(needs.blocks, needs.several("sae.k")),
 )

@@ -15,7 +15,7 @@ the Monte Carlo law of the whole directions, does not rise.
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_width
 from synthsae.figures.common import interval_over_seeds, slices
@@ -86,4 +86,5 @@ study = Study(
     figure=stability_by_width,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": 150, "sae.k": 2, "sae.n_latents": (32, 64, 192)},
+    needs=(needs.blocks,),
 )

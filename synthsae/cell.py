@@ -19,8 +19,11 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from synthsae.blame import in_a_line
 from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
+from synthsae.loading import stable_name, texts_beside
+from synthsae.measured import measured
 from synthsae.results import Measure, run_cell
 from synthsae.store import Store
 from synthsae.train import resolve_device
@@ -77,7 +80,7 @@ def attempt(
         try:
             result = compute(cell, measures, progress, checkpoint, saes)
         except Exception as error:  # a failing cell must not lose the others
-            return Outcome(error=f"{type(error).__name__}: {error}")
+            return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
         shutil.rmtree(checkpoint, ignore_errors=True)
         return Outcome()
@@ -99,9 +102,7 @@ def compute(
         trained = run_cell(cell.config, progress, checkpoint)
         if saes is not None and trained.stack is not None:
             trained.stack.save(saes)
-        dataset = xr.merge(
-            [measure(trained) for measure in measures], join="exact", compat="no_conflicts"
-        )
+        dataset = measured(trained, measures)
     seeds = {dim: list(cell.config.seeds) for dim in dataset.dims if str(dim).startswith("seed")}
     dataset = dataset.reindex(seeds)
     dataset.attrs = provenance(cell.config) | {
@@ -168,12 +169,14 @@ def code() -> str:
 def _source(measure: Measure) -> str:
     """What a measure does, for a cell's hash: its name and the text of its file.
 
-    That takes in what the file defines beside it. What a closure or a `partial` holds has no text.
+    That takes in what the file defines beside it and, of a study file, the modules beside that.
+    What a closure or a `partial` holds has no text.
     """
     try:
         module, name = sys.modules[measure.__module__], measure.__qualname__
         if getattr(module, name, None) is not measure:
             raise AttributeError(name)
-        return f"{module.__name__}.{name}\n{inspect.getsource(module)}"
+        texts = [inspect.getsource(module), *texts_beside(module)]
+        return f"{stable_name(module.__name__)}.{name}\n{''.join(texts)}"
     except (AttributeError, OSError, TypeError) as error:
         raise ConfigError("measure", measure, "a function at the top of a .py file") from error

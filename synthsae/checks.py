@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
 KINDS |= {"bool": "true or false", "str": "a name"}
+LARGEST = 2**63 - 1
+"""The largest integer that NumPy, PyTorch and netCDF hold."""
 
 
 class Shown(str):
@@ -47,29 +49,32 @@ def typed(prefix: str, config: Any) -> None:
         try:
             object.__setattr__(config, f.name, of_type(value, f.type))
         except (TypeError, OverflowError) as error:
-            raise ConfigError(prefix + f.name, value, in_words(f.type)) from error
+            raise ConfigError(prefix + f.name, value, in_words(f.type, error)) from error
 
 
 def of_type(value: Any, kind: Any) -> Any:
     """`value` as a field of that type holds it: NumPy's numbers become Python's, and an integer
-    will do for a number. Raises TypeError for a value of another type.
+    will do for a number. Raises TypeError for a value of another type, and OverflowError for a
+    number beyond 64 bits.
     """
     kinds = get_args(kind) or (kind,)
+    if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
+        if abs(number := int(value)) > LARGEST:
+            raise OverflowError(value)
+        return number
     if type(value) in kinds:
         return value
-    if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
-        return int(value)
     if isinstance(value, Real) and float in kinds and not isinstance(value, bool):
         return float(value)
     raise TypeError(value)
 
 
-def in_words(kind: Any) -> str:
-    """A field's type in words."""
+def in_words(kind: Any, error: Exception | None = None) -> str:
+    """A field's type in words; with its size where `error` says that a number is beyond it."""
     words = str(getattr(kind, "__name__", kind))
     for code, word in KINDS.items():
         words = words.replace(code, word)
-    return words
+    return f"{words}, of 64 bits at most" if isinstance(error, ArithmeticError) else words
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> None:
@@ -80,9 +85,24 @@ def one_of(name: str, value: str, choices: Collection[str]) -> None:
 
 def nearest(value: object, choices: Iterable[str]) -> str:
     """The choice that a misspelt `value` may mean, as the end of a message; "" for none."""
-    lower = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(str(value).lower(), lower, n=1)
-    return f"; did you mean {lower[found[0]]}?" if found else ""
+    found = closest(value, choices)
+    return f"; did you mean {found}?" if found else ""
+
+
+def closest(value: object, choices: Iterable[str]) -> str | None:
+    """The choice that a misspelt `value` may mean, in capitals or not; None for none.
+
+    Of a dotted name the last part will do: `rank` may mean `world.rank`.
+    """
+    whole = {choice.lower(): choice for choice in choices}
+    last = {name.rpartition(".")[2]: choice for name, choice in whole.items()}
+    text = str(value).lower()
+    tries = (text, whole), (text.rpartition(".")[2], last)
+    for cutoff in (1.0, 0.6):
+        for wanted, known in tries:
+            if found := get_close_matches(wanted, known, n=1, cutoff=cutoff):
+                return known[found[0]]
+    return None
 
 
 def within(
@@ -91,11 +111,12 @@ def within(
     """Raise ConfigError unless low <= value <= high (low < value where strict); None passes."""
     if value is None:
         return
-    if isinf(value):
+    if isinstance(value, float) and isinf(value):
         raise ConfigError(name, value, "a finite number")
     if not ((low < value if strict else low <= value) and value <= high):
         bound = f"above {low:g}" if strict else f"{low:g} or more"
-        raise ConfigError(name, value, bound if high == inf else f"{bound}, at most {high:g}")
+        most = str(high) if isinstance(high, int) else f"{high:g}"  # `:g` rounds a large integer
+        raise ConfigError(name, value, bound if high == inf else f"{bound}, at most {most}")
 
 
 def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:

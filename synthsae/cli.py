@@ -1,15 +1,18 @@
 """The command line: python -m synthsae.study NAME --set FIELD=VALUE."""
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from synthsae.checks import ConfigError, one_of
+from synthsae.blame import in_a_line
+from synthsae.checks import ConfigError, closest, one_of
 from synthsae.config import Config, describe
 from synthsae.executors import Processes, dask
 from synthsae.run import present, run
@@ -33,26 +36,77 @@ ALIASES = {
 
 
 class _Parser(argparse.ArgumentParser):
+    """argparse, whose errors are one line that names the nearest option."""
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        known = {flag: flag for flag in self._option_string_actions}
+        for name, *_ in describe(Config()):  # a field may be taken for an option: --first-seed
+            flag = "--" + name.rpartition(".")[2].replace("_", "-")
+            known.setdefault(flag, f"--set {name}=VALUE")
+        unknown = re.search(r"unrecognized arguments: .*?(--?[^\s=]+)", message)
+        found = closest(unknown[1].replace("_", "-"), known) if unknown else None
+        hint = f"; did you mean {known[found]}?" if found else ""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}{hint}\n")
+
+
+class _Once(argparse.Action):
+    """An option with a value that may be given once: argparse would keep the last in silence."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        given = vars(namespace).setdefault("_given", set())
+        if self.dest in given:
+            text = f"given twice, as {getattr(namespace, self.dest)} and as {values}"
+            raise argparse.ArgumentError(self, text)
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a study; the exit status is 0, 1 where a cell failed, 2 for bad input, 130 at Ctrl-C."""
+    """Run a study.
+
+    Returns the exit status: 0, 1 where a cell failed, 2 for bad input, 130 at Ctrl-C, and 141 where
+    nobody reads the output any more, as the shell says it of `| head`.
+    """
     parser = _parser()
-    args = parser.parse_args(argv)
     try:
-        if args.help:
-            base = chosen(args).base if args.study not in (None, "list") else Config()
-            print(f"{parser.format_help()}\n{field_help(base)}")
-            return 0
-        return _main(args)
+        args = parser.parse_args(argv)
+        status = _help(parser, args) if args.help else _main(args)
+        print(end="", flush=True)  # a full disk or a closed pipe is noticed here, and not at exit
+        return status
     except ConfigError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        _discard_output()
+        return 141
+    except OSError as error:
+        _discard_output()
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; finished cells are kept, the same command goes on", file=sys.stderr)
         return 130
+
+
+def command() -> int:
+    """`main` as a process of its own: its streams take any text, and may be closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+    return main()
+
+
+def _discard_output() -> None:
+    """What standard output still holds cannot be written: let Python not try again at its exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    base = chosen(args).base if args.study not in (None, "list") else Config()
+    print(f"{parser.format_help()}\n{field_help(base)}")
+    return 0
 
 
 def _main(args: argparse.Namespace) -> int:
@@ -62,7 +116,7 @@ def _main(args: argparse.Namespace) -> int:
         return 0
     study, name = chosen(args), Path(args.study or "").stem
     if args.figures_only:
-        if args.quick or args.world or changes(args):
+        if args.quick or args.world or changes(args, study.base):
             raise ConfigError("--figures-only", name, "no --quick, world or field beside it")
         try:
             open_results(name, args.out)
@@ -72,7 +126,14 @@ def _main(args: argparse.Namespace) -> int:
         with store.hold():
             present(study, store)
         return 0
-    grid = plan(study, changes(args), quick=args.quick, here=args.dask is None)
+    changed = changes(args, study.base)
+    try:
+        grid = plan(study, changed, quick=args.quick, here=args.dask is None)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the study's own classes and functions raise
+        why = f"a study that can be planned ({in_a_line(error)})"
+        raise ConfigError("study", args.study, why) from error
     with executor(args, grid) as workers:
         return 1 if run(args.study, study, grid, args.out, workers, args.keep_saes) else 0
 
@@ -95,12 +156,33 @@ def executor(args: argparse.Namespace, grid: Grid) -> AbstractContextManager[Exe
     return nullcontext() if args.workers is None else Processes(args.workers)
 
 
-def changes(args: argparse.Namespace) -> dict[str, Any]:
-    """What the command line sets: field -> text, or a list of texts for an axis."""
+def changes(args: argparse.Namespace, base: Config) -> dict[str, Any]:
+    """What the command line sets: field of `base` -> text, or a list of texts for an axis.
+
+    Raises ConfigError for a field that is set twice.
+    """
     pairs = [(field, getattr(args, field)) for field in ALIASES.values()]
-    pairs += [_assignment(text) for text in args.set]
-    texts = {field: text for field, text in pairs if text is not None}
-    return {field: t.split(",") if "," in t else t for field, t in texts.items()}
+    texts: dict[str, str] = {}
+    for field, text in [pair for pair in pairs if pair[1] is not None] + [
+        _assignment(text) for text in args.set
+    ]:
+        if field in texts:
+            once = "one value; a comma list makes an axis of several"
+            raise ConfigError(field, f"{texts[field]} and {text}", once)
+        texts[field] = text
+    named = {name for name, value, _ in describe(base) if isinstance(value, str)}
+    return {field: _values(text, field in named) for field, text in texts.items()}
+
+
+def _values(text: str, is_name: bool) -> str | list[str]:
+    r"""The values of a comma list, or its one value. A name may hold commas: `\,`, or as it is
+    where it is that of a file (or FILE:NAME).
+    """
+    files = (text, text.rpartition(":")[0]) if is_name else ()
+    if any(path and os.path.exists(path) for path in files):
+        return text
+    parts = [part.replace(r"\,", ",") for part in re.split(r"(?<!\\),", text)]
+    return [part.strip() for part in parts] if len(parts) > 1 else parts[0]
 
 
 def field_help(base: Config) -> str:
@@ -122,19 +204,24 @@ def _parser() -> argparse.ArgumentParser:
     add("study", nargs="?", help=f"list, {', '.join(names())}, or the path of a study file")
     add("-h", "--help", action="store_true", help="show this, and every field of the config")
     add("--quick", action="store_true", help="a small version, in seconds")
-    add("--out", type=Path, default=Path("results"), metavar="DIR", help="results (./results)")
     add("--figures-only", action="store_true", help="draw the saved Dataset again")
     add("--keep-saes", action="store_true", help="keep the trained SAEs, beside their cells")
-    add("--workers", type=int, metavar="N", help="run the cells in N processes")
-    add("--dask", metavar="ADDRESS", help="run them on a dask cluster (synthsae/CLUSTER.md)")
-    add("--world", metavar="NAME", help=f"a world by its name: {', '.join(PRESETS)}")
+    results, worlds = Path("results"), ", ".join(PRESETS)
+    for flag, value, text, how in (
+        ("--out", "DIR", "results (./results)", {"type": Path, "default": results}),
+        ("--workers", "N", "run the cells in N processes", {"type": int}),
+        ("--dask", "ADDRESS", "run them on a dask cluster (synthsae/CLUSTER.md)", {}),
+        ("--world", "NAME", f"a world by its name: {worlds}", {}),
+    ):
+        add(flag, metavar=value, help=text, action=_Once, **how)
     add(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE[,VALUE]",
-        help="set a field; a comma list makes it an axis and a dimension; repeatable",
+        help="set a field; a comma list makes it an axis and a dimension (a comma inside a name: "
+        r"\, or the name of a file that exists); repeatable, for other fields",
     )
     for flag, name in ALIASES.items():
-        add(flag, dest=name, metavar="VALUE", help=f"the same as --set {name}=VALUE")
+        add(flag, dest=name, metavar="VALUE", action=_Once, help=f"the same as --set {name}=VALUE")
     return parser

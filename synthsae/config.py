@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from functools import reduce
+from math import isinf
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from synthsae.checks import ConfigError, in_words, of_type, typed, within
+from synthsae.checks import LARGEST, ConfigError, in_words, nearest, of_type, typed, within
 from synthsae.sae import SAEConfig
 from synthsae.train import ActivationSource, TrainConfig
 from synthsae.world import World, WorldConfig
@@ -51,7 +52,7 @@ class Config:
     def __post_init__(self) -> None:
         typed("", self)
         within("n_seeds", self.n_seeds, 2)
-        within("first_seed", self.first_seed, 0)
+        within("first_seed", self.first_seed, 0, LARGEST + 1 - self.n_seeds)
         within("world_seed", self.world_seed, 0)
         within("eval_samples", self.eval_samples, 2)
         self.sae.for_width(self.d_model)
@@ -114,12 +115,15 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
     values = {}
     for name, value in changes.items():
         if name not in known:
-            raise ConfigError("field", name, ", ".join(known))
-        kind = _kind(config, name)
+            some = ", ".join([k for k in known if k.startswith(f"{name}.")][:3])
+            allowed = f"{some} and others" if some else "one of the fields"
+            hint = "" if some else nearest(name, known)
+            raise ConfigError("field", name, f"{allowed} that --help lists{hint}")
+        kind = field_type(config, name)
         try:
             values[name] = of_type(_read(value, kind) if isinstance(value, str) else value, kind)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigError(name, value, in_words(kind)) from error
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise ConfigError(name, value, in_words(kind, error)) from error
     return _with(config, values)
 
 
@@ -135,21 +139,25 @@ def _with(config: C, values: Mapping[str, Any]) -> C:
 
 def _read(text: str, kind: Any) -> Any:
     """What a text says for a field of that type: a name is as it is, `none` in any case is None,
-    10M a number. Raises ValueError for what is no number.
+    10M a number. Raises ValueError for what is no number, OverflowError for one beyond 64 bits.
     """
     if kind is str:
         return text
+    text = text.strip()
     if text.lower() in WORDS:
         return WORDS[text.lower()]
-    if parts := re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)([kMB]?)", text):
-        exact = Decimal(parts[1]) * UNITS[parts[2]]
-        return int(exact) if exact == int(exact) else float(exact)
-    return float(text)
+    parts = re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)([kMB]?)", text)
+    if parts is None:
+        return float(text)
+    if isinf(float(parts[1])):
+        raise OverflowError(text)
+    exact = Decimal(parts[1]) * UNITS[parts[2]]
+    return int(exact) if exact == int(exact) else float(exact)
 
 
-def _kind(config: Any, name: str) -> Any:
-    """The type of a field."""
+def field_type(config: Any, name: str) -> Any:
+    """The type of a field, by its dotted name."""
     section, _, rest = name.partition(".")
     if rest:
-        return _kind(getattr(config, section), rest)
+        return field_type(getattr(config, section), rest)
     return next(f.type for f in fields(config) if f.name == name)

@@ -17,6 +17,7 @@ from synthsae.evaluate import BATCH, Evaluation, samples
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource, TrainConfig, batches, train
+from synthsae.train.source import batch
 
 
 def boost(
@@ -60,7 +61,8 @@ def evaluate_ensemble(
     counts = torch.zeros(len(members), m, dtype=torch.long, device=device)
     sums: list[function.Residual] = []
     for t in range(-(-n_samples // BATCH)):
-        x = source.batch(t, BATCH, seed=seed, stream="eval", device=device)[: n_samples - t * BATCH]
+        x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
+        x = x[: n_samples - t * BATCH]
         left, parts = x, []
         for j, one in enumerate(members):
             code = one.encode(left if boosted else x)

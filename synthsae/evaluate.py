@@ -13,6 +13,7 @@ from synthsae.geometry import Array
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource
+from synthsae.train.source import batch
 from synthsae.world import World
 
 BATCH = 4096
@@ -44,7 +45,8 @@ def evaluate(
 ) -> Evaluation:
     """Run every SAE on the same `n_samples` of the `eval` stream of `seed`.
 
-    Raises ConfigError for no samples, and for a source of another width than the SAEs'.
+    Raises ConfigError for no samples, and for a source of another width than the SAEs' or whose
+    samples are not finite.
     """
     n_samples = samples(stack, source, n_samples)
     device = stack.params["w_dec"].device
@@ -53,7 +55,7 @@ def evaluate(
     residual: function.Residual | None = None
     for t in range(-(-n_samples // BATCH)):
         size = min(BATCH, n_samples - t * BATCH)
-        x = source.batch(t, BATCH, seed=seed, stream="eval", device=device)[:size]
+        x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)[:size]
         code = stack.encode(x)
         counts += kernels.firing_counts(code, m)
         error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
@@ -62,6 +64,9 @@ def evaluate(
         part = function.Residual(size, *sums)
         residual = part if residual is None else residual + part
     assert residual is not None
+    if not np.isfinite(residual.mean).all():
+        name = f"{type(source).__name__}.batch"
+        raise ConfigError(name, "NaN or infinite in the stream eval", "finite activations")
     rates = counts.cpu().numpy() / n_samples
     return Evaluation(stack.directions(), rates, 1 - residual.fvu)
 
@@ -91,7 +96,7 @@ def latent_energy(
     total = torch.zeros(w.shape[:2], dtype=torch.float64, device=w.device)
     for t in range(-(-n_samples // BATCH)):
         size = min(BATCH, n_samples - t * BATCH)
-        x = source.batch(t, BATCH, seed=seed, stream="eval", device=w.device)[:size]
+        x = batch(source, t, BATCH, seed=seed, stream="eval", device=w.device)[:size]
         values, indices = stack.encode(x)
         square = values.double() ** 2
         if indices is None:
@@ -107,7 +112,7 @@ def held_out(
     """The samples of `evaluate` once more, in batches: (x [B, D], dense codes [S, B, M])."""
     device = stack.params["w_dec"].device
     for t in range(-(-n_samples // BATCH)):
-        x = source.batch(t, BATCH, seed=seed, stream="eval", device=device)
+        x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
         x = x[: n_samples - t * BATCH]
         yield x, stack.encode(x).dense(stack.params["w_dec"].shape[1])
 

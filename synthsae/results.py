@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 import xarray as xr
@@ -57,6 +58,10 @@ class Run:
     evaluation: Evaluation
     group_size: int = 1
     stack: SAEStack | None = None
+
+    def __repr__(self) -> str:
+        what = f"seeds={short(self.seeds)}, frozen={short(self.frozen)}, stack={self.stack!r}"
+        return f"Run({type(self.source).__name__}, {what})"
 
     @property
     def world(self) -> World:
@@ -209,7 +214,8 @@ def run_cell(
     frozen = {config.seeds[i]: step for i, step in trained.frozen.items()}
     kept = [i for i, seed in enumerate(config.seeds) if seed not in frozen]
     if len(kept) < 2:
-        raise FloatingPointError(f"loss not finite; by seed, the step: {frozen}")
+        text = "fewer than two seeds have a finite loss; by seed, the step of the others: "
+        raise FloatingPointError(f"{text}{frozen}")
     stack = trained.stack.select(kept)
     evaluation = evaluate(stack, source, config.eval_samples)
     return Run(config, source, stack.seeds, frozen, evaluation, trained.group_size, stack)

@@ -11,12 +11,12 @@ from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
-from traceback import extract_tb
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from synthsae.blame import in_a_line
 from synthsae.cell import Cell, Outcome, attempt, code
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT, Config
@@ -80,10 +80,13 @@ def run(
         for lost, why in failed:
             print(f"failed: {why}\n  config: {lost.config.to_json()}")
         if done:
-            dataset = assemble(
-                grid, {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
-            )
-            dataset.attrs |= {"study": store.study, "question": study.question}
+            try:
+                there = {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
+                dataset = assemble(grid, there)
+            except Exception as error:  # a measure's names may clash with those of the axes
+                why = f"measures whose cells fit together ({in_a_line(error)})"
+                raise ConfigError("measures", store.study, why) from error
+            dataset.attrs |= {"study": _readable(store.study), "question": study.question}
             if earlier := store.assemble(dataset):
                 print(f"kept: {earlier}, of another config")
             present(study, store)
@@ -158,7 +161,7 @@ def _told(future: "Future[Outcome]") -> Outcome:
         text = "the executor let its tasks go: is its scheduler still there? Finished cells stay"
         return Outcome(error=text, fatal=True)
     except Exception as error:  # the executor has given up: the worker died, or cannot import
-        return Outcome(error=f"no answer from a worker: {type(error).__name__}: {error}")
+        return Outcome(error=f"no answer from a worker: {in_a_line(error)}")
 
 
 def _bar(total: int, unit: str) -> tqdm:
@@ -172,7 +175,8 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     blank = next(iter(cells.values())).map(_blank)
     parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
-        labels = [str(v) for v in values] if None in values else values
+        text = any(v is None or isinstance(v, str) for v in values)
+        labels = [_readable(str(v)) for v in values] if text else values
         index = xr.IndexVariable(name, labels)
         parts = [
             xr.concat(
@@ -203,6 +207,11 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     return dataset
 
 
+def _readable(text: str) -> str:
+    """Text that netCDF takes: the name of a file may hold bytes that are no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _indexed(cell: xr.Dataset, dims: set[Hashable]) -> xr.Dataset:
     """The cell with an index along `dims`, without which unequal sizes cannot be joined."""
     return cell.assign_coords({d: range(cell.sizes[d]) for d in dims if d in cell.dims})
@@ -225,11 +234,7 @@ def present(study: Study, store: Store) -> None:
         for kind, data in drawn.items():
             figure.savefig(data, format=kind, dpi=200)
     except Exception as error:  # whatever a study's own code raises on numbers it has not met
-        at, said = extract_tb(error.__traceback__)[-1], " ".join(str(error).split())
-        why = (
-            f"a Dataset that the study can draw ({type(error).__name__}: {said}, "
-            f"{at.filename}:{at.lineno})"
-        )
+        why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
     for kind, data in drawn.items():
         store.save(f"{name}.{kind}", data.getvalue())

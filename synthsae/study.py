@@ -3,37 +3,46 @@
 python -m synthsae.study rank_sweep
 """
 
-import os
-import signal
 import sys
 
-if (
-    __name__ == "__main__"
-):  # at the top, because the imports take seconds: Ctrl-C there is quiet too
+if __name__ == "__main__":  # at the top: the imports below take seconds, and Ctrl-C is quiet there
+    if not sys.flags.safe_path:
+        sys.path.append(sys.path.pop(0))  # the working directory: no file there hides a module
+    import os
+    import signal
+
+    def end(*_: object) -> None:  # noqa: D103
+        os._exit(130)
+
     wanted = signal.getsignal(signal.SIGINT)
     if wanted is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from synthsae.cli import main
+        signal.signal(signal.SIGINT, end)
+    from synthsae.cli import command
 
-    signal.signal(signal.SIGINT, wanted)
-    sys.exit(main())
+    try:
+        signal.signal(signal.SIGINT, wanted)
+        status = command()
+    except KeyboardInterrupt:  # while `command` was dealing with another
+        status = 130
+    if wanted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+    sys.exit(status)
 
-import importlib
-import linecache
-import pkgutil
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from types import ModuleType
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-import studies
 from synthsae.cell import Cell
-from synthsae.checks import ConfigError
+from synthsae.checks import ConfigError, nearest
 from synthsae.config import Config, digest, override
+from synthsae.loading import import_file, installed
+from synthsae.needs import Need
 from synthsae.results import Measure
 from synthsae.train import resolve_device
 
@@ -54,6 +63,8 @@ class Study:
         figure: draws the saved Dataset.
         finding: says in one sentence what the saved Dataset shows.
         quick: fields and axes that `--quick` changes.
+        needs: what the cells must have so that the figure and the finding can be made
+            (`synthsae.needs`); a plan without is refused.
     """
 
     question: str
@@ -63,6 +74,7 @@ class Study:
     figure: "Callable[[xr.Dataset], Figure]"
     finding: Callable[[xr.Dataset], str]
     quick: Mapping[str, Any] = field(default_factory=dict)
+    needs: Sequence[Need] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,10 @@ class Grid:
     axes: dict[str, list[Any]]
     cells: list[Cell]
     digest: str
+
+    def __repr__(self) -> str:
+        axes = ", ".join(f"{name}={short(values)}" for name, values in self.axes.items())
+        return f"Grid({axes}, {len(self.cells)} cells, {self.digest})"
 
 
 def plan(
@@ -99,54 +115,56 @@ def plan(
     for f in axes:
         if len(alike := [g for g in axes if g.rsplit(".", 1)[-1] == f.rsplit(".", 1)[-1]]) > 1:
             raise ConfigError("axes", ", ".join(alike), "fields whose names end differently")
-    cells = {}
+    cells: dict[str, Cell] = {}
     for choice in product(*axes.values()):
         config = override(study.base, fixed | dict(zip(axes, choice, strict=True)))
         if here:
             resolve_device(config.train.device)
         cell = Cell.of(config, study.measures)
-        cells[cell.digest] = cell
+        if cells.setdefault(cell.digest, cell).config != config:
+            raise ConfigError("axes", ", ".join(axes), "fields that the numbers depend on")
         for f, seen in zip(axes, values.values(), strict=True):
             value = config.get(f)
             if value not in seen:
                 seen.append(value)
-    for f in changes:  # not those of `quick`, which are the study's
-        if all(why := [cell.config.decided.get(f) for cell in cells.values()]):
-            raise ConfigError(f, changes[f], str(why[0]))
+    _check(study, changes, dict(zip(axes, values.values(), strict=True)), list(cells.values()))
     return Grid(values, list(cells.values()), digest(*cells))
+
+
+def _check(
+    study: Study, changes: Mapping[str, Any], axes: Mapping[str, list[Any]], cells: Sequence[Cell]
+) -> None:
+    """Raise ConfigError for what has no effect on any cell, and for what the study lacks."""
+    configs = [cell.config for cell in cells]
+    for f in changes:  # not those of `quick`, which are the study's
+        if all(why := [config.decided.get(f) for config in configs]):
+            raise ConfigError(f, changes[f], str(why[0]))
+    if not any(config.planted for config in configs):
+        for f, found in axes.items():
+            if f.startswith("world") and len(found) > 1:
+                raise ConfigError(f, found, "one value: no cell is of a planted world")
+    for need in study.needs:
+        need(configs)
 
 
 def names() -> list[str]:
     """The studies that are installed."""
-    return sorted(m.name for m in pkgutil.iter_modules(studies.__path__))
+    return list(installed())
 
 
-def load(source: str | None) -> Study:
-    """The study of that name, or of that file."""
-    if source in names():
-        module = importlib.import_module(f"studies.{source}")
+def load(source: str | os.PathLike[str] | None) -> Study:
+    """The study of that name, or of that file: the same object for the same text."""
+    files, source = installed(), None if source is None else os.fspath(source)
+    if source in files:
+        module = import_file(files[source])
     elif source and source.endswith(".py") and Path(source).is_file():
-        module = _import_file(Path(source))
+        module = import_file(Path(source))
     else:
-        raise ConfigError("study", source, f"list, {', '.join(names())}, or a .py file")
+        known = f"list, {', '.join(files)}, or a .py file that is there"
+        raise ConfigError("study", source, known + nearest(source, ["list", *files]))
     if not isinstance(getattr(module, "study", None), Study):
         raise ConfigError("study", source, "a file that defines `study`, a synthsae.study.Study")
     return module.study
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Run a study file of the user's own, as its text is now, and let `inspect` see that text."""
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    sys.modules[path.stem] = module
-    try:
-        text = path.read_text()
-        linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
-        exec(compile(text, str(path), "exec"), module.__dict__)
-    except Exception as error:  # whatever the file raises
-        why = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise ConfigError("study", str(path), f"a file that can be imported ({why})") from error
-    return module
 
 
 def _is_axis(study: Study, name: str, value: Any) -> bool:

@@ -254,7 +254,7 @@ def test_without_dask_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert go(tmp_path / "r", "--dask", "tcp://x:1") == 2
-    assert 'pip install "synthsae[cluster]"' in capsys.readouterr().err
+    assert 'pip install -e ".[cluster]" -c constraints.txt' in capsys.readouterr().err
 
 
 def test_one_cell_a_gpu(dask: LocalCluster, capsys: pytest.CaptureFixture) -> None:

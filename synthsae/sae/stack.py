@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from operator import index
 from pathlib import Path
+from reprlib import repr as short
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,6 +36,10 @@ class SAEStack:
 
     def __post_init__(self) -> None:
         self.seeds = tuple(index(seed) for seed in self.seeds)  # NumPy's are not what JSON holds
+
+    def __repr__(self) -> str:
+        m, d = self.params["w_dec"].shape[1:]
+        return f"SAEStack({self.config.arch}, seeds={short(self.seeds)}, {m} latents, d_model={d})"
 
     @classmethod
     def init(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from reprlib import repr as short
 from threading import Event
 
 import torch
@@ -17,7 +18,7 @@ from synthsae.train.checkpoint import Checkpoint
 from synthsae.train.config import TrainConfig, resolve_device
 from synthsae.train.group import Group
 from synthsae.train.memory import group_size, keep_freed_memory, n_workers, seed_bytes
-from synthsae.train.source import ActivationSource
+from synthsae.train.source import ActivationSource, batch, check
 
 
 @dataclass
@@ -38,6 +39,10 @@ class Trained:
     silent: Tensor
     frozen: dict[int, int]
     group_size: int
+
+    def __repr__(self) -> str:
+        loss = ", ".join(f"{float(v):.3g}" for v in (self.loss.min(), self.loss.max()))
+        return f"Trained({self.stack!r}, loss in [{loss}], frozen={short(self.frozen)})"
 
 
 def train(
@@ -60,9 +65,11 @@ def train(
     done since the last call. With a folder `checkpoint`, groups save their state there every
     `checkpoint.EVERY` seconds and go on from what they find: remove it when the result is safe, and
     use it for one source only. Where memory runs out, groups are halved and start again.
-    Raises ConfigError where the device does not exist.
+    Raises ConfigError where the device does not exist or `source` is no source, and
+    FloatingPointError where no seed stayed finite; of those that did not, `frozen` tells.
     """
     resolve_device(config.device)
+    check(source)
     keep_freed_memory()
     seeds = [int(seed) for seed in seeds]
     sae = sae.for_width(source.d_model)
@@ -75,12 +82,15 @@ def train(
     n = min(len(seeds), group_size(sae, config, len(seeds), source.d_model))
     parts = _train_in_groups(job, n, progress)
     n = parts[0].group_size
+    frozen = {i * n + s: step for i, p in enumerate(parts) for s, step in p.frozen.items()}
+    if len(frozen) == len(seeds):
+        raise FloatingPointError(job.why({seeds[i]: step for i, step in frozen.items()}))
     params = {k: torch.cat([p.stack.params[k] for p in parts]) for k in parts[0].stack.params}
     return Trained(
         SAEStack(sae, tuple(seeds), params),
         torch.cat([p.loss for p in parts]),
         torch.cat([p.silent for p in parts]),
-        {i * n + s: step for i, p in enumerate(parts) for s, step in p.frozen.items()},
+        frozen,
         n,
     )
 
@@ -128,6 +138,14 @@ class _Job:
             if saved:
                 saved.tick(group, last=group.n_done == self.config.n_steps)
         return Trained(group.stack, group.loss, group.silent, group.frozen, n)
+
+    def why(self, frozen: dict[int, int]) -> str:
+        """What became of a training of which no seed is left: seed -> step."""
+        step = next(iter(frozen.values()))
+        size, device = self.config.batch_size, resolve_device(self.config.device)
+        x = batch(self.source, step, size, seed=self.data[0], device=device)
+        source = "as this batch of the source is not" if not x.isfinite().all() else "at this rate"
+        return f"no seed's loss stayed finite, {source}; by seed, the step: {frozen}"
 
 
 def _train_in_groups(job: _Job, n: int, progress: Callable[[int], object]) -> list[Trained]:

@@ -1,10 +1,13 @@
 """The one seam between synthetic and real: what activations come from."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from synthsae.checks import ConfigError
 
 
 class ActivationSource(Protocol):
@@ -45,6 +48,44 @@ class SeededSource(ActivationSource, Protocol):
         ...
 
 
+def check(source: ActivationSource) -> None:
+    """Raise ConfigError for what is no source."""
+    d_model = getattr(source, "d_model", None)
+    whole = isinstance(d_model, Integral) and d_model > 0  # type: ignore[operator]
+    if not whole or not callable(getattr(source, "batch", None)):
+        allowed = "an ActivationSource: `d_model`, 1 or more, and a method `batch`"
+        raise ConfigError("source", f"{type(source).__name__} of d_model {d_model!r}", allowed)
+
+
+def batch(
+    source: ActivationSource,
+    t: int,
+    size: int,
+    *,
+    seed: int,
+    stream: str = "data",
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """`source.batch`, [size, D]. Raises ConfigError where it is no such tensor."""
+    x = source.batch(t, size, seed=seed, stream=stream, device=device)
+    return _checked(source, x, (size, source.d_model), device)
+
+
+def _checked(
+    source: ActivationSource, x: Tensor, shape: tuple[int, ...], device: torch.device | str
+) -> Tensor:
+    """`x` without a graph of its past; raises ConfigError unless it is what was asked for."""
+    place = torch.device(device).type
+    if isinstance(x, Tensor):
+        if (x.dtype, x.shape, x.device.type) == (torch.float32, shape, place):
+            return x.detach()
+        found = f"{x.dtype} {list(x.shape)} on {x.device.type}"
+    else:
+        found = type(x).__name__
+    allowed = f"a tensor, torch.float32 {list(shape)} on {place}"
+    raise ConfigError(f"{type(source).__name__}.batch", found, allowed)
+
+
 def batches(
     source: ActivationSource,
     t: int,
@@ -53,12 +94,16 @@ def batches(
     device: torch.device | str = "cpu",
     stream: str = "data",
 ) -> Tensor:
-    """Batch `t` of every data seed, [S, B, D]; one that all share is drawn once."""
+    """Batch `t` of every data seed, [S, B, D]; one that all share is drawn once.
+
+    Raises ConfigError where the source returns something else.
+    """
     if len(set(data_seeds)) == 1:
-        x = source.batch(t, size, seed=data_seeds[0], stream=stream, device=device)
+        x = batch(source, t, size, seed=data_seeds[0], stream=stream, device=device)
         return x.expand(len(data_seeds), *x.shape)
     if isinstance(source, SeededSource):
-        return source.batches(t, size, seeds=data_seeds, stream=stream, device=device)
+        x = source.batches(t, size, seeds=data_seeds, stream=stream, device=device)
+        return _checked(source, x, (len(data_seeds), size, source.d_model), device)
     return torch.stack(
-        [source.batch(t, size, seed=s, stream=stream, device=device) for s in data_seeds]
+        [batch(source, t, size, seed=s, stream=stream, device=device) for s in data_seeds]
     )

@@ -1,0 +1,69 @@
+"""What the measures of a cell return, checked and merged; an error names the measure."""
+
+import inspect
+from collections.abc import Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from synthsae.blame import in_a_line
+from synthsae.checks import ConfigError
+from synthsae.packing import pack
+from synthsae.results import Measure, Run
+
+
+def measured(run: Run, measures: Sequence[Measure]) -> xr.Dataset:
+    """One Dataset of what every measure returns of `run`.
+
+    Raises ConfigError for a measure that returns something else than a Dataset that can be saved,
+    is over the seeds of `run`, and fits those of the measures before it.
+    """
+    dataset = xr.Dataset()
+    for measure in measures:
+        found = measure(run)
+        if not isinstance(found, xr.Dataset):
+            raise _refused(measure, type(found).__name__, "an xarray Dataset")
+        found = _over_seeds(measure, found, run)
+        _check_names(measure, found)
+        try:
+            pack(found)
+            dataset = xr.merge([dataset, found], join="exact", compat="no_conflicts")
+        except Exception as error:  # of several kinds, with what does not fit
+            why = f"what can be saved and fits the other measures ({in_a_line(error)})"
+            raise _refused(measure, ", ".join(map(str, found)), why) from error
+    return dataset
+
+
+def _over_seeds(measure: Measure, found: xr.Dataset, run: Run) -> xr.Dataset:
+    """`found` with the seeds as labels of its dimensions of seeds."""
+    seeds = list(run.seeds)
+    for dim in (str(d) for d in found.dims if str(d).startswith("seed")):
+        labels = found[dim].values.tolist() if dim in found.coords else None
+        if found.sizes[dim] != len(seeds) or labels not in (None, seeds):
+            said = f"{found.sizes[dim]} of them" if labels is None else labels
+            raise _refused(measure, f"{dim}: {said}", f"the {len(seeds)} of run.seeds, {seeds}")
+        found = found.assign_coords({dim: seeds}) if labels is None else found
+    return found
+
+
+def _check_names(measure: Measure, found: xr.Dataset) -> None:
+    """Names and attributes must be such that netCDF takes them."""
+    for name in (*found.variables, *found.dims):
+        if not isinstance(name, str) or "/" in name:
+            raise _refused(measure, name, "names that are text without '/'")
+    for name, variable in found.variables.items():
+        for key, value in variable.attrs.items():
+            if not isinstance(value, str | Number | np.ndarray | list | tuple):
+                raise _refused(measure, f"{name}.{key}: {value!r}", "attributes: numbers and text")
+
+
+def _refused(measure: Measure, value: Any, allowed: str) -> ConfigError:
+    try:
+        code = inspect.unwrap(measure).__code__
+        at = f" ({code.co_filename}:{code.co_firstlineno})"
+    except AttributeError:
+        at = ""
+    name = getattr(measure, "__qualname__", repr(measure))
+    return ConfigError(f"measure {name}{at}", value, allowed)
