@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sae for path in args.saes for sae in read(path, args.decoder, transpose=args.transpose)
         ]
         together = stacked(saes, args.live)
-        _make(args.out)
+        files.make(args.out, "--out")
         dataset = compare(together)
         _save(dataset, args.out)
     except ConfigError as error:
@@ -86,31 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make(out: Path) -> None:
-    """Make the folder before anything is computed for it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(out, error) from error
-
-
 def _save(dataset: xr.Dataset, out: Path) -> None:
     """Write the Dataset, and the figure that is drawn from it."""
-    parts = {"nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
+    parts = {out / "compare.nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
     figure = stability_report(dataset)
     for kind in ("png", "pdf"):
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=200)
-        parts[kind] = drawn.getvalue()
-    try:
-        for kind, data in parts.items():
-            files.write(out / f"compare.{kind}", data)
-    except OSError as error:
-        raise _unusable(out, error) from error
-
-
-def _unusable(out: Path, error: OSError) -> ConfigError:
-    return ConfigError("--out", str(out), f"a folder that can be written ({error.strerror})")
+        parts[out / f"compare.{kind}"] = drawn.getvalue()
+    files.sweep(out)
+    files.write_all(parts, "--out")
 
 
 class _Parser(argparse.ArgumentParser):
