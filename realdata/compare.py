@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         together = stacked(saes, args.live, args.absolute)
         for note in together.notes:
             print(f"{parser.prog}: {note}", file=sys.stderr)
-        _make(args.out)
+        files.make(args.out, "--out")
         dataset = compare(together)
         _save(dataset, args.out)
     except ConfigError as error:
@@ -111,28 +111,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make(out: Path) -> None:
-    """Make the folder before anything is computed for it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(out, error) from error
-
-
 def _save(dataset: xr.Dataset, out: Path) -> None:
     """Write the Dataset, and the figure that is drawn from it."""
-    parts = {"nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
+    parts = {out / "compare.nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
     figure = stability_report(dataset)
     for kind in ("png", "pdf"):
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=200)
-        parts[kind] = drawn.getvalue()
-    try:
-        with _uninterrupted():
-            for kind, data in parts.items():
-                files.write(out / f"compare.{kind}", data)
-    except OSError as error:
-        raise _unusable(out, error) from error
+        parts[out / f"compare.{kind}"] = drawn.getvalue()
+    files.sweep(out)
+    with _uninterrupted():
+        files.write_all(parts, "--out")
 
 
 @contextmanager
@@ -149,10 +138,6 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if kept and callable(before):
             before(*kept[0])
-
-
-def _unusable(out: Path, error: OSError) -> ConfigError:
-    return ConfigError("--out", str(out), f"a folder that can be written ({error.strerror})")
 
 
 class _Parser(argparse.ArgumentParser):

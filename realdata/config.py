@@ -111,7 +111,7 @@ class SourceConfig:
     @property
     def n_eval(self) -> int:
         """Activations held out."""
-        return max(1, round(self.n_rows * self.held_out))
+        return min(max(1, round(self.n_rows * self.held_out)), self.n_rows - 1)
 
     @property
     def n_train(self) -> int:
@@ -197,7 +197,11 @@ class Config(synthsae.config.Config):
             return super().open()
         from realdata.activations import Activations
 
-        return Activations.open(self.source)
+        found = Activations.open(self.source)
+        if self.eval_samples > found.n_eval:
+            allowed = f"at most {found.n_eval}, the held-out activations that the cut leaves"
+            raise ConfigError("eval_samples", self.eval_samples, allowed)
+        return found
 
     def to_json(self) -> str:
         """All fields that determine a number, and hashes of the model and of the text."""
@@ -217,4 +221,7 @@ def cache_folder(source: SourceConfig) -> Path:
     import os
 
     named = source.cache or os.environ.get("SYNTHSAE_CACHE") or "~/.cache/synthsae"
-    return Path(named).expanduser()
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:  # no home directory
+        raise ConfigError("source.cache", named, f"a folder that is there ({error})") from error

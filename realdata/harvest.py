@@ -6,7 +6,6 @@ shard (three times `SHARD_BYTES`) and some 20 bytes for each token.
 """
 
 import json
-import shutil
 import sys
 import time
 from contextlib import suppress
@@ -64,7 +63,9 @@ class _Harvest:
 
     def run(self) -> None:
         began = time.perf_counter()
-        self._announce()
+        s = self.source
+        what = f"harvest: {s.tokens:,} activations of {s.model}, {s.hook} {s.layer}"
+        self.folder.announce(what, s.tokens * (self.width + 16))
         about: dict[str, Any] = {"source": asdict(self.source), "identity": self.folder.identity}
         with self._bar("text") as bar:
             splits = self._contexts(bar)
@@ -82,23 +83,6 @@ class _Harvest:
         every = 0.2 if sys.stderr.isatty() else 20.0
         total = self.source.tokens
         return tqdm(total=total, desc=what, unit=" tokens", unit_scale=True, mininterval=every)
-
-    def _announce(self) -> None:
-        """Say what will be written, or raise ConfigError where there is no room for it."""
-        s, path = self.source, self.folder.path
-        need, gib = s.tokens * (self.width + 16), 2**30
-        free = shutil.disk_usage(path).free + sum(p.stat().st_size for p in path.iterdir())
-        if need > s.cache_limit * gib:
-            allowed = f"{need / gib:.3g} or more for {s.tokens} activations"
-            raise ConfigError("source.cache_limit", s.cache_limit, allowed)
-        if need > free:
-            allowed = f"a disk with {need / gib:.3g} GiB of room; {free / gib:.3g} are free"
-            raise ConfigError("source.cache", str(path), allowed)
-        tqdm.write(
-            f"harvest: {s.tokens:,} activations of {s.model}, {s.hook} {s.layer}: "
-            f"{need / gib:.3g} GiB (limit {s.cache_limit:g}) in {path}",
-            file=sys.stderr,
-        )
 
     def _contexts(self, bar: tqdm) -> dict[str, packing.Packed]:
         """The contexts and positions of each split: those saved, or the text's."""

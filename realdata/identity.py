@@ -3,6 +3,7 @@ depends on the kind of processor.
 """
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def _hash(*paths: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
         stat = path.stat()
-        text = f"{path.name}\0{_content(path, stat.st_size, stat.st_mtime_ns)}\0"
-        total.update(text.encode(errors="surrogateescape"))  # a name may be no UTF-8
+        content = _content(path, stat.st_size, stat.st_mtime_ns)
+        total.update(os.fsencode(path.name) + f"\0{content}\0".encode())
     return total.hexdigest()
 
 

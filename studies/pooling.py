@@ -16,12 +16,8 @@ import xarray as xr
 from realdata.config import Config
 from synthsae import measures, needs
 from synthsae.figures.common import slices
-<<<<<<< HEAD
 from synthsae.figures.phrases import count, number
-from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed
-=======
 from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
->>>>>>> cli
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig

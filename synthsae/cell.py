@@ -53,10 +53,12 @@ class Cell:
 @dataclass(frozen=True)
 class Outcome:
     """What became of a cell, in words, so that it can cross from any worker: it has a file unless
-    it raised an `error`; `fatal` where no other cell would fare better.
+    it raised an `error`; `refused` where that was a ConfigError, `fatal` where no other cell would
+    fare better.
     """
 
     error: str = ""
+    refused: bool = False
     fatal: bool = False
 
 
@@ -79,6 +81,8 @@ def attempt(
         checkpoint = store.checkpoint(cell.digest)
         try:
             result = compute(cell, measures, progress, checkpoint, saes)
+        except ConfigError as error:  # its source cannot be used, or has no room on the disk
+            return Outcome(error=str(error), refused=True)
         except Exception as error:  # a failing cell must not lose the others
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
@@ -111,6 +115,8 @@ def compute(
         "frozen": json.dumps(trained.frozen),
         "wall_seconds": time.perf_counter() - began,
     }
+    if about := getattr(trained.source, "about", None):
+        dataset.attrs["source"] = json.dumps(about)
     return dataset
 
 

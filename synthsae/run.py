@@ -47,8 +47,8 @@ def run(
     or on `executor`, whose workers load the study `source` (an installed study's name, or a file)
     and must see that file and the folder `out`. With `keep_saes` a cell is missing until its SAEs
     are there too; `cell_hash` in the Dataset names their file. Returns the number of cells that
-    failed; their configs are printed and the others are kept. Raises ConfigError where the folder
-    cannot be used, which is so while another run is at work in it.
+    failed; their configs are printed and the others are kept. Raises ConfigError where all cells
+    are refused, or the folder cannot be used, which is so while another run is at work in it.
     """
     store = Store(out, Path(source).stem)
     with store.hold():
@@ -65,9 +65,11 @@ def run(
         else:
             outcomes = _on_workers(todo, source, store, executor, keep_saes)
         failed: list[tuple[Cell, str]] = []
+        refused = []
         for i, outcome in outcomes:
             if outcome.fatal:
                 raise WorkerError(outcome.error)
+            refused += [outcome.error] * outcome.refused
             cell = None if outcome.error else store.await_cell(todo[i].digest)
             if cell is None:
                 failed.append(
@@ -77,6 +79,8 @@ def run(
             done[todo[i].digest] = cell
             if frozen := json.loads(cell.attrs["frozen"]):
                 tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
+        if refused and len(refused) == len(grid.cells):
+            raise WorkerError(refused[0])
         for lost, why in failed:
             print(f"failed: {why}\n  config: {lost.config.to_json()}")
         if done:
@@ -192,7 +196,10 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         ]
     hashes = np.reshape([cell.digest for cell in grid.cells], [*map(len, grid.axes.values())])
     dataset = parts[0].drop_vars(bare).assign_coords(cell_hash=(list(grid.axes), hashes))
-    frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
+    frozen, sources = (
+        {key: json.loads(cell.attrs.get(name, "{}")) for key, cell in cells.items()}
+        for name in ("frozen", "source")
+    )
     dataset.attrs = {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
         for key in ("git_commit", "versions", "device", "group_size", "precision")
@@ -204,6 +211,8 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
         "wall_seconds": sum(cell.attrs["wall_seconds"] for cell in cells.values()),
     }
+    if told := {key: about for key, about in sources.items() if about}:
+        dataset.attrs["source"] = json.dumps(told)
     return dataset
 
 

@@ -19,7 +19,7 @@ from language_models import KINDS, LAYERS, WIDTH
 
 import synthsae.config
 from realdata import hub
-from realdata.config import Config, SourceConfig
+from realdata.config import Config, SourceConfig, cache_folder
 from synthsae.checks import ConfigError
 from synthsae.config import describe, override
 from synthsae.study import load, plan
@@ -252,3 +252,39 @@ def test_steps_that_passes_decide_cannot_be_set(tmp_path: Path) -> None:
     both = {"source.arrays": ["", source["source.arrays"]], "train.n_steps": 20}
     grid = plan(study, source | both)  # the world's
     assert [c.config.train.n_steps for c in grid.cells] == [20, 3]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10])
+def test_some_rows_are_left_to_train_on(tmp_path: Path, rows: int) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((rows, 5), np.float32))
+    source = SourceConfig(arrays=str(tmp_path / "a.npy"), held_out=0.9)
+    assert (source.n_train, source.n_eval) == (max(1, rows // 10), rows - max(1, rows // 10))
+
+
+def test_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(name: object) -> None:
+        raise KeyError(name)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("SYNTHSAE_CACHE", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(ConfigError) as error:
+        cache_folder(SourceConfig())
+    assert error.value.field == "source.cache"
+    assert cache_folder(SourceConfig(cache="here")) == Path("here")
+    with pytest.raises(ConfigError) as error:
+        SourceConfig(arrays="~/a.npy").n_rows  # noqa: B018
+    assert error.value.field == "source.arrays"
+
+
+def test_more_evaluation_than_the_cut_leaves(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)
+    x[[310, 320]] *= 100
+    np.save(tmp_path / "a.npy", x)
+    source = {"arrays": str(tmp_path / "a.npy"), "cache": str(tmp_path / "c"), "held_out": 0.25}
+    made = Config(source=SourceConfig(**source, passes=0), eval_samples=100)
+    with pytest.raises(ConfigError, match="at most 98") as error:
+        made.open()
+    assert (error.value.field, error.value.value) == ("eval_samples", 100)
+    assert override(made, {"eval_samples": 98}).open().n_eval == 98
+    assert override(made, {"source.max_norm": 0}).open().n_eval == 100

@@ -14,6 +14,7 @@ import pytest
 import torch
 from language_models import save, save_letters
 
+from realdata import cache
 from realdata import harvest as harvesting
 from realdata.activations import Activations
 from realdata.cache import Folder
@@ -146,9 +147,9 @@ harvest.SHARD_BYTES = 4096
 fields, n_files = eval(sys.argv[1])
 write = cache.files.write
 
-def counted(path, data):
+def counted(*what):
     global n_files
-    write(path, data)
+    write(*what)
     n_files -= 1
     if n_files == 0:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -242,7 +243,7 @@ def test_a_disk_without_room(make: Make, monkeypatch: pytest.MonkeyPatch) -> Non
     from collections import namedtuple
 
     usage = namedtuple("usage", "total used free")(1, 1, 1)
-    monkeypatch.setattr(harvesting.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(ConfigError, match=r"a disk with .* GiB of room"):
         harvest(make())
 

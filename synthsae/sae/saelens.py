@@ -98,9 +98,8 @@ def save_saelens(
     rows = torch.contiguous_format
     data = save({n: t.float().cpu().clone(memory_format=rows) for n, t in tensors.items()})
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write(folder / WEIGHTS, data)
-    files.write(folder / CONFIG, text.encode())
+    files.make(folder, "folder")
+    files.write_all({folder / WEIGHTS: data, folder / CONFIG: text.encode()}, "folder")
 
 
 def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
