@@ -1,6 +1,7 @@
 """What is planted in a world: the fields, their checks and the firing probabilities."""
 
 from dataclasses import dataclass, field
+from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,14 @@ class WorldConfig:
     @property
     def n_tree_nodes(self) -> int:
         """Isolated features that are in trees; they come first."""
-        return self.n_trees * sum(self.tree_branching**i for i in range(self.tree_depth + 1))
+        if self.tree_branching == 1:
+            return self.n_trees * (self.tree_depth + 1)
+        size = 1
+        for _ in range(self.tree_depth):
+            size = size * self.tree_branching + 1
+            if size > maxsize:  # no world has as many features
+                break
+        return self.n_trees * size
 
     def firing_probabilities(self) -> Array:
         """Firing probability of each isolated feature, most frequent first, [F].
