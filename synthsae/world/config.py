@@ -11,6 +11,8 @@ from synthsae.geometry import Array
 from synthsae.world.magnitudes import FAMILIES
 
 LAWS = ("isotropic", "gaussian", "sparse", "generalised_normal")
+MOST = 2**24
+"""Isolated features at most: their directions and probabilities must fit into memory."""
 FULL = 4096
 """Features that may have a full correlation matrix: its factor takes F^2 numbers and F^3 work."""
 
@@ -91,7 +93,7 @@ class WorldConfig:
     def __post_init__(self) -> None:
         typed("world.", self)
         within("world.d_model", self.d_model, 1)
-        within("world.n_isolated", self.n_isolated, 0)
+        within("world.n_isolated", self.n_isolated, 0, MOST)
         within("world.isolated_p", self.isolated_p, 0, 1)
         within("world.zipf", self.zipf, 0)
         within("world.n_blocks", self.n_blocks, 0)
@@ -189,7 +191,7 @@ class WorldConfig:
                 raise ConfigError(
                     "world.zipf", self.zipf, "above 0 where world.isolated_p_max is set"
                 )
-        elif self.n_isolated and self.firing_probabilities()[0] > 1:
+        elif self.zipf and self.n_isolated and self.firing_probabilities()[0] > 1:
             raise ConfigError(
                 "world.zipf",
                 self.zipf,
