@@ -23,9 +23,11 @@ import time
 import traceback
 import warnings
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
 
+import psutil
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure
@@ -64,9 +66,8 @@ def sample(check, examples, few=EXAMPLES):
 @contextmanager
 def room():
     """No more than `ROOM` bytes of address space above what is taken now."""
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, before[1]))
     try:
         yield
     finally:
@@ -188,23 +189,23 @@ edits = st.lists(
     min_size=1,
     max_size=3,
 )
-"""Damage to a file: what, where, and bytes (their number is the length of a cut or repeat)."""
+"""Damage to a file: what, where, and bytes (the square of their number is the length of a span)."""
 
 
 def edited(data, changes):
     """Bytes after some `edits`."""
     for what, where, new in changes:
         at = int(where * len(data))
-        span = data[at : at + len(new) ** 2]
-        middle = {
-            "flip": bytes([data[at] ^ new[0]]) + data[at + 1 :] if data else b"",
-            "put": new + data[at + len(new) :],
-            "insert": new + data[at:],
-            "cut": data[at + len(span) :],
-            "repeat": span + data[at:],
+        before, span, rest = data[:at], data[at : at + len(new) ** 2], data[at:]
+        after = {
+            "flip": bytes([rest[0] ^ new[0]]) + rest[1:] if rest else b"",
+            "put": new + rest[len(new) :],
+            "insert": new + rest,
+            "cut": rest[len(span) :],
+            "repeat": span + rest,
             "end": b"",
         }
-        data = data[:at] + middle[what]
+        data = before + after[what]
     return data
 
 
@@ -213,17 +214,16 @@ WORDS = [
     "F32",
     "F64",
     "BF16",
-    "F16",
     "I8",
-    "I64",
     "U8",
     "F8_E4M3",
     "BOOL",
-    "C64",
     "W_dec",
-    "[]",
+    "topk",
+    "standard",
+    "gated",
 ]
-WORDS += ["topk", "standard", "gated", "jumprelu", "abstopk", "none", "relu", "é", "\ud83d", "a\nb"]
+WORDS += ["jumprelu", "abstopk", "none", "relu", "auto", "cpu", "cuda", "é", "\ud83d", "a\nb"]
 numbers = st.integers() | st.integers(-2, 20) | st.sampled_from([2**31, 2**63, 2**64, 10**30])
 plain = st.none() | st.booleans() | numbers | st.floats() | st.sampled_from(WORDS) | st.text()
 values = st.recursive(plain, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(), v))
@@ -238,14 +238,13 @@ json_edits = st.lists(
 def edited_json(tree, changes):
     """A JSON tree after some `json_edits`."""
     tree = json.loads(json.dumps({"root": tree}))
-    for what, where, other, new in changes:
+    for what, *where, new in changes:
         places = list(_places(tree))
         if not places:
             break
-        (a, i), (b, j) = (places[int(f * len(places))] for f in (where, other))
+        (a, i), (b, j) = (places[int(f * len(places))] for f in where)
         if what == "swap":
-            a[i], b[j] = b[j], a[i]
-            tree = json.loads(json.dumps(tree)) if not _circular(tree) else {"root": None}
+            a[i], b[j] = deepcopy(b[j]), deepcopy(a[i])
         elif what == "drop":
             del a[i]
         elif what == "rename" and isinstance(a, dict):
@@ -262,28 +261,15 @@ def _places(tree):
             yield from _places(value)
 
 
-def _circular(tree):
-    try:
-        json.dumps(tree)
-    except (ValueError, RecursionError):
-        return True
-    return False
-
-
 def edited_header(data, changes):
-    """A safetensors file whose header has undergone `json_edits`, its length set right."""
+    """A safetensors file after `json_edits` of its header, and of the JSON in its metadata."""
     n = int.from_bytes(data[:8], "little")
     tree = json.loads(data[8 : 8 + n])
     about = tree.get("__metadata__", {})
-    about |= {k: json.loads(v) for k, v in about.items()}  # ours are JSON too
+    about |= {k: json.loads(v) for k, v in about.items()}
     tree = edited_json(tree, changes)
     about = tree.get("__metadata__") if isinstance(tree, dict) else None
     if isinstance(about, dict):
         about |= {k: json.dumps(v) for k, v in about.items()}
     header = json.dumps(tree).encode()
     return len(header).to_bytes(8, "little") + header + data[8 + n :]
-
-
-def close(a, b, tolerance=1e-5):
-    """Whether two numbers agree."""
-    return math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
