@@ -191,15 +191,17 @@ def check_damaged(example):
 
 
 def check_numbers(found, folder):
-    """Codes and reconstructions are those of SAELens's equations, where these are finite."""
+    """Codes and reconstructions are those of SAELens's equations, where float32 can hold these."""
     try:
         with np.errstate(all="ignore"):
             z, out = saelens(folder, X)
     except KeyError:  # a setting that has a default
         return
-    if np.isfinite(out).all() and ((z > 0) == (found[0] > 0)).all():
+    if not max(np.abs(z).max(), np.abs(out).max()) < 1e9:
+        return
+    if ((z > 0) == (found[0] > 0)).all():
         assert np.abs(out - found[1]).max() <= 1e-4 * (1 + np.abs(out).max()), "other numbers"
-    elif np.isfinite(out).all():  # but for rounding at a threshold
+    else:  # but for rounding at a threshold
         assert ((z > 0) != (found[0] > 0)).any(1).mean() < 0.05, "other latents fire"
 
 
