@@ -12,21 +12,8 @@ from safetensors.torch import load, save_file
 from realdata.activations import Activations
 from realdata.config import SourceConfig
 
-DTYPES = [
-    "<f4",
-    "<f8",
-    "<f2",
-    "bf16",
-    ">f4",
-    ">f8",
-    "<i4",
-    "|u1",
-    "|b1",
-    "<c8",
-    "S3",
-    "U2",
-    "M8[s]",
-]
+DTYPES = "<f4 <f8 <f2 bf16 >f4 >f8 <i4 |u1 |b1 <c8 S3 U2 M8[s]".split()
+factors = st.sampled_from([np.nan, np.inf, 0.0, 1.0, 11.0, 1e6, 1e30, 1e200])
 arrays = st.fixed_dictionaries(
     {
         "shape": st.tuples(st.integers(1, 80), st.integers(1, 6))
@@ -38,13 +25,7 @@ arrays = st.fixed_dictionaries(
         "zarr": st.sampled_from([2, 3]),
         "seed": st.integers(0, 2**31),
         "scale": st.sampled_from([1.0, 1.0, 1e-30, 1e18, 1e30, 0.0]),
-        "rows": st.lists(
-            st.tuples(
-                st.integers(0, 79),
-                st.sampled_from([np.nan, np.inf, 0.0, 1.0, 11.0, 1e6, 1e30, 1e200]),
-            ),
-            max_size=5,
-        ),
+        "rows": st.lists(st.tuples(st.integers(0, 79), factors), max_size=5),
         "source": st.fixed_dictionaries(
             {},
             optional={

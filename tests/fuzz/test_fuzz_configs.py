@@ -18,19 +18,10 @@ from synthsae.world import World, WorldConfig
 CLASSES = {
     c.__name__: c for c in (WorldConfig, SAEConfig, TrainConfig, realdata.config.SourceConfig)
 }
-WORDS = [
-    "",
-    "auto",
-    "cpu",
-    "cuda",
-    "shared",
-    "isotropic",
-    "sparse",
-    "normal",
-    "resid_post",
-    "float32",
-]
-WORDS += [*ARCHITECTURES, "bfloat16", "independent", "generalised_normal", "constant", "./x"]
+WORDS = (
+    "auto cpu cuda shared independent isotropic sparse generalised_normal normal constant float32"
+)
+WORDS = [*WORDS.split(), *ARCHITECTURES, "bfloat16", "resid_post", "./x", ""]
 unlike = {"np.int64(3)": np.int64(3), "np.float32(.5)": np.float32(0.5), "np.str_": np.str_("cpu")}
 unlike |= {"array": np.arange(3), "tensor": torch.tensor(2), "type": int, "bytes": b"cpu"}
 right = {int: numbers, float: st.floats() | st.floats(0, 2), bool: st.booleans()}
