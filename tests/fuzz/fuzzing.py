@@ -120,16 +120,18 @@ class Child:
     def run(self, example):
         """Kind and description of what was found, or two None."""
         self.tried += 1
+        patience = PATIENCE
         if self.process is None:
+            patience *= 6  # what is imported only when it is used takes seconds too
             self.pipe, theirs = SPAWN.Pipe()
             self.process = SPAWN.Process(target=_serve, args=(theirs, self.check), daemon=True)
             self.process.start()
             theirs.close()
             self.pipe.recv()
         self.pipe.send(example)
-        if not self.pipe.poll(PATIENCE):
+        if not self.pipe.poll(patience):
             self.end()
-            return "hang", f"more than {PATIENCE} s"
+            return "hang", f"more than {patience} s"
         try:
             return self.pipe.recv()
         except EOFError:
