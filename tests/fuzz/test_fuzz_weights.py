@@ -147,10 +147,11 @@ def originals():
             random_stack(arch, **size).save(folder / f"stack-{arch}")
         for kind in MORE:
             put(folder / f"saelens-{kind}", kind)
-        d = np.random.default_rng(0).standard_normal((1, 9, 6)) + np.zeros((3, 1, 1))
+        rng = np.random.default_rng(0)
+        d = rng.standard_normal((9, 6)) + 0.1 * rng.standard_normal((3, 9, 6))
         ds = consensus(d, rates=np.full((3, 9), 0.1), energy=np.ones((3, 9)))
         save_consensus(ds, folder / "consensus")
-        save_file({"decoder.weight": torch.randn(6, 9)}, folder / "single")
+        save_file({"decoder.weight": torch.from_numpy(d[0].T.copy())}, folder / "single")
         return {
             p.name: {f.name: f.read_bytes() for f in ([p] if p.is_file() else p.iterdir())}
             for p in sorted(folder.iterdir())
