@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import synthsae.config
-from synthsae.checks import ConfigError, one_of, within
+from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.train import ActivationSource
 
 HOOKS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
@@ -89,6 +89,7 @@ class SourceConfig:
     cache_limit: float = field(default=50.0, metadata={"help": "GiB that one harvest may take"})
 
     def __post_init__(self) -> None:
+        typed("source.", self)
         one_of("source.hook", self.hook, HOOKS)
         one_of("source.dtype", self.dtype, ("float32", "bfloat16"))
         one_of("source.device", self.device, ("auto", "cpu", "cuda"))

@@ -37,7 +37,8 @@ class ConfigError(ValueError):
 
     def __init__(self, name: str, value: object, allowed: str):
         self.field, self.value, self.allowed = name, value, allowed
-        super().__init__(re.sub(r"\s*\n\s*", " ", f"{name}: {value!r}; allowed: {allowed}"))
+        line = re.sub(r"\s*\n\s*", " ", f"{name}: {value!r}; allowed: {allowed}")
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
 
 
 def typed(prefix: str, config: Any) -> None:
