@@ -101,6 +101,11 @@ class Activations:
         return cls(source, splits, found, manifest)
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What became of rows and text, for the record: `Statistics.about`, and the harvest's."""
+        return self.statistics.about | {"text": self.manifest.get("text", {})}
+
+    @property
     def d_model(self) -> int:
         """Dimension D of an activation."""
         return self.splits["train"].rows.d_model

@@ -5,6 +5,7 @@
 <cache>/<hash>/train-positions.npy        the flat positions in them that are kept, [rows]
 <cache>/<hash>/train-00000-<checksum>.npy   activations, [rows of the shard, D]
 <cache>/<hash>/eval-...                   the same of the documents that are held out
+<cache>/<hash>/text.json                  what was found in the text, once it is packed
 <cache>/<hash>/manifest.json              written last: counts, configuration, versions
 <cache>/<hash>/statistics-<cut>.json      see `realdata.normal`
 <cache>/<hash>/rows.npy                   a copy of arrays that cannot be memory-mapped
@@ -12,18 +13,21 @@
 
 import io
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from realdata.arrays import pieces
 from realdata.config import SourceConfig, cache_folder
 from realdata.identity import identity
-from realdata.rows import CHUNK
 from synthsae import files
 from synthsae.checks import ConfigError
 
@@ -34,42 +38,59 @@ class Folder:
     """Where the harvest of a source is. Raises ConfigError where something else is there."""
 
     def __init__(self, source: SourceConfig):
-        self.identity = identity(source)
+        self.source, self.identity = source, identity(source)
         text = json.dumps(self.identity, sort_keys=True)
         self.path = cache_folder(source) / files.checksum(text.encode())[:16]
         own = self.path / "identity.json"
-        try:
+        with self._usable():
             self.path.mkdir(parents=True, exist_ok=True)
             if not any(p for p in self.path.iterdir() if not p.name.startswith(".")):
-                files.write(own, text.encode())
-            if not own.is_file() or own.read_text() != text:
+                try:
+                    files.write(own, text.encode(), "source.cache")
+                except ConfigError:
+                    if not own.is_file():  # else another process wrote it, and cleared this one
+                        raise
+            if not own.is_file() or own.read_bytes() != text.encode():
                 allowed = "a cache whose folders realdata made; move this one away"
                 raise ConfigError("source.cache", str(self.path), allowed)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Wait until no other process is at work here, and keep others out."""
         lock = FileLock(self.path / ".lock")
+        with self._usable():
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                print(f"waiting: another process makes {self.path}", file=sys.stderr)
+                lock.acquire()
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"waiting: another process makes {self.path}", file=sys.stderr)
-            lock.acquire()
-        try:
-            for aside in self.path.glob(f".*{files.ASIDE}"):
-                aside.unlink(missing_ok=True)
+            files.sweep(self.path)
             yield
         finally:
             lock.release()
 
+    def announce(self, what: str, need: int) -> None:
+        """Say how many bytes are going to be written here.
+
+        Raises ConfigError where that is more than `source.cache_limit` or than there is room for.
+        """
+        limit, gib = self.source.cache_limit, 2**30
+        with self._usable():
+            there = sum(p.stat().st_size for p in self.path.iterdir())
+            free = shutil.disk_usage(self.path).free + there
+        if need > limit * gib:
+            raise ConfigError("source.cache_limit", limit, f"{need / gib:.3g} or more for {what}")
+        if need > free:
+            allowed = f"a disk with {need / gib:.3g} GiB of room; {free / gib:.3g} are free"
+            raise ConfigError("source.cache", str(self.path), allowed)
+        text = f"{what}: {need / gib:.3g} GiB (limit {limit:g}) in {self.path}"
+        tqdm.write(text, file=sys.stderr)
+
     def save(self, name: str, data: bytes | NDArray) -> None:
         """Write a file of the folder, whole or not at all; arrays as .npy."""
-        try:
-            files.write(self.path / name, data if isinstance(data, bytes) else npy(data))
-        except OSError as error:
-            raise self._unusable(error) from error
+        data = data if isinstance(data, bytes) else npy(data)
+        files.write(self.path / name, data, "source.cache")
 
     def save_shard(self, split: str, number: int, values: NDArray) -> None:
         """Write a shard [rows, D], its checksum in its name."""
@@ -82,7 +103,8 @@ class Folder:
             if path.stem.endswith(f"-{files.checksum(path.read_bytes())[:16]}"):
                 return True
             print(f"damaged, and harvested again: {path}", file=sys.stderr)
-            path.unlink()
+            with self._usable():
+                path.unlink()
         return False
 
     def shards(self, split: str) -> list[NDArray]:
@@ -96,17 +118,46 @@ class Folder:
             return np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         return None
 
-    def copy(self, array: NDArray) -> NDArray:
-        """A memory-mapped copy of an array of another kind, such as zarr, in this folder."""
-        with self.hold():
-            if (found := self.load("rows.npy")) is None:
-                aside = self.path / f".rows.npy{files.ASIDE}"
-                found = np.lib.format.open_memmap(aside, "w+", array.dtype, array.shape)
-                for i in range(0, len(found), CHUNK):
-                    found[i : i + CHUNK] = array[i : i + CHUNK]
-                found.flush()
-                aside.replace(self.path / "rows.npy")
+    def copy(self, array: Any) -> NDArray:
+        """A memory-mapped copy of a zarr array in this folder.
+
+        Raises ConfigError for a damaged array, and where there is no room.
+        """
+        if (found := self._rows(array)) is not None:
             return found
+        with self.hold():
+            if self._rows(array) is None:  # the process that was waited for has not made it
+                self._copy(array)
+        return np.load(self.path / "rows.npy", mmap_mode="r", allow_pickle=False)
+
+    def _rows(self, array: Any) -> NDArray | None:
+        found = self.load("rows.npy")
+        return found if found is not None and found.shape == array.shape else None
+
+    def _copy(self, array: Any) -> None:
+        """By plain writes: a write through a map that finds the disk full kills the process."""
+        name, n, aside = self.source.arrays, array.shape[0], self.path / f".rows.npy{files.ASIDE}"
+        header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+        self.announce(f"copy: {n:,} rows of {name}", array.size * array.dtype.itemsize)
+        try:
+            with self._usable(), open(aside, "wb") as file, self._bar(n) as bar:
+                np.lib.format.write_array_header_1_0(file, header)
+                for rows in pieces(array, name):
+                    file.write(np.ascontiguousarray(rows, array.dtype).data)
+                    bar.update(len(rows))
+                file.flush()
+                os.fsync(file.fileno())
+                self.check()
+                aside.replace(self.path / "rows.npy")
+        finally:
+            with suppress(OSError):
+                aside.unlink()
+
+    def check(self) -> None:
+        """Raise ConfigError where arrays are no longer what this folder is of."""
+        if (what := self.source.arrays) and identity(self.source) != self.identity:
+            allowed = "a file that stays as it is while it is read"
+            raise ConfigError("source.arrays", what, allowed)
 
     def manifest(self) -> dict[str, Any] | None:
         """What the finished harvest says of itself; None where it is not finished, or damaged."""
@@ -122,9 +173,12 @@ class Folder:
         print(f"damaged, and mended: {self.path}", file=sys.stderr)
         return None
 
-    def _unusable(self, error: OSError) -> ConfigError:
-        why = f"a folder with room that can be written ({error.strerror})"
-        return ConfigError("source.cache", str(self.path), why)
+    def _bar(self, total: int) -> tqdm:
+        every = 0.2 if sys.stderr.isatty() else 20.0
+        return tqdm(total=total, desc="copy", unit=" rows", unit_scale=True, mininterval=every)
+
+    def _usable(self) -> AbstractContextManager[None]:
+        return files.usable("source.cache", self.path)
 
 
 def npy(values: NDArray) -> bytes:

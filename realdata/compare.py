@@ -2,23 +2,36 @@
 
     python -m realdata.compare A B C --out report
 
-A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors files with a decoder.
-Writes `compare.nc`, `.png` and `.pdf`, and says what was found: every measure between seeds that
-needs neither the truth nor activations.
+A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors or npz files with a
+decoder. Writes `compare.nc`, `.png` and `.pdf`, and says what was found: every measure between
+seeds that needs neither the truth nor activations.
 """
+
+import importlib
+import os
+import signal
+import sys
+
+if __name__ == "__main__":  # at the top, because the imports take seconds
+    STOPPED = b"\nrealdata.compare: stopped; nothing was written\n"
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: (os.write(2, STOPPED), os._exit(130)))
+    sys.exit(importlib.import_module("realdata.compare").main())
 
 import argparse
 import io
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import NoReturn
 
 import xarray as xr
 from tqdm import tqdm
 
-from realdata.dictionaries import read, stacked
+from realdata.dictionaries import read, shown, stacked
 from synthsae import files, measures
 from synthsae.cell import git_commit, versions
 from synthsae.checks import ConfigError
@@ -57,60 +70,74 @@ def compare(saes: Dictionaries) -> xr.Dataset:
     )
     sizes = saes.directions.any(axis=2).sum(axis=1)
     dataset["latents"] = ("seed", sizes, {"long_name": "decoder rows not zero", "units": "latents"})
+    if saes.sizes:
+        text = "latents that never fire, by weights or rates"
+        dead = saes.sizes - saes.live.sum(axis=1)
+        dataset["dead_latents"] = ("seed", dead, {"long_name": text, "units": "latents"})
     dataset["p_hat"] = (("seed", "latent"), saes.p_hat, {"long_name": "p_hat, NaN if dead"})
     dataset.attrs = {
         "d_model": saes.d_model,
         "versions": versions(),
         "git_commit": git_commit(),
         "saes": json.dumps(saes.seeds),
+        "cosines": "absolute" if saes.absolute else "signed",
+        "copies": json.dumps(saes.copies),
+        "notes": json.dumps(saes.notes),
     }
     return dataset
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; the exit status is 0, or 2 for bad input."""
+    """The command; the exit status is 0, 2 for bad input, or 130 at Ctrl-C."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
         saes = [
             sae for path in args.saes for sae in read(path, args.decoder, transpose=args.transpose)
         ]
-        together = stacked(saes, args.live)
-        _make(args.out)
+        together = stacked(saes, args.live, args.absolute)
+        for note in together.notes:
+            print(f"{parser.prog}: {note}", file=sys.stderr)
+        files.make(args.out, "--out")
         dataset = compare(together)
         _save(dataset, args.out)
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    print(f"\n{report(dataset)}\n{CAVEAT}\n\n{args.out / 'compare'}.nc, .png, .pdf")
+    except KeyboardInterrupt:
+        print(f"\n{parser.prog}: stopped", file=sys.stderr)
+        return 130
+    print(f"\n{report(dataset)}\n{CAVEAT}\n\n{shown(args.out / 'compare')}.nc, .png, .pdf")
     return 0
-
-
-def _make(out: Path) -> None:
-    """Make the folder before anything is computed for it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(out, error) from error
 
 
 def _save(dataset: xr.Dataset, out: Path) -> None:
     """Write the Dataset, and the figure that is drawn from it."""
-    parts = {"nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
+    parts = {out / "compare.nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
     figure = stability_report(dataset)
     for kind in ("png", "pdf"):
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=200)
-        parts[kind] = drawn.getvalue()
+        parts[out / f"compare.{kind}"] = drawn.getvalue()
+    files.sweep(out)
+    with _uninterrupted():
+        files.write_all(parts, "--out")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C until the end of the block, so that nothing is left half-written."""
+    if current_thread() is not main_thread():  # which alone is told, and may set a handler
+        yield
+        return
+    kept: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *told: kept.append(told))
     try:
-        for kind, data in parts.items():
-            files.write(out / f"compare.{kind}", data)
-    except OSError as error:
-        raise _unusable(out, error) from error
-
-
-def _unusable(out: Path, error: OSError) -> ConfigError:
-    return ConfigError("--out", str(out), f"a folder that can be written ({error.strerror})")
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if kept and callable(before):
+            before(*kept[0])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,13 +148,10 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="realdata.compare", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("saes", nargs="+", metavar="SAE", help="a SAELens folder or a safetensors file")
+    add("saes", nargs="+", metavar="SAE", help="a SAELens folder or a safetensors or npz file")
     add("--out", type=Path, default=Path("compare"), metavar="DIR", help="report (./compare)")
     add("--decoder", metavar="NAME", help="the tensor that is the decoder, [M, D]")
     add("--transpose", action="store_true", help="the decoder is [D, M]")
     add("--live", type=Path, metavar="FILE", help=".npy of firing rates, or true if live, [S, M]")
+    add("--absolute", action="store_true", help="a latent and its negative are the same latent")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import synthsae.config
-from synthsae.checks import ConfigError, one_of, within
+from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.train import ActivationSource
 
 HOOKS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
@@ -29,13 +29,23 @@ class SourceConfig:
     text: str = field(
         default="",
         metadata={
-            "help": "a .txt (documents between blank lines), .jsonl, .jsonl.gz or .parquet file, "
-            "or a Hugging Face dataset (a name, or a folder)"
+            "help": "a .txt (documents between blank lines), .jsonl, .json, .csv, .tsv or .parquet "
+            "file, compressed or not, a folder of them, or a Hugging Face dataset"
         },
     )
     subset: str = field(default="", metadata={"help": "configuration of a dataset (none: default)"})
     split: str = field(default="train", metadata={"help": "split of a dataset"})
-    column: str = field(default="text", metadata={"help": "where the text is in a row"})
+    column: str = field(
+        default="text", metadata={"help": "where the text is in a row; a.b: in b of a"}
+    )
+    bad_rows: float = field(
+        default=0.1,
+        metadata={"help": "largest share of rows that may be left out for want of text"},
+    )
+    special_tokens: str = field(
+        default="text",
+        metadata={"help": "what special tokens that a text spells out are: text, or parse"},
+    )
     tokens: int = field(
         default=1_000_000, metadata={"help": "activations to harvest, held-out ones included"}
     )
@@ -46,7 +56,9 @@ class SourceConfig:
     threads: int = field(
         default=1, metadata={"help": "cores that run the model, on a CPU; rounding depends on it"}
     )
-    skip_bos: bool = field(default=True, metadata={"help": "leave out the positions of BOS"})
+    skip_bos: bool = field(
+        default=True, metadata={"help": "leave out the positions where packing puts BOS"}
+    )
     max_norm: float = field(
         default=10.0,
         metadata={"help": "leave out activations of more than so many median norms (0: keep all)"},
@@ -77,9 +89,12 @@ class SourceConfig:
     cache_limit: float = field(default=50.0, metadata={"help": "GiB that one harvest may take"})
 
     def __post_init__(self) -> None:
+        typed("source.", self)
         one_of("source.hook", self.hook, HOOKS)
         one_of("source.dtype", self.dtype, ("float32", "bfloat16"))
         one_of("source.device", self.device, ("auto", "cpu", "cuda"))
+        one_of("source.special_tokens", self.special_tokens, ("text", "parse"))
+        within("source.bad_rows", self.bad_rows, 0, 1)
         within("source.layer", self.layer, 0)
         within("source.tokens", self.tokens, 2)
         within("source.context", self.context, 2)
@@ -97,7 +112,7 @@ class SourceConfig:
     @property
     def n_eval(self) -> int:
         """Activations held out."""
-        return max(1, round(self.n_rows * self.held_out))
+        return min(max(1, round(self.n_rows * self.held_out)), self.n_rows - 1)
 
     @property
     def n_train(self) -> int:
@@ -152,8 +167,14 @@ class Config(synthsae.config.Config):
 
     @property
     def decided(self) -> Mapping[str, str]:
-        """The number of steps, where it follows from the passes over a source."""
-        if self.planted or not self.source.passes:
+        """The number of steps, where it follows from the passes over a source; without a source,
+        all that would say more about it.
+        """
+        if self.planted:
+            text = "nothing without source.model or source.arrays: a planted world has no"
+            names = {f.name for f in fields(self.source)} - {"model", "arrays"}
+            return {f"source.{name}": f"{text} {name}" for name in names}
+        if not self.source.passes:
             return {}
         n, passes = self.train.n_steps, self.source.passes
         return {"train.n_steps": f"the {n} of source.passes={passes}, or source.passes=0 beside it"}
@@ -182,7 +203,11 @@ class Config(synthsae.config.Config):
             return super().open()
         from realdata.activations import Activations
 
-        return Activations.open(self.source)
+        found = Activations.open(self.source)
+        if self.eval_samples > found.n_eval:
+            allowed = f"at most {found.n_eval}, the held-out activations that the cut leaves"
+            raise ConfigError("eval_samples", self.eval_samples, allowed)
+        return found
 
     def to_json(self) -> str:
         """All fields that determine a number, and hashes of the model and of the text."""
@@ -191,8 +216,8 @@ class Config(synthsae.config.Config):
         from realdata.identity import identity
 
         found = asdict(self)
-        for place in ("cache", "cache_limit"):
-            found["source"].pop(place)
+        for name in ("cache", "cache_limit", "bad_rows"):
+            found["source"].pop(name)
         found["source"]["identity"] = identity(self.source)
         return json.dumps(found, sort_keys=True)
 
@@ -202,4 +227,7 @@ def cache_folder(source: SourceConfig) -> Path:
     import os
 
     named = source.cache or os.environ.get("SYNTHSAE_CACHE") or "~/.cache/synthsae"
-    return Path(named).expanduser()
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:  # no home directory
+        raise ConfigError("source.cache", named, f"a folder that is there ({error})") from error

@@ -6,9 +6,9 @@ shard (three times `SHARD_BYTES`) and some 20 bytes for each token.
 """
 
 import json
-import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from realdata import hub, identity, packing, text
+from realdata import facts, hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.config import SourceConfig
 from realdata.model import LanguageModel
@@ -28,6 +28,8 @@ from synthsae.checks import ConfigError
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""
+FACTS = "text.json"
+"""The file of a harvest that says what was found in the text."""
 VERSIONS = ("synthsae", "torch", "transformers", "transformer-lens")
 
 
@@ -61,10 +63,14 @@ class _Harvest:
 
     def run(self) -> None:
         began = time.perf_counter()
-        self._announce()
+        s = self.source
+        what = f"harvest: {s.tokens:,} activations of {s.model}, {s.hook} {s.layer}"
+        self.folder.announce(what, s.tokens * (self.width + 16))
         about: dict[str, Any] = {"source": asdict(self.source), "identity": self.folder.identity}
         with self._bar("text") as bar:
             splits = self._contexts(bar)
+        about["text"] = self._text_facts()
+        about["causal"] = self._causal(splits["train"][0][0])
         with self._bar(f"{self.source.hook} {self.source.layer}") as bar:
             for split, (tokens, positions) in splits.items():
                 self._shards(split, tokens, positions, bar)
@@ -78,38 +84,45 @@ class _Harvest:
         total = self.source.tokens
         return tqdm(total=total, desc=what, unit=" tokens", unit_scale=True, mininterval=every)
 
-    def _announce(self) -> None:
-        """Say what will be written, or raise ConfigError where there is no room for it."""
-        s, path = self.source, self.folder.path
-        need, gib = s.tokens * (self.width + 16), 2**30
-        free = shutil.disk_usage(path).free + sum(p.stat().st_size for p in path.iterdir())
-        if need > s.cache_limit * gib:
-            allowed = f"{need / gib:.3g} or more for {s.tokens} activations"
-            raise ConfigError("source.cache_limit", s.cache_limit, allowed)
-        if need > free:
-            allowed = f"a disk with {need / gib:.3g} GiB of room; {free / gib:.3g} are free"
-            raise ConfigError("source.cache", str(path), allowed)
-        tqdm.write(
-            f"harvest: {s.tokens:,} activations of {s.model}, {s.hook} {s.layer}: "
-            f"{need / gib:.3g} GiB (limit {s.cache_limit:g}) in {path}",
-            file=sys.stderr,
-        )
-
     def _contexts(self, bar: tqdm) -> dict[str, packing.Packed]:
         """The contexts and positions of each split: those saved, or the text's."""
         names = {split: (f"{split}-tokens.npy", f"{split}-positions.npy") for split in SPLITS}
         saved = {s: (self.folder.load(t), self.folder.load(p)) for s, (t, p) in names.items()}
         whole = {s: (t, p) for s, (t, p) in saved.items() if t is not None and p is not None}
-        if len(whole) == len(names):
+        if len(whole) == len(names) and self._text_facts():
             bar.update(self.source.tokens)
             return whole
         local = text.local(self.source)
-        words = text.documents(self.source, "" if local else identity.revision(self.source.text))
-        made = packing.pack(words, self.model.encode, self.model.bos, self.source, bar.update)
+        revision = "" if local else identity.revision(self.source.text)
+        documents = text.Documents(self.source, revision)
+        found = facts.Facts(documents, self.model.tokens, bar)
+        read = self.model.encode, self.model.bos, self.source
+        made = packing.pack(documents, *read, found)
+        documents.refuse()
+        if said := facts.notable(found.found):
+            tqdm.write(f"text: {said}", file=sys.stderr)
         for split, (tokens, positions) in names.items():
             self.folder.save(tokens, made[split][0])
             self.folder.save(positions, made[split][1])
+        self.folder.save(FACTS, json.dumps(found.found, indent=1).encode())
         return made
+
+    def _text_facts(self) -> dict[str, Any]:
+        """What was found in the text; empty where it was not packed yet."""
+        with suppress(OSError, ValueError):
+            return json.loads((self.folder.path / FACTS).read_text())
+        return {}
+
+    def _causal(self, context: NDArray) -> bool:
+        """Whether no activation depends on a later token; says so where one does."""
+        causal = self.model.causal(torch.from_numpy(np.array(context)))
+        if not causal:
+            tqdm.write(
+                f"warning: {self.source.model} is not causal: activations of a token depend on "
+                "tokens behind it",
+                file=sys.stderr,
+            )
+        return causal
 
     def _shards(self, split: str, tokens: NDArray, positions: NDArray, bar: tqdm) -> None:
         """Write the shards of a split that are not there."""

@@ -36,13 +36,14 @@ def facts(model: str) -> Facts:
     """What is known of a model before its weights are loaded. Raises ConfigError."""
     path = folder(model, SMALL) / "config.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found = found.get("text_config") or found
+        width, depth, length = (
+            next((int(found[k]) for k in keys if found.get(k)), 0)
+            for keys in (WIDTH, DEPTH, LENGTH)
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError("source.model", model, f"a folder with a config.json ({error})") from None
-    found = found.get("text_config") or found
-    width, depth, length = (
-        next((int(found[k]) for k in keys if found.get(k)), 0) for keys in (WIDTH, DEPTH, LENGTH)
-    )
     if not (width and depth):
         text = f"a language model; its config.json has none of {', '.join(WIDTH + DEPTH)}"
         raise ConfigError("source.model", model, text)

@@ -3,6 +3,7 @@ depends on the kind of processor.
 """
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from realdata.config import SourceConfig
 from synthsae.checks import ConfigError
 from synthsae.train import resolve_device
 
-FORMAT = 1
+FORMAT = 2
 """Version of what a harvest's folder holds."""
 FIELDS = ["layer", "hook", "tokens", "context", "skip_bos", "held_out"]
-FIELDS += ["dtype", "batch", "threads"]
+FIELDS += ["dtype", "batch", "threads", "special_tokens"]
 """Fields that change a harvest, if only by rounding. Cut, centre and scale come at reading."""
 
 
@@ -52,8 +53,8 @@ def revision(dataset: str) -> str:
     try:
         return str(HfApi().dataset_info(dataset).sha)
     except Exception as error:  # no network, no such dataset, not allowed
-        kinds = f"a {', '.join(text.FILES)} file, or a dataset that the hub has"
-        why = f"{kinds} ({type(error).__name__}; without a network, give a file or a folder)"
+        kinds = f"a {text.FILES} file, a folder, or a dataset that the hub has"
+        why = f"{kinds} ({type(error).__name__}; without a network, a file or a folder)"
         raise ConfigError("source.text", dataset, why) from error
 
 
@@ -66,7 +67,8 @@ def _hash(*paths: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
         stat = path.stat()
-        total.update(f"{path.name}\0{_content(path, stat.st_size, stat.st_mtime_ns)}\0".encode())
+        content = _content(path, stat.st_size, stat.st_mtime_ns)
+        total.update(os.fsencode(path.name) + f"\0{content}\0".encode())
     return total.hexdigest()
 
 

@@ -15,8 +15,14 @@ from torch.nn.functional import cross_entropy
 
 from realdata import hub
 from realdata.config import HOOKS, SourceConfig
+from realdata.tokenizer import Ids, Tokenizer
 from synthsae.checks import ConfigError
 from synthsae.train import resolve_device
+
+CAUSAL = 8
+"""Tokens of a context in which attention is tried, and how many contexts are compared."""
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-3}
+"""How far rounding may move an activation, as a share of its norm."""
 
 
 class LanguageModel:
@@ -24,8 +30,7 @@ class LanguageModel:
 
     Attributes:
         source: the configuration it was loaded by.
-        tokenizer: of transformers.
-        bos: the id put before documents and contexts: BOS, EOS where there is no BOS, or None.
+        tokens: its tokenizer, as the model's folder has it.
         n_vocab: token ids that it knows.
         device: where it is.
     """
@@ -37,7 +42,7 @@ class LanguageModel:
         folder = hub.weights(source.model)
         try:
             with _quiet():
-                self._bridge, self.tokenizer = _load(folder, source.dtype, self.device)
+                self._bridge, tokenizer = _load(folder, source.dtype, self.device)
         except ImportError as error:
             text = f'only with transformer-lens: pip install "synthsae[real]" ({error})'
             raise ConfigError("source.model", source.model, text) from error
@@ -50,25 +55,33 @@ class LanguageModel:
         if self._site not in known:
             hooks = [hook for hook in HOOKS if f"blocks.{source.layer}.hook_{hook}" in known]
             raise ConfigError("source.hook", source.hook, ", ".join(hooks))
-        bos = self.tokenizer.bos_token_id
-        self.bos: int | None = self.tokenizer.eos_token_id if bos is None else bos
         self.n_vocab: int = self._bridge.original_model.config.get_text_config().vocab_size
-        self._check([self.bos or 0])
+        self.tokens = Tokenizer(tokenizer, folder, source, self.n_vocab)
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, no BOS added. Raises ConfigError where the model lacks an id."""
-        found = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        self._check([max(ids, default=0) for ids in found])
-        return found
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        return self.tokens.own
 
-    def _check(self, ids: list[int]) -> None:
-        if (top := max(ids)) >= self.n_vocab:
-            name = self.tokenizer.convert_ids_to_tokens(top)
-            text = (
-                f"a tokenizer that fits: it has the id {top} ({name!r}), the model's vocabulary "
-                f"ends at {self.n_vocab - 1}"
-            )
-            raise ConfigError("source.model", self.source.model, text)
+    @property
+    def bos(self) -> int | None:
+        """The id put before documents and contexts; see `Tokenizer`."""
+        return self.tokens.bos
+
+    def encode(self, texts: list[str]) -> list[Ids]:
+        """Token ids of each text; see `Tokenizer.encode`."""
+        return self.tokens.encode(texts)
+
+    def causal(self, tokens: Tensor) -> bool:
+        """Whether what is at the site of the first token of a context [T] is the same whatever
+        tokens come behind it.
+        """
+        several = tokens[:CAUSAL].to(torch.long).repeat(CAUSAL, 1)
+        shifts = torch.arange(CAUSAL)[:, None] * max(1, self.n_vocab // CAUSAL)
+        several[:, 1:] = (several[:, 1:] + shifts) % self.n_vocab
+        x = self.activations(several)[:, 0].float()
+        moved = (x - x[0]).norm(dim=1).max()
+        return bool(moved <= TOLERANCE[self.source.dtype] * x[0].norm())
 
     @torch.inference_mode()
     def activations(self, tokens: Tensor) -> Tensor:
@@ -122,11 +135,23 @@ def _load(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
     bridge: Any = TransformerBridge.boot_transformers(
         str(folder),
         hf_model=model,
-        tokenizer=tokenizer,
+        tokenizer=_placeholder(),
         device=device,
         dtype=getattr(torch, dtype),
     )
     return bridge, tokenizer
+
+
+def _placeholder() -> Any:
+    """A tokenizer for the bridge, which writes into the one that it gets and loads it again; here
+    it is only given token ids.
+    """
+    from tokenizers import Tokenizer as Backend
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Backend(WordLevel({"a": 0}, unk_token="a"))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="a", pad_token="a")
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class Rows:
 
 
 def widen(x: NDArray) -> NDArray[np.float32]:
-    """float32 of floats, and of the bits of bfloat16."""
+    """float32 of floats, infinite where they are beyond it, and of the bits of bfloat16."""
     if x.dtype != np.uint16:
-        return x.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return x.astype(np.float32)
     return (x.astype(np.uint32) << 16).view(np.float32)

@@ -1,20 +1,28 @@
-"""Documents of text, one after another, from a file or from a Hugging Face dataset.
+"""Documents of text, one after another, from a file, a folder or a Hugging Face dataset.
 
-A `.txt` file has a document between blank lines; `.jsonl`, `.jsonl.gz` and `.parquet` files have
-one a row, in a column. A dataset is streamed.
+In a `.txt` file, alone or in a folder, a document lies between blank lines; other files and
+datasets have one a row, in a column. A row without usable text is left out and counted.
 """
 
-import gzip
-import json
+import re
+from collections import Counter
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from realdata import folders
 from realdata.config import SourceConfig
-from synthsae.checks import ConfigError
+from realdata.readers import PACKED, READERS, Bad, Row, kind, listed, rows
+from synthsae.checks import ConfigError, nearest
 
-FILES = (".txt", ".jsonl", ".jsonl.gz", ".parquet")
+BLANK = "blank"
+HOPELESS = 100
+"""After so many rows without a document the rest is not read."""
+EXAMPLES = 3
+SURROGATE = re.compile("[\ud800-\udfff]")
+JOIN = "\n\n"
+"""What the strings of a list, such as the messages of a chat, are joined by."""
+FILES = f"{', '.join(READERS)} (also {', '.join(PACKED)})"
 
 
 def local(source: SourceConfig) -> Path | None:
@@ -23,75 +31,150 @@ def local(source: SourceConfig) -> Path | None:
     Raises ConfigError for a file that is not there.
     """
     path = Path(source.text).expanduser()
-    if path.is_dir() or (path.is_file() and source.text.endswith(FILES)):
+    if path.is_dir() or (path.is_file() and kind(path.name)):
         return path
-    if path.is_file() or source.text.endswith(FILES):
-        known = f"a {', '.join(FILES)} file that exists, or a dataset"
-        raise ConfigError("source.text", source.text, known)
+    named = path.is_absolute() or source.text.startswith((".", "~"))
+    if path.is_file() or kind(path.name) or named or re.search(r"[*?\[]", source.text):
+        known = f"a {FILES} file that exists, a folder of such files, or a dataset"
+        near = nearest(path.name, _beside(path)) if not path.is_file() else ""
+        raise ConfigError("source.text", source.text, known + near)
     return None
 
 
-def documents(source: SourceConfig, revision: str = "") -> Iterator[str]:
-    """Every document that is not blank. Raises ConfigError for what cannot be read as text."""
-    path = local(source)
-    if path is None or path.is_dir():
-        rows = _dataset(source, revision)
-    elif source.text.endswith(".txt"):
-        rows = ({source.column: text} for text in _paragraphs(path))
-    elif source.text.endswith(".parquet"):
-        rows = _parquet(path, source.column)
-    else:
-        rows = _jsonl(path)
-    try:
-        for i, row in enumerate(rows):
-            if not isinstance(text := row.get(source.column), str):
-                raise ConfigError("source.column", source.column, f"text in row {i}: {list(row)}")
-            if text.strip():
-                yield text
-    except (ValueError, OSError, EOFError) as error:  # damaged, or of another kind than its name
-        if isinstance(error, ConfigError):
+def _beside(path: Path) -> list[str]:
+    return [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+
+
+class Documents:
+    """The documents of a source that are not blank; each pass reads them anew.
+
+    A row counts as bad where it is damaged or has no text; blank rows are left out without being
+    bad. A pass raises ConfigError for what cannot be read as text, and at its end where `refuse`
+    does.
+
+    Attributes:
+        rows, n: rows and documents of the latest pass so far.
+        left_out: how many rows were left out, by reason.
+        examples: the first bad rows, counted from 1.
+        files: those of a folder that are not read.
+    """
+
+    def __init__(self, source: SourceConfig, revision: str = ""):
+        self.source, self._revision = source, revision
+        self._clear()
+
+    def _clear(self) -> None:
+        self.rows = self.n = 0
+        self.left_out: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self.files: list[str] = []
+        self._columns: list[str] = []
+        self._fields: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        self._clear()
+        where = self.source.text
+        try:
+            for row in self._read():
+                self.rows += 1
+                text = self._text(row)
+                if isinstance(text, str):
+                    self.n += 1
+                    yield text
+                elif self.n == 0 and self.bad >= HOPELESS:
+                    break
+        except ConfigError:
             raise
-        raise ConfigError("source.text", source.text, f"text that can be read ({error})") from error
+        except Exception as error:  # damaged, or of another kind than its name: many libraries
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            text = f"text that can be read ({why})"
+            raise ConfigError("source.text", where, text) from error
+        self.refuse()
+
+    @property
+    def bad(self) -> int:
+        """Rows left out, but for blank ones."""
+        return self.left_out.total() - self.left_out[BLANK]
+
+    def refuse(self) -> None:
+        """Raise ConfigError where more than one row and `source.bad_rows` of them all are bad."""
+        s = self.source
+        if not self.bad or (self.n and self.bad <= max(1, s.bad_rows * self.rows)):
+            return
+        counts = [(why, n) for why, n in self.left_out.most_common() if why != BLANK]
+        found = ", ".join(f"{n} of {self.rows} rows: {why}" for why, n in counts)
+        found += f" ({'; '.join(self.examples)})"
+        if self._fields[counts[0][0]] == "source.column":
+            names = listed(s.column, self._columns)
+            raise ConfigError("source.column", s.column, f"a column of text; {found}; of: {names}")
+        share = f"text that can be read in all but a share of {s.bad_rows:g} (source.bad_rows)"
+        raise ConfigError("source.text", s.text, f"{share}; {found}")
+
+    def summary(self) -> dict[str, Any]:
+        """What the manifest of a harvest says of the text."""
+        found = {"documents": self.n, "rows": self.rows, "left_out": dict(self.left_out)}
+        return found | {"examples": self.examples, "files_left_out": self.files}
+
+    def _text(self, row: Row) -> str | None:
+        """The text of a row; None, and counted, where it has none."""
+        column = self.source.column
+        found = row if isinstance(row, Bad) else cell(row, column)
+        if isinstance(row, dict) and not self._columns:
+            self._columns = [str(name) for name in row]
+        if isinstance(found, str):
+            if not found or found.isspace():
+                self.left_out[BLANK] += 1
+                return None
+            if found.isascii() or not (wrong := SURROGATE.search(found)):
+                return found
+            found = Bad("not UTF-8" if wrong[0] >= "\udc80" else "lone surrogate")
+        self.left_out[found.why] += 1
+        self._fields[found.why] = found.field
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"row {self.rows}: {found.why}{found.hint}")
+        return None
+
+    def _read(self) -> Iterator[Row]:
+        path = local(self.source)
+        if path is None:
+            yield from folders.dataset(self.source, self._revision)
+        elif path.is_dir():
+            yield from folders.rows(path, self.source, self.files)
+        else:
+            yield from rows(path, self.source.column)
 
 
-def _paragraphs(path: Path) -> Iterator[str]:
-    with open(path, encoding="utf-8") as lines:
-        for blank, group in groupby(lines, key=lambda line: not line.strip()):
-            if not blank:
-                yield "".join(group)
+def cell(row: Any, column: str) -> str | Bad:
+    """The text in `column` of a row: `a.b` is b in a; strings of a list join by blank lines."""
+    found = _dig(row, column)
+    if isinstance(found, list) and found and all(isinstance(part, str) for part in found):
+        return JOIN.join(found)
+    if isinstance(found, (str, Bad)):
+        return found
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        return Bad("a list of objects", "source.column", _deeper(found[0], column))
+    if isinstance(found, dict):
+        return Bad("an object", "source.column", _deeper(found, column))
+    why = "null" if found is None else f"{type(found).__name__} in place of text"
+    return Bad(why, "source.column")
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                row = json.loads(line)
-                yield row if isinstance(row, dict) else {}
+def _deeper(found: dict[Any, Any], column: str) -> str:
+    """What to write for the text inside an object."""
+    texts = [key for key, value in found.items() if isinstance(value, str) and key.isprintable()]
+    best = "content" if "content" in texts else (texts or ["NAME"])[-1]
+    return f", its texts are source.column={column}.{best}"
 
 
-def _parquet(path: Path, column: str) -> Iterator[dict[str, Any]]:
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(path) as file:
-        if column not in file.schema_arrow.names:
-            raise ConfigError("source.column", column, ", ".join(file.schema_arrow.names))
-        for part in file.iter_batches(columns=[column]):
-            yield from part.to_pylist()
-
-
-def _dataset(source: SourceConfig, revision: str) -> Iterator[dict[str, Any]]:
-    from datasets import load_dataset
-
-    try:
-        yield from load_dataset(
-            str(Path(source.text).expanduser()) if local(source) else source.text,
-            source.subset or None,
-            split=source.split,
-            streaming=True,
-            revision=revision or None,
-        )
-    except Exception as error:  # whatever a hub, a file system and a parser raise
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            "source.text", source.text, f"a dataset that can be read ({why})"
-        ) from error
+def _dig(value: Any, column: str) -> Any:
+    """What is in a column, which may name a place inside objects and in each object of a list."""
+    if isinstance(value, list):
+        found = [_dig(part, column) for part in value]
+        return next((bad for bad in found if isinstance(bad, Bad)), found)
+    if isinstance(value, dict):
+        if column in value:
+            return value[column]
+        head, _, rest = column.partition(".")
+        if rest and head in value:
+            return _dig(value[head], rest)
+    return Bad("no such column", "source.column")

@@ -13,7 +13,6 @@ world's):
         --set world.isolated_p=0.02 --n-latents 4096 --k 32
 """
 
-import numpy as np
 import xarray as xr
 
 from realdata import measures as text
@@ -21,7 +20,7 @@ from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import asymmetry as told
 from synthsae.figures import cost_by_stability
-from synthsae.stats import Interval
+from synthsae.figures.phrases import SHARE, interval, number
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -31,33 +30,41 @@ def finding(ds: xr.Dataset) -> str:
     """What stable latents cost against unstable ones, in total and at equal rate, by world."""
     sentences = []
     for name, part in told.worlds(ds):
-        n, said = told.common_count(part), told.predicted(part)
-        at = part.sel(masked=n).mean("seed")
+        said = told.predicted(part)
         ratios = ", ".join(
-            f"{what} {_words(score)}" + (f" (predicted {said[what]:.2f})" if said else "")
+            f"{what} {interval(score, within=told.RATIO)}"
+            + (f" (predicted {number(said[what])})" if said else "")
             for what, score in told.measured(part).items()
         )
-        shares = ", ".join(f"{what} {_words(r2)}" for what, r2 in told.explained(part).items())
-        gap = float(np.abs(part.class_energy / part.class_cost - 1).max())
+        shares = ", ".join(
+            f"{what} {interval(r2, within=SHARE)}" for what, r2 in told.explained(part).items()
+        )
+        gap = abs(part.class_energy / part.class_cost.where(part.class_cost != 0) - 1).max()
+        at_rate = interval(told.at_equal_rate(part), within=told.RATIO)
         sentences.append(
             (f"With {name}: " if name else "")
-            + f"stable over unstable latents: {ratios}. Zeroing {n} loses {_lost(at, 'stable')} of "
-            f"EV against {_lost(at, 'unstable')}. Shares of the variance of log cost: {shares}; by "
-            f"the fit on both, stable cost {_words(told.at_equal_rate(part))} times unstable of "
-            f"their rate. The mean cost of a class is its energy to {gap:.1%}."
+            + f"stable over unstable latents: {ratios}. {_zeroed(part)} Shares of the variance of "
+            f"log cost: {shares}; by the fit on both, stable cost {at_rate} times unstable of "
+            f"their rate. The mean cost of a class is its energy to {number(gap, '.1%')}."
             + told.spliced_in_words(part)
         )
     return " ".join(sentences)
 
 
+def _zeroed(part: xr.Dataset) -> str:
+    """What latents of either class cost jointly."""
+    n = told.common_count(part)
+    if not n:
+        return "No latents of both classes can be zeroed in every seed."
+    stable, unstable = (_lost(part.sel(masked=n).mean("seed"), c) for c in ("stable", "unstable"))
+    return f"Zeroing {n} loses {stable} of EV against {unstable}."
+
+
 def _lost(at: xr.Dataset, label: str) -> str:
-    joint, matched = (float(at[v].sel(label=label)) for v in ("masked_cost", "matched_cost"))
-    return f"{joint:.3f} ({label}; {matched:.3f} for others at their rates)"
-
-
-def _words(score: Interval) -> str:
-    mean, low, high = (f"{float(v):.2f}" for v in score)
-    return mean if low == "nan" else f"{mean} [{low}, {high}]"
+    joint, matched = (
+        number(at[v].sel(label=label), ".3f") for v in ("masked_cost", "matched_cost")
+    )
+    return f"{joint} ({label}; {matched} for others at their rates)"
 
 
 study = Study(

@@ -7,9 +7,10 @@ when a latent of its own (one-to-one) has a cosine of .9 or more with it; steps 
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import atoms_by_latents
+from synthsae.figures.phrases import SHARE, number
 from synthsae.figures.worlds import averaged, in_words
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -29,13 +30,14 @@ def finding(ds: xr.Dataset) -> str:
     }
     parts = []
     for text, less in scarce.items():
-        parts.append(f"{in_words(ds.atoms_found.isel(plenty | less), own=True)} {text}")
+        found = in_words(ds.atoms_found.isel(plenty | less), own=True, within=SHARE)
+        parts.append(f"{found} {text}")
     crowded = ds.coherence.isel(plenty | {"rank": 0}).mean().item()
     return (
         f"Of {ds.n_atoms.values[-1]} atoms a block (rank {ds['rank'].values[-1]}, "
         f"{ds.n_latents.values[-1] / ds.sizes['block']:g} latents a block, "
         f"{ds.n_steps.values[-1]} steps) the share with a latent of their own is "
-        f"{'; '.join(parts)} (coherence {crowded:.2f})."
+        f"{'; '.join(parts)} (coherence {number(crowded)})."
     )
 
 
@@ -71,4 +73,5 @@ study = Study(
         "eval_samples": 4096,
         "world_seed": 0,
     },
+    needs=(needs.one_law("sparse"),),
 )

@@ -10,13 +10,16 @@ not come back fills one subspace in all seeds, beyond its null. The second alone
 features that are undertrained also live together, in what the stable ones leave.
 """
 
+import numpy as np
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_budget
 from synthsae.figures.budget import first_stable
 from synthsae.figures.common import interval_over_seeds, slices
+from synthsae.figures.phrases import TO, interval, number, span
+from synthsae.geometry import Array
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -29,15 +32,25 @@ def finding(ds: xr.Dataset) -> str:
     for label, part in slices(ds.sortby("n_steps"), keep):
         end = part.isel(n_steps=-1)
         p, law = interval_over_seeds(end.block_reappearance), end.coverage_prediction.mean()
-        gain = (part.loose_transfer - part.loose_transfer_null).mean("seed").round(2) + 0.0
+        gain = (part.loose_transfer - part.loose_transfer_null).mean("seed").dropna("n_steps")
+        first, start = first_stable(part), f"At {label} " if label else ""
         sentences.append(
-            f"At {label} isolated features come back (p_hat >= .95) from "
-            f"{first_stable(part):,.0f} samples on; with {float(end.training_samples):,.0f} block "
-            f"latents are at {p.estimate:.3f} ({p.low:.3f} to {p.high:.3f}), where the coverage "
-            f"law says {float(law):.3f}, and what loose latents share with those of another seed, "
-            f"over its null, went from {float(gain[0]):.2f} to {float(gain[-1]):.2f}."
+            f"{start}{'i' if start else 'I'}solated features come back (p_hat >= .95) "
+            + (f"from {first:,.0f} samples on" if np.isfinite(first) else "at no budget")
+            + f"; with {number(end.training_samples, ',.0f')} samples block latents are at "
+            f"{interval(p, '.3f', ends=TO)}, where the coverage law says {number(law, '.3f')}, "
+            + _shared(gain.values)
         )
     return " ".join(sentences)
+
+
+def _shared(gain: Array) -> str:
+    """What loose latents share, from the first budget at which there are some to the last."""
+    if not gain.size:
+        return "and two seeds have no loose latents at any budget."
+    ends = span(gain[[0, -1]])
+    verb = "went from" if " to " in ends else "was"
+    return f"and what loose latents share with those of another seed, over its null, {verb} {ends}."
 
 
 study = Study(
@@ -65,4 +78,5 @@ study = Study(
     figure=stability_by_budget,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": (0, 20, 80, 200), "eval_samples": 2048},
+    needs=(needs.blocks,),
 )

@@ -6,13 +6,16 @@ sets of 2 to 16 seeds of one training, at several levels, over the rank of the b
 these fire, and isolated features that fire at rates from 10% down to 0.1%.
 """
 
+import numpy as np
 import xarray as xr
 
 from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import lists_by_seeds
 from synthsae.figures.consensus import LEVEL, recall_interval, share_wrong, totals, worst
+from synthsae.figures.phrases import count, interval
 from synthsae.sae import SAEConfig
+from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -25,9 +28,14 @@ def finding(ds: xr.Dataset) -> str:
         last = totals(at.isel(n_used=-1))
         last = last / last.seed_sets
         many = ds.n_used.values[-1]
+        latents, subspaces = (
+            count(last[f"{kind}_listed"], noun)
+            for kind, noun in (("identities", "latent"), ("subspaces", "subspace"))
+        )
+        verb = "is" if latents == "1 latent" else "are"
         return (
-            f"From {many} seeds, {float(last.identities_listed):.0f} latents are identifiable "
-            f"and {float(last.subspaces_listed):.0f} subspaces reproducible (95% lists)."
+            f"From {many} seeds, {latents} {verb} identifiable and {subspaces} reproducible "
+            "(95% lists)."
         )
     said = []
     for kind, name, truth in (
@@ -37,8 +45,9 @@ def finding(ds: xr.Dataset) -> str:
         wrong = share_wrong(at, kind)
         held = recall_interval(at, name)
         found = ", ".join(
-            f"{mean:.2f}{f' [{low:.2f}, {high:.2f}]' if low == low else ''} from {n}"
-            for mean, low, high, n in zip(*held, ds.n_used.values, strict=True)
+            f"{interval(Interval(*ends))} from {n}"
+            for *ends, n in zip(*held, ds.n_used.values, strict=True)
+            if np.isfinite(ends[0])
         )
         at_worst = worst(at, kind)
         most = (
@@ -46,9 +55,10 @@ def finding(ds: xr.Dataset) -> str:
             if at_worst and at_worst.wrong
             else ""
         )
+        errors = f"of the {kind} listed at 95% {interval(wrong, '.2%')} are wrong{most}"
         said.append(
-            f"of the {kind} listed at 95% {wrong.estimate:.2%} [{wrong.low:.2%}, {wrong.high:.2%}] "
-            f"are wrong{most}, and the share of {truth} that they hold is {found} seeds"
+            (errors if np.isfinite(wrong.estimate) else f"no {kind} are listed at 95%")
+            + (f", and the share of {truth} that they hold is {found} seeds" if found else "")
         )
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}."

@@ -9,12 +9,13 @@ and d_model = rank with one block and no isolated feature has one: `--set world.
 is .02; clean baseline, 8 worlds), so no preference of that size.
 """
 
+import numpy as np
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import excess_by_suspect
-from synthsae.figures.excess import conditions, excess, haar_sd
+from synthsae.figures.excess import conditions, excess, haar_sd, in_sd
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -26,12 +27,15 @@ def finding(ds: xr.Dataset) -> str:
     said = []
     for label, part in conditions(ds):
         mean, sd = float(excess(part).mean()), haar_sd(part)
-        said.append((f"{label} {mean:+.3f} ({mean / sd:+.1f} sd)", abs(mean) > 3 * sd))
-    guilty = "; ".join(text for text, leaves in said if leaves)
-    rest = "; ".join(text for text, leaves in said if not leaves)
+        verdict = None if np.isnan(mean) or np.isnan(sd) else abs(mean) > 3 * sd
+        said.append((f"{label} {in_sd(mean, sd)}" if verdict is not None else label, verdict))
+    guilty, rest, unknown = (
+        "; ".join(text for text, leaves in said if leaves is verdict)
+        for verdict in (True, False, None)
+    )
     return (
         f"p_hat leaves the coverage law by more than 3 Haar sd with {guilty or 'no suspect'}; "
-        f"within 3 sd are {rest or 'none'}."
+        f"within 3 sd are {rest or 'none'}" + (f"; not known: {unknown}." if unknown else ".")
     )
 
 
@@ -61,4 +65,5 @@ study = Study(
     figure=excess_by_suspect,
     finding=finding,
     quick={"world_seed": (0,), "train.n_steps": (30, 150), "n_seeds": 3},
+    needs=(needs.blocks,),
 )

@@ -12,10 +12,11 @@ model or an array, where nothing is planted, stability is that of all live laten
 import xarray as xr
 
 from realdata.config import Config
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.figures import scores_by_budget
 from synthsae.figures.budgets import KEEP, by_way
 from synthsae.figures.common import slices
+from synthsae.figures.phrases import UNKNOWN, extremes, number
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -32,39 +33,49 @@ def finding(ds: xr.Dataset) -> str:
         each, one, cut = mean["each"], mean["hierarchical"], mean["cut"]
         gap = one.budget_explained_variance - each.budget_explained_variance
         loss = cut.budget_explained_variance - each.budget_explained_variance
-        low, high = gap.budget.values[[0, -1]]
+        budgets = dict.fromkeys(str(k) for k in gap.budget.values[[0, -1]])
         sentences.append(
-            f"{f'With {label}, a' if label else 'A'}gainst TopK trained at each k from {low} to "
-            f"{high}, the EV of one HierarchicalTopK is {float(gap.min()):+.3f} (at "
-            f"{int(gap.budget[gap.argmin('budget')])}) to {float(gap.max()):+.3f} (at "
-            f"{int(gap.budget[gap.argmax('budget')])}), and that of one TopK, cut, "
-            f"{float(loss.min()):+.3f} to {float(loss.max()):+.3f}. {_stability(each, one)}"
+            f"{f'With {label}, a' if label else 'A'}gainst TopK trained at "
+            f"{'each k from ' * (len(budgets) > 1) or 'k = '}{' to '.join(budgets)}, the EV of one "
+            f"HierarchicalTopK is {_change(gap)}, and that of one TopK, cut, "
+            f"{extremes(loss, '+.3f')}. {_stability(each, one)}"
         )
     return " ".join(sentences)
+
+
+def _change(gap: xr.DataArray) -> str:
+    """Least to largest difference of EV, with the budgets at which it is."""
+    gap = gap.dropna("budget")
+    ends = {
+        int(gap.budget[at]): f"{float(gap[at]):+.3f} (at {int(gap.budget[at])})"
+        for at in ((int(gap.argmin("budget")), int(gap.argmax("budget"))) if gap.size else ())
+    }
+    return " to ".join(ends.values()) or UNKNOWN
 
 
 def _stability(each: xr.Dataset, one: xr.Dataset) -> str:
     """What came back in other seeds: of the truth where it is known, else of all live latents."""
     if "budget_block_reappearance" not in each:
-        chance = max(float(ds.budget_live_reappearance_chance.max()) for ds in (each, one))
+        chance = number(max(ds.budget_live_reappearance_chance.max() for ds in (each, one)), ".2g")
         said = _p_hat("live latents", "budget_live_reappearance", each, one)
-        return f"{said} (chance at most {chance:.2g})."
+        return f"{said} (chance at most {chance})."
     return (
         f"{_p_hat('isolated features', 'budget_isolated_reappearance', each, one)}; "
         f"{_p_hat('block latents', 'budget_block_reappearance', each, one)}, at most "
-        f"{_off_law(each):.3f} and {_off_law(one):.3f} from the coverage law."
+        f"{_off_law(each)} and {_off_law(one)} from the coverage law."
     )
 
 
 def _p_hat(what: str, name: str, each: xr.Dataset, one: xr.Dataset) -> str:
     """Range over budgets of a p_hat, of TopK at each k and of the HierarchicalTopK."""
-    ends = [f"{float(ds[name].min()):.2f} to {float(ds[name].max()):.2f}" for ds in (each, one)]
+    ends = [extremes(ds[name]) for ds in (each, one)]
     return f"p_hat of {what} is {ends[0]} with TopK and {ends[1]} with HierarchicalTopK"
 
 
-def _off_law(ds: xr.Dataset) -> float:
+def _off_law(ds: xr.Dataset) -> str:
     """Largest distance of p_hat from the law, over budgets."""
-    return float(abs(ds.budget_block_reappearance - ds.budget_coverage_prediction).max())
+    gap = abs(ds.budget_block_reappearance - ds.budget_coverage_prediction)
+    return number(gap.max(), ".3f")
 
 
 study = Study(
@@ -85,4 +96,5 @@ study = Study(
     figure=scores_by_budget,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (1, 3, 6), "eval_samples": 2048},
+    needs=(needs.each_of("sae.arch", "topk", "hierarchical_topk"),),
 )

@@ -11,10 +11,11 @@ asking for the shortest code; one that counts prefixes of the dictionary (Matryo
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_k
 from synthsae.figures.common import slices
+from synthsae.figures.phrases import count, number
 from synthsae.figures.sparsity import KEEP, STABLE, last_stable
 from synthsae.figures.variants import label
 from synthsae.study import Study
@@ -33,15 +34,14 @@ def finding(ds: xr.Dataset) -> str:
             ev = one.explained_variance.mean("seed").isel(k=-1).item()
             until = f"up to k = {last}" if last else "at no k"
             clauses.append(
-                f"by {label(str(arch))} {until} (p_hat {p:.2f} and EV {ev:.3f} at k = "
-                f"{one.k.values[-1]})"
+                f"by {label(str(arch))} {until} (p_hat {number(p)} and EV {number(ev, '.3f')} at "
+                f"k = {one.k.values[-1]})"
             )
         text = f"isolated features are stable (p_hat {STABLE:g} or more) {', '.join(clauses)}"
         if "planted_l0" in part:
-            need, high = float(part.planted_l0.mean()), float(part.planted_l0_high.mean())
-            text += (
-                f"; samples need {need:.3g} latents on average and 99% of them {high:.0f} at most"
-            )
+            need = count(part.planted_l0.mean(), "latent", ".3g")
+            most = number(part.planted_l0_high.mean(), ".0f")
+            text += f"; samples need {need} on average and 99% of them {most} at most"
         sentences.append(f"With {name}, {text}." if name else f"{text[0].upper()}{text[1:]}.")
     return " ".join(sentences)
 
@@ -70,4 +70,5 @@ study = Study(
     figure=stability_by_k,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (4, 32), "eval_samples": 4096},
+    needs=(needs.isolated,),
 )

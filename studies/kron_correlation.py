@@ -11,17 +11,16 @@ are a Gaussian copula with a random number of active features, magnitudes half-n
 heads of 8 x 8.
 """
 
-import numpy as np
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import correlation_by_arch
 from synthsae.figures.common import interval_of_each
 from synthsae.figures.kron import KEEP, PUBLISHED
+from synthsae.figures.phrases import COSINE, SHARE, interval, number
 from synthsae.figures.worlds import averaged
 from synthsae.sae import SAEConfig
-from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -36,29 +35,28 @@ def finding(ds: xr.Dataset) -> str:
     for matrix in flat.matrix.values:
         part = flat.sel(matrix=matrix)
         topk, kron = (interval_of_each(part.rv.sel(arch=a)) for a in ("topk", "kron"))
-        nulls = (float(part.rv_null.sel(arch=a).mean()) for a in ("topk", "kron"))
-        chance = ", ".join(f"{n:.2f}" for n in nulls)
-        clauses.append(f"{matrix}: {_words(topk)} and {_words(kron)} (permuted matchings {chance})")
+        chance = ", ".join(number(part.rv_null.sel(arch=a).mean()) for a in ("topk", "kron"))
+        within = COSINE if "off diagonal" in str(matrix) else SHARE
+        both = f"{interval(topk, within=within)} and {interval(kron, within=within)}"
+        clauses.append(f"{matrix}: {both} (permuted matchings {chance})")
         if all(i.low <= PUBLISHED[a] <= i.high for a, i in (("topk", topk), ("kron", kron))):
             met.append(str(matrix))
         if kron.low > topk.high:
             order.append(str(matrix))
     mcc = [interval_of_each(flat.feature_mcc.sel(arch=a)) for a in ("topk", "kron")]
-    cost = [float(flat.encoder_multiply_adds.sel(arch=a).mean()) for a in ("kron", "topk")]
+    takes = flat.encoder_multiply_adds
+    takes = takes.mean([d for d in takes.dims if d != "arch"])
+    cost = takes.sel(arch="kron") / takes.where(takes > 0).sel(arch="topk")
     return (
         f"At correlation {float(flat.correlation):g} RV with the planted covariance is, of TopK "
         f"and KronSAE, {'; '.join(clauses)}. The published .157 and .514 are "
         + (f"reproduced by: {', '.join(met)}" if met else "reproduced by none of these")
         + "; KronSAE is surely the higher one (intervals apart) "
         + (f"in: {', '.join(order)}" if order else "in none")
-        + f". It finds the features with MCC {_words(mcc[1])} against {_words(mcc[0])}, and its "
-        f"encoder takes {cost[0] / cost[1]:.0%} of the multiply-adds."
+        + f". It finds the features with MCC {interval(mcc[1], within=COSINE)} against "
+        f"{interval(mcc[0], within=COSINE)}, and its encoder takes {number(cost, '.0%')} of the "
+        f"multiply-adds."
     )
-
-
-def _words(i: Interval) -> str:
-    mean, low, high = (f"{float(v):.2f}" for v in i)
-    return f"{mean} [{low}, {high}]" if np.isfinite(i.low) else mean
 
 
 study = Study(
@@ -82,4 +80,5 @@ study = Study(
     figure=correlation_by_arch,
     finding=finding,
     quick={"world.correlation": (0.1, 0.9), "n_seeds": 3, "train.n_steps": 100},
+    needs=(needs.isolated,),
 )

@@ -10,10 +10,11 @@ binds and that loss is flat, yet the axes end at cosines of .99, .96 and .82 for
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_beta
 from synthsae.figures.law import preferences
+from synthsae.figures.phrases import COSINE, SHARE, count, extremes, number
 from synthsae.figures.worlds import averaged, in_words
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -26,27 +27,44 @@ def finding(ds: xr.Dataset) -> str:
     ds = averaged(ds, "beta", "rank")
     r = 4 if 4 in ds["rank"] else ds["rank"].values[-1]
     part, lowest = ds.sel(rank=r), ds.isel(rank=0)
-    betas = [float(ds.beta[0]), float(ds.beta.sel(beta=2, method="nearest")), float(ds.beta[-1])]
+    middle = float(ds.beta.sel(beta=2, method="nearest"))
+    betas = list(dict.fromkeys([float(ds.beta[0]), middle, float(ds.beta[-1])]))
     p, truth = (
-        ", ".join(in_words(part[name].sel(beta=b), own=name == "axis_cosine") for b in betas)
-        for name in ("block_reappearance", "axis_cosine")
+        ", ".join(in_words(part[name].sel(beta=b), own=own, within=within) for b in betas)
+        for name, own, within in (
+            ("block_reappearance", False, SHARE),
+            ("axis_cosine", True, COSINE),
+        )
     )
-    law = float(part.coverage_prediction.sel(beta=betas[1]).mean())
-    random = float(part.axis_cosine_null.mean())
+    law = number(part.coverage_prediction.sel(beta=middle).mean())
+    random = number(part.axis_cosine_null.mean())
     stable = lowest.block_reappearance.mean(("world_seed", "seed", "block"))
-    over = (ds.block_reappearance - ds.coverage_prediction).sel(beta=ds.beta > 2)
-    rise = in_words(over.sel(rank=ds["rank"] > 2).mean(("beta", "rank")), 3)
     side = preferences(ds)
     gain = (ds.axis_cosine - ds.axis_cosine_null).mean(("world_seed", "seed", "block"))
+    flat = not (side != 0).any()
     return (
-        f"At rank {r} and beta {betas[0]:g}, {betas[1]:g}, {betas[2]:g}, p_hat is {p} "
-        f"(coverage law at {betas[1]:g}: {law:.2f}) and the best cosine of the true axes {truth} "
-        f"(random {random:.2f}); above beta 2 and rank 2, p_hat exceeds that of rotated codes by "
-        f"{rise}. At rank {lowest['rank'].item()} p_hat is {stable.min():.2f} to "
-        f"{stable.max():.2f} whatever beta. In {int((gain * side > 0).sum())} of the "
-        f"{int((side != 0).sum())} settings where the loss before training is not flat, the axes "
-        "end on the side of random that it prefers."
+        f"At rank {r} and beta {', '.join(f'{b:g}' for b in betas)}, p_hat is {p} "
+        f"(coverage law at {middle:g}: {law}) and the best cosine of the true axes "
+        f"{truth} (random {random}){_rise(ds)}. At rank {lowest['rank'].item()} p_hat is "
+        f"{extremes(stable)} whatever beta. "
+        + (
+            "The loss before training is flat in every setting."
+            if flat
+            else f"In {int((gain * side > 0).sum())} of the "
+            f"{count(float((side != 0).sum()), 'setting')} where the loss before training is not "
+            "flat, the axes end on the side of random that it prefers."
+        )
     )
+
+
+def _rise(ds: xr.Dataset) -> str:
+    """By how much p_hat exceeds that of rotated codes above beta 2 and rank 2; empty if unknown."""
+    over = (ds.block_reappearance - ds.coverage_prediction).sel(beta=ds.beta > 2)
+    over = over.sel(rank=ds["rank"] > 2)
+    if not over.notnull().any():
+        return ""
+    rise = in_words(over.mean(("beta", "rank")), 3, within=COSINE)
+    return f"; above beta 2 and rank 2, p_hat exceeds that of rotated codes by {rise}"
 
 
 study = Study(
@@ -82,4 +100,5 @@ study = Study(
         "train.n_steps": 200,
         "eval_samples": 4096,
     },
+    needs=(needs.one_law("generalised_normal"),),
 )

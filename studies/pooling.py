@@ -14,10 +14,10 @@ from dataclasses import replace
 import xarray as xr
 
 from realdata.config import Config
-from synthsae import measures
-from synthsae.figures import pools_by_size
+from synthsae import measures, needs
 from synthsae.figures.common import slices
-from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed
+from synthsae.figures.phrases import count, number
+from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -40,23 +40,33 @@ def finding(ds: xr.Dataset) -> str:
 
 def _covered(mean: xr.Dataset) -> str:
     ranks, p = mean["rank"].values, mean.union_block_reappearance
-    seen = [f"{needed(p.sel(rank=r)):.0f}" for r in ranks]
-    law = [f"{n:.0f}" for n in before_training(ranks)]
+    if not p.notnull().any():
+        return "No block has latents that a union could cover."
+    most = int(p.union_size.max())
+    seen = [f"{n:.0f}" if n <= most else f"more than {most}" for n in map(needed, _each(p))]
+    law = [number(n, ".0f") for n in before_training(ranks)]
+    gap = number(abs(p - mean.union_block_law).max(), ".3f")
     return (
         f"Of block latents of rank {', '.join(map(str, ranks))} 95% are in the union of "
-        f"{', '.join(seen)} other seeds ({', '.join(law)} by the law before training), at most "
-        f"{float(abs(p - mean.union_block_law).max()):.3f} from the coverage law."
+        f"{', '.join(seen)} other seed{'s' * (seen != ['1'])} ({', '.join(law)} by the law before "
+        f"training), at most {gap} from the coverage law."
     )
+
+
+def _each(values: xr.DataArray) -> list[xr.DataArray]:
+    """The values at each rank."""
+    return [values.sel(rank=r) for r in values["rank"].values]
 
 
 def _found(pool: xr.Dataset) -> str:
     one, many = (pool.isel(pool_size=i) for i in (0, -1))
     seen, strict, law, strict_law, isolated = (
-        "/".join(f"{v:.2f}" for v in many[f"pool_{name}"].values) for name in JUDGED
+        "/".join(number(v) for v in many[f"pool_{name}"].values) for name in JUDGED
     )
     return (
-        f"A pool of {int(many.pool_size)} seeds has {float(many.pool_features_found[-1]):.0%} of "
-        f"the isolated features, one seed {float(one.pool_features_found[-1]):.0%}. A disjoint "
+        f"A pool of {count(int(many.pool_size), 'seed')} has "
+        f"{number(many.pool_features_found[-1], '.0%')} of the isolated features, one seed "
+        f"{number(one.pool_features_found[-1], '.0%')}. A disjoint "
         f"pool has, by rank, {seen} of its block latents at cosine .7 ({law} where they are "
         f"rotated) and {strict} at .9 ({strict_law}), of its features' latents {isolated} at .9."
     )
@@ -66,7 +76,7 @@ def _spent(last: xr.Dataset) -> str:
     rows = {"one seed": last.sel({"recipe": "kept"}).isel(pool_size=0)}
     rows |= {r: last.sel({"recipe": r}).isel(pool_size=-1) for r in LINES}
     names = ("pool_explained_variance", "pool_reappearance", "pool_l0")
-    said = [f"{r} {', '.join(f'{float(row[n]):.3g}' for n in names)}" for r, row in rows.items()]
+    said = [f"{r} {', '.join(number(row[n], '.3g') for n in names)}" for r, row in rows.items()]
     return f"EV, live latents found by other seeds, L0: {'; '.join(said)}."
 
 
@@ -87,4 +97,5 @@ study = Study(
     figure=pools_by_size,
     finding=finding,
     quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},
+    needs=(needs.blocks, needs.isolated),
 )

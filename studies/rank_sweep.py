@@ -6,7 +6,7 @@ true features in the block as it has dimensions (sparse). Everything else stays 
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_rank
 from synthsae.study import Study
@@ -31,8 +31,12 @@ def finding(ds: xr.Dataset) -> str:
         clauses.append(
             f"under the {law} law {first:.0%} of block latents reappear in another seed at rank "
             + (f"{low} and {last:.0%} at rank {high}" if high > low else f"{low}")
-            + (f", at most {gap:.3f} from the coverage law" if predicted else "")
-            + f", while their span overlaps the planted subspace by {least:.3f} or more on average"
+            + (f", at most {gap:.3f} from the coverage law" if predicted and gap == gap else "")
+            + (
+                f", while their span overlaps the planted subspace by {least:.3f} or more on "
+                "average"
+            )
+            * (least == least)
         )
     text = "; ".join(clauses)
     missing = "" if kept.all() else f" ({int((~kept).sum())} of {kept.size} ranks left out)"
@@ -63,4 +67,5 @@ study = Study(
         "train.n_steps": 100,
         "eval_samples": 8192,
     },
+    needs=(needs.blocks,),
 )

@@ -12,10 +12,11 @@ rank 4) and .328 (law .287, rank 8).
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_source
 from synthsae.figures.common import interval_over_seeds, slices
+from synthsae.figures.phrases import TO, interval, number
 from synthsae.figures.sources import law, over_worlds
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -38,14 +39,13 @@ def finding(ds: xr.Dataset) -> str:
             ("independent", "shared"): "only the start differs",
             ("shared", "shared"): "neither does",
         }
-        parts = [
-            f"{i.estimate:.3f} ({max(0, i.low):.3f} to {min(1, i.high):.3f}) where {text[key]}"
-            for key, i in told.items()
-        ]
+        parts = [f"{interval(i, '.3f', ends=TO)} where {text[key]}" for key, i in told.items()]
+        start = f"With {name} the" if name else "The"
+        samples = number(part.training_samples.mean(), ",.0f")
         sentences.append(
-            f"With {name} the p_hat of block latents is {', '.join(parts)}; the law says "
-            f"{float(law(part)):.3f}, and after {float(part.training_samples.mean()):,.0f} samples "
-            f"the latents' cosine with their start is {float(part.start_memory.mean()):.2f}."
+            f"{start} p_hat of block latents is {', '.join(parts)}; the law says "
+            f"{number(law(part), '.3f')}, and after {samples} samples "
+            f"the latents' cosine with their start is {number(part.start_memory.mean())}."
         )
     return " ".join(sentences)
 
@@ -77,4 +77,5 @@ study = Study(
     figure=stability_by_source,
     finding=finding,
     quick={"world_seed": 0, "n_seeds": 4, "train.n_steps": (40, 120)},
+    needs=(needs.blocks,),
 )

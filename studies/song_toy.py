@@ -9,9 +9,10 @@ cosine of .034 and a largest of .60, random unit features .063 and .71, so ours 
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import agreement_by_samples
+from synthsae.figures.phrases import COSINE, change, extremes, number
 from synthsae.figures.song import rank_correlation
 from synthsae.figures.worlds import averaged, in_words
 from synthsae.sae import SAEConfig
@@ -23,17 +24,34 @@ from synthsae.world import WorldConfig
 def finding(ds: xr.Dataset) -> str:
     """How the two scores move together, and where they start and end."""
     ds = averaged(ds, "n_steps")
+    ends = ds.isel(n_steps=[0, -1] if ds.sizes["n_steps"] > 1 else [0])
     pair, truth = (
-        " to ".join(in_words(ds[name].isel(n_steps=i), own=name == "feature_mcc") for i in (0, -1))
+        [
+            in_words(ends[name].isel(n_steps=i), own=name == "feature_mcc", within=COSINE)
+            for i in range(ends.sizes["n_steps"])
+        ]
         for name in ("pairwise_mcc", "feature_mcc")
     )
-    chance, within = float(ds.pairwise_mcc_chance.mean()), rank_correlation(ds)
+    chance, within = number(ds.pairwise_mcc_chance.mean(), ".3f"), rank_correlation(ds)
+    steps = ends.n_steps.values
+    if len(steps) > 1:
+        start = f"From {steps[0]} to {steps[1]} steps"
+        moved, true = change(*pair), change(*truth)
+    else:
+        start = f"At {steps[0]} steps"
+        moved, true = f"is {pair[0]}", f"is {truth[0]}"
+    text = f"{start} PW-MCC {moved} (chance {chance}) and MCC with the truth {true}."
+    return text + _order(within)
+
+
+def _order(within: xr.DataArray) -> str:
+    """How the two scores order the seeds; empty where no order is known."""
+    if not within.notnull().any():
+        return ""
+    ends = extremes(within)
     return (
-        f"From {ds.n_steps.values[0]} to {ds.n_steps.values[-1]} steps PW-MCC goes from "
-        f"{pair} (chance {chance:.3f}) and MCC with the truth from "
-        f"{truth}. Over the seeds of one budget and world their rank correlation is "
-        f"{float(within.mean()):.2f} on average ({float(within.min()):.2f} to "
-        f"{float(within.max()):.2f})."
+        " Over the seeds of one budget and world their rank correlation is "
+        f"{number(within.mean())} on average{f' ({ends})' * (' to ' in ends)}."
     )
 
 
@@ -53,4 +71,5 @@ study = Study(
     figure=agreement_by_samples,
     finding=finding,
     quick={"train.n_steps": (10, 50, 400), "world_seed": (0, 1), "n_seeds": 5},
+    needs=(needs.isolated,),
 )

@@ -3,26 +3,30 @@
 The preset `synthsaebench_1k`: a sixteenth of the features, trees and latents of SynthSAEBench-16k
 (2602.14687), with its Zipf law, low-rank correlations, hierarchies and magnitudes; latents are a
 quarter of the features, as there. Scores have SAELens' definitions (`measures.benchmark_scores`):
-cosines absolute, means over all latents. Ours beside them are signed and over live latents. The
-full one, for a GPU (M = 4096; the published training has 200M samples):
+cosines absolute, means over all latents. Ours beside them are signed and over live latents. Other
+architectures: `--set sae.arch=topk,batchtopk,jumprelu,matryoshka`. The full one, for a GPU
+(M = 4096; the published training has 200M samples):
 
     python -m synthsae.study synthsaebench --set world.d_model=768 --set world.n_isolated=16384 \\
         --set world.n_trees=128 --set world.isolated_p_min=5e-4 --set sae.n_latents=4096 \\
         --set sae.k=15,25,35,45 --set train.lr=3e-4 --set train.batch_size=1024 \\
         --set train.n_steps=195000
-
-Other architectures: `--set sae.arch=topk,batchtopk,jumprelu,matryoshka`.
 """
 
-import xarray as xr
+from typing import Any
 
-from synthsae import measures
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import scores_by_k
 from synthsae.figures.common import interval_of_each, interval_over_seeds, slices
+from synthsae.figures.phrases import COSINE, SCORE, SHARE, Range, count, interval, number
 from synthsae.figures.worlds import SEEDS
+from synthsae.geometry import Array
 from synthsae.sae import SAEConfig
-from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import PRESETS
@@ -37,33 +41,44 @@ def finding(ds: xr.Dataset) -> str:
             part[name].mean("seed").values
             for name in ("bench_f1", "explained_variance", "live_reappearance")
         )
-        at = part.isel(k=[int(f1.argmax())])
+        start = f"With {label}: " if label else ""
+        if not np.isfinite(f1).any():
+            sentences.append(f"{start}no F1 is known at any k.")
+            continue
+        at = part.isel(k=int(np.nanargmax(f1)))
         scores = ", ".join(
-            f"{text} {_words(interval_of_each(at[name].transpose('k', ...)))}"
-            for name, text in (
-                ("bench_mcc", "MCC"),
-                ("bench_precision", "precision"),
-                ("bench_recall", "recall"),
-                ("bench_f1", "F1"),
-                ("bench_uniqueness", "uniqueness"),
-                ("explained_variance", "EV"),
-            )
+            f"{text} {interval(interval_of_each(at[name]), within=within)}"
+            for name, text, within in SCORES
         )
-        stable = _words(interval_over_seeds(at.live_reappearance))
+        dead = count(at.bench_dead.mean(), "latent")
         sentences.append(
-            (f"With {label}: " if label else "")
-            + f"F1 is best at k = {k[f1.argmax()]} (true L0 {float(part.true_l0.mean()):.1f}), "
-            f"with {scores}; there p_hat of live latents is {stable} and "
-            f"{float(at.bench_dead.mean()):.0f} latents never fire. EV is best at k = "
-            f"{k[ev.argmax()]}, p_hat at k = {k[p.argmax()]} ({p.max():.2f}), and it is least at "
-            f"k = {k[p.argmin()]} ({p.min():.2f})."
+            f"{start}F1 is best at k = {int(at.k)} (true L0 {number(part.true_l0.mean(), '.1f')}), "
+            f"with {scores}; there p_hat of live latents is "
+            f"{interval(interval_over_seeds(at.live_reappearance))} and {dead} never fire."
+            + _ends(k, ev, p)
         )
     return " ".join(sentences)
 
 
-def _words(interval: Interval) -> str:
-    mean, low, high = (f"{float(v[0]):.2f}" for v in interval)
-    return mean if low == "nan" else f"{mean} [{low}, {high}]"
+SCORES: tuple[tuple[str, str, Range], ...] = (
+    ("bench_mcc", "MCC", COSINE),
+    ("bench_precision", "precision", SHARE),
+    ("bench_recall", "recall", SHARE),
+    ("bench_f1", "F1", SHARE),
+    ("bench_uniqueness", "uniqueness", SHARE),
+    ("explained_variance", "EV", SCORE),
+)
+"""Variable, name and range of a score."""
+
+
+def _ends(k: NDArray[Any], ev: Array, p: Array) -> str:
+    """The k of the best EV and of the best and least p_hat; empty for one k."""
+    if len(k) < 2 or not (np.isfinite(ev).any() and np.isfinite(p).any()):
+        return ""
+    return (
+        f" EV is best at k = {k[np.nanargmax(ev)]}, p_hat at k = {k[np.nanargmax(p)]} "
+        f"({np.nanmax(p):.2f}), and it is least at k = {k[np.nanargmin(p)]} ({np.nanmin(p):.2f})."
+    )
 
 
 study = Study(
@@ -87,4 +102,5 @@ study = Study(
     figure=scores_by_k,
     finding=finding,
     quick={"sae.k": (6, 12), "n_seeds": 3, "train.n_steps": 150, "eval_samples": 4096},
+    needs=(needs.isolated,),
 )

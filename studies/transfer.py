@@ -20,6 +20,7 @@ from realdata.config import Config
 from synthsae import measures
 from synthsae.figures import transfer_of_unstable
 from synthsae.figures.common import interval_over_seeds
+from synthsae.figures.phrases import UNKNOWN, interval, number
 from synthsae.figures.transfer import reach, too_few, worlds
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -33,15 +34,15 @@ def finding(ds: xr.Dataset) -> str:
     for name, part in worlds(ds):
         start = f"With {name}: " if name else ""
         if too_few(part):
-            text = f"{float(part.unstable_share.mean()):.0%} of live latents are unstable and"
-            share = f"{float(part.stable_share.mean()):.0%} stable"
+            text = f"{number(part.unstable_share.mean(), '.0%')} of live latents are unstable and"
+            share = f"{number(part.stable_share.mean(), '.0%')} stable"
             sentences.append(f"{start}{text} {share}, too few to say where they live.")
             continue
         r = reach(part)
         at = part.sel(r=r)
         blocks = (
             f"; planted blocks hold {_words(part.unstable_in_blocks)} of the energy of unstable "
-            f"latents (chance {float(part.in_blocks_chance):.2f})"
+            f"latents (chance {number(part.in_blocks_chance)})"
             if part.get("unstable_in_blocks", part.l0 * np.nan).notnull().any()
             else ""
         )
@@ -51,19 +52,18 @@ def finding(ds: xr.Dataset) -> str:
             if part.label_f1.sel(features=f).notnull().any()
         )
         sentences.append(
-            f"{start}{float(part.unstable_share.mean()):.0%} of live latents are unstable; the top "
-            f"{r} dimensions of one seed's hold {_words(at.transfer)} of the energy of others', "
-            f"those of as many stable ones {_words(at.transfer_stable)}, random ones "
-            f"{float(at.transfer_chance):.2f}{blocks}. ER / D is {_words(part.unstable_rank)} for "
+            f"{start}{number(part.unstable_share.mean(), '.0%')} of live latents are unstable; the "
+            f"top {r} dimensions of one seed's hold {_words(at.transfer)} of the energy of others',"
+            f" those of as many stable ones {_words(at.transfer_stable)}, random ones "
+            f"{number(at.transfer_chance)}{blocks}. ER / D is {_words(part.unstable_rank)} for "
             f"unstable and {_words(part.stable_rank)} for as many stable latents. F1 of unstable: "
-            f"{told}; calling all unstable {float(part.label_f1_constant.mean()):.2f}."
+            f"{told or UNKNOWN}; calling all unstable {number(part.label_f1_constant.mean())}."
         )
     return " ".join(sentences)
 
 
 def _words(values: xr.DataArray) -> str:
-    mean, low, high = (f"{np.clip(float(v), 0, 1):.2f}" for v in interval_over_seeds(values))
-    return mean if low == "nan" else f"{mean} [{low}, {high}]"
+    return interval(interval_over_seeds(values))
 
 
 study = Study(

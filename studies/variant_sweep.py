@@ -12,11 +12,12 @@ gets what its code covers, so the law is each one's own prediction. One learning
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import architectures_at_matched_ev
 from synthsae.figures.common import slices
 from synthsae.figures.matched import at_matched_ev
+from synthsae.figures.phrases import number
 from synthsae.figures.variants import COMPARED, KEEP, label, stability, subspace, verdicts
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -28,7 +29,7 @@ def finding(ds: xr.Dataset) -> str:
     sentences = []
     for name, part in slices(ds, KEEP):
         matched = at_matched_ev(part, COMPARED)
-        start = f"At EV {matched.level:.2f}" + (f" with {name}" if name else "")
+        start = f"At EV {number(matched.level)}" + (f" with {name}" if name else "")
         rows = verdicts(matched)
         seen = [v for v in rows if v.p == v.p]
         away = [label(v.name) for v in rows if v not in seen]
@@ -77,4 +78,5 @@ study = Study(
     figure=architectures_at_matched_ev,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 80, "sae.k": (1, 6), "eval_samples": 2048},
+    needs=(needs.blocks, needs.several("sae.k")),
 )

@@ -15,11 +15,13 @@ the Monte Carlo law of the whole directions, does not rise.
 
 import xarray as xr
 
-from synthsae import measures
+from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_width
 from synthsae.figures.common import interval_over_seeds, slices
+from synthsae.figures.phrases import change, count, number
 from synthsae.figures.width import KEEP, first_with_room
+from synthsae.geometry import Array
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -27,23 +29,36 @@ from synthsae.world import WorldConfig
 
 def finding(ds: xr.Dataset) -> str:
     """What the Dataset shows between the first size with room for all of the truth and the last."""
-    sentences = []
-    for label, part in slices(ds.sortby("n_latents"), KEEP):
-        ends = part.isel(n_latents=[first_with_room(part), -1])
-        every, block = (
-            interval_over_seeds(ends[name]) for name in ("live_reappearance", "block_reappearance")
-        )
-        law = ends.coverage_prediction.mean(("seed", "block")).values
-        m = ends.latents_per_block.mean(("seed", "block")).values
-        a, b = ends.n_latents.values
-        sentences.append(
-            f"With {label}, from {a} latents to {b}, mean p_hat of all live latents goes from "
-            f"{every.estimate[0]:.2f} to {every.estimate[1]:.2f}, of block latents from "
-            f"{block.estimate[0]:.2f} to {block.estimate[1]:.2f} (law {law[0]:.2f}, {law[1]:.2f}; "
-            f"{m[0]:.0f} and {m[1]:.0f} latents a block), and "
-            f"{float(ends.surplus_latents.isel(n_latents=-1).mean()):.0f} live latents are surplus."
-        )
-    return " ".join(sentences)
+    return " ".join(_sentence(name, part) for name, part in slices(ds.sortby("n_latents"), KEEP))
+
+
+def _sentence(name: str, part: xr.Dataset) -> str:
+    first, last = first_with_room(part), part.sizes["n_latents"] - 1
+    ends = part.isel(n_latents=sorted({first, last}))
+    every, block = (
+        [number(v) for v in interval_over_seeds(ends[score]).estimate[[0, -1]]]
+        for score in ("live_reappearance", "block_reappearance")
+    )
+    law = ends.coverage_prediction.mean(("seed", "block")).values
+    m = ends.latents_per_block.mean(("seed", "block")).values
+    sizes = " to ".join(f"{n}{' latents' * (i == 0)}" for i, n in enumerate(ends.n_latents.values))
+    grows = ends.sizes["n_latents"] > 1
+    start = f"With {name}, " if name else ""
+    text = (
+        f"{start}{'from' if grows else 'at'} {sizes}, mean p_hat of all live latents "
+        f"{change(*every) if grows else f'is {every[0]}'}, that of block latents "
+        f"{change(*block) if grows else f'is {block[0]}'} (law {', '.join(map(number, law))}; "
+        f"{_counts(m)} a block), and "
+        f"{count(ends.surplus_latents.isel(n_latents=-1).mean(), 'live latent')} "
+    )
+    surplus = number(ends.surplus_latents.isel(n_latents=-1).mean(), ".0f")
+    return f"{text}{'is' if surplus == '1' else 'are'} surplus."
+
+
+def _counts(m: Array) -> str:
+    """Latents at each size: 2 and 12 latents."""
+    *first, last = m
+    return " and ".join([*(number(v, ".0f") for v in first), count(last, "latent")])
 
 
 study = Study(
@@ -71,4 +86,5 @@ study = Study(
     figure=stability_by_width,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": 150, "sae.k": 2, "sae.n_latents": (32, 64, 192)},
+    needs=(needs.blocks,),
 )

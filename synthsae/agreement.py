@@ -9,22 +9,29 @@ The file that `save_consensus` writes is safetensors, for tools that steer or pr
 | `subspace_0`, `subspace_1`... | [R_g, D]  | orthonormal basis of each subspace, as rows |
 | `subspace_member`             | [G, S, M] | which latents of each seed live in it       |
 | the Dataset's other variables |           | ranks, q, intervals, rates, energy          |
+
+Names of seeds that are text are in the header, beside names of dimensions and attributes.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from synthsae import files
-from synthsae.geometry import Array, unit
+from synthsae.checks import ConfigError, Shown, real
+from synthsae.geometry import Array
+from synthsae.metrics import _check, function
 from synthsae.metrics import consensus as plain
 from synthsae.metrics.consensus import Consensus
+from synthsae.metrics.copies import copies
 from synthsae.stats import Interval, mean_interval, pairwise_interval
 
 BASIS = "subspace_basis"
@@ -37,30 +44,40 @@ def consensus(
     rates: ArrayLike | None = None,
     energy: ArrayLike | None = None,
     level: float = 0.95,
-    seeds: Sequence[int] | None = None,
+    seeds: Iterable[Any] | None = None,
 ) -> xr.Dataset:
     """The identifiable latents and the reproducible subspaces of S SAEs, each list at `level`.
 
     Args:
-        directions: decoder rows, [S, M, D], of SAEs with starts and data of their own.
-        live: live latents, [S, M]; none: all.
+        directions: decoder rows, [S, M, D], of SAEs with starts and data of their own. A row of
+            zeros is no latent.
+        live: live latents, bool [S, M]; none: all.
         rates: share of samples on which a latent fires, [S, M] (`evaluate.evaluate`).
         energy: mean squared norm of a latent's contribution, [S, M] (`evaluate.latent_energy`).
         level: share of each list that is right, at least and on average over trainings.
-        seeds: names of the SAEs, [S].
+        seeds: names of the SAEs, [S]: distinct numbers or texts; none: 0, 1...
 
-    Both lists begin with what is surest; the intervals are jackknives or t intervals over seeds at
-    the same level, and those of a rank its range as each seed is left out. Raises ValueError for
-    shapes that do not fit, values that are not finite and a level outside (0, 1).
+    Arrays may be NumPy's or torch's. Both lists begin with what is surest; the intervals are
+    jackknives or t intervals over seeds at the same level (NaN for two seeds), and those of a rank
+    its range as each seed is left out. Raises ConfigError, a ValueError, for shapes that do not
+    fit, values that are not finite or out of range, fewer than two seeds or dimensions, and SAEs
+    that are copies of one another (`metrics.copies`): a copy is no evidence.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level: {level}; allowed: strictly between 0 and 1")
-    d = unit(directions)
-    found = plain.consensus(d, live)
-    shares = None if energy is None else _shares(energy, live, d.shape[:2])
+    level = _level(level)
+    d, alive = _check.latents(directions, live)
+    if d.shape[2] < 2:
+        raise ConfigError("directions", Shown(f"shape {d.shape}"), "rows of 2 dimensions or more")
+    names = _names(seeds, len(d))
+    rate = None if rates is None else _rates(rates, d.shape[:2])
+    shares = None if energy is None else _shares(energy, alive)
+    for group in copies(np.where(alive[..., None], d, 0)):
+        if len(group) > 1:
+            allowed = "one of SAEs that are copies, scaled or rounded: they were not retrained"
+            raise ConfigError("directions", [names.tolist()[i] for i in group], allowed)
+    found = plain.consensus(d, alive)
     ds = xr.merge([_identities(d, found, level), _subspaces(d, found, level)])
-    if rates is not None:
-        ds["identity_rate"] = ("identity", "seed"), _of(rates, ds), {"long_name": "firing rate"}
+    if rate is not None:
+        ds["identity_rate"] = ("identity", "seed"), _of(rate, ds), {"long_name": "firing rate"}
     if shares is not None:
         inside = ds.subspace_member.values
         carried = {
@@ -71,37 +88,69 @@ def consensus(
             text = "share of the energy of all live latents"
             ends = (np.clip(v, 0, 1) for v in mean_interval(share, level))
             _add(ds, f"{name}_energy", name, Interval(*ends), text)
-    names = list(range(len(d)) if seeds is None else seeds)
     return ds.assign_coords(seed=names).assign_attrs(level=level)
 
 
 def save_consensus(ds: xr.Dataset, path: str | Path) -> None:
-    """Write what `consensus` returned to one safetensors file (the module says what is in it)."""
-    rest = ds.drop_vars(BASIS).variables
-    arrays = {str(n): np.ascontiguousarray(v.values) for n, v in rest.items()}
+    """Write what `consensus` returned to one safetensors file (the module says what is in it).
+
+    Raises ConfigError for another Dataset, and for variables or attributes that no such file holds.
+    """
+    if missing := {BASIS, "subspace_rank", "identity_direction"} - {str(n) for n in ds.variables}:
+        raise ConfigError("ds", sorted(missing), "what consensus returned, with these variables")
+    about, arrays = {}, {}
+    for name, v in ds.variables.items():
+        about[str(name)] = {"dims": v.dims, "attrs": v.attrs}
+        if v.dtype.kind in "OU":
+            about[str(name)] |= {"values": v.values.tolist(), "dtype": v.dtype.str}
+        elif name != BASIS:
+            arrays[str(name)] = np.ascontiguousarray(v.values)
     for g, rank in enumerate(ds.subspace_rank.values):
         arrays[f"subspace_{g}"] = np.ascontiguousarray(ds[BASIS].values[g, :rank])
-    about = {str(n): {"dims": v.dims, "attrs": v.attrs} for n, v in ds.variables.items()}
-    meta = {"synthsae_consensus": json.dumps({"variables": about, "attrs": ds.attrs})}
-    files.write(Path(path), save(arrays, meta))
+    coords = [str(n) for n in ds.coords]
+    try:
+        text = json.dumps(
+            {"variables": about, "attrs": ds.attrs, "coords": coords}, default=_python
+        )
+        data = save(arrays, {"synthsae_consensus": text})
+    except (TypeError, ValueError, KeyError, SafetensorError) as error:
+        raise ConfigError("ds", Shown(error), "numbers and texts that a file can hold") from error
+    files.write(Path(path), data)
 
 
 def load_consensus(path: str | Path) -> xr.Dataset:
-    """Read what `save_consensus` wrote; raises ValueError for any other file."""
+    """Read what `save_consensus` wrote; raises ConfigError for any other file."""
     try:
         with safe_open(path, framework="numpy") as f:
             text = (f.metadata() or {}).get("synthsae_consensus")
             arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"path: {str(path)!r}; allowed: a safetensors file") from error
+        raise ConfigError("path", str(path), "a safetensors file") from error
     if text is None:
-        raise ValueError(f"path: {str(path)!r}; allowed: a file that save_consensus wrote")
-    about = json.loads(text)
+        raise ConfigError("path", str(path), "a file that save_consensus wrote")
+    try:
+        return _dataset(json.loads(text), arrays)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError("path", str(path), f"a whole file of save_consensus ({error})") from error
+
+
+def _dataset(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> xr.Dataset:
+    """The Dataset of a file's header and tensors."""
     bases = [arrays[f"subspace_{g}"] for g in range(len(arrays["subspace_rank"]))]
     arrays[BASIS] = _padded(bases, arrays["identity_direction"].shape[1])
+    for name, v in about["variables"].items():
+        if "values" in v:
+            arrays[name] = np.array(v["values"], dtype=v["dtype"])
     made = {n: (v["dims"], arrays[n], v["attrs"]) for n, v in about["variables"].items()}
     ds = xr.Dataset(made, attrs=about["attrs"])
-    return ds.set_coords("seed")
+    return ds.set_coords(about.get("coords", ["seed"]))
+
+
+def _python(value: Any) -> Any:
+    """A number or array of NumPy's in an attribute as JSON has it."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r}")
 
 
 def _identities(d: Array, found: Consensus, level: float) -> xr.Dataset:
@@ -159,20 +208,58 @@ def _add(ds: xr.Dataset, name: str, dim: str, values: Interval, text: str) -> xr
     return ds
 
 
-def _shares(energy: ArrayLike, live: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+def _level(level: Any) -> float:
+    """A probability strictly between 0 and 1, of any type of number."""
+    x = real("level", level)
+    if not 0 < x < 1:
+        raise ConfigError("level", level, "strictly between 0 and 1")
+    return x
+
+
+def _names(seeds: Iterable[Any] | None, n: int) -> NDArray[Any]:
+    """Names of n SAEs, [n]: distinct numbers or texts, which keep their types."""
+    if seeds is None:
+        return np.arange(n)
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ConfigError("seeds", seeds, f"{n} names")
+    array = hasattr(seeds, "dtype")
+    each = list(_check.plain("seeds", seeds)) if array else list(seeds)
+    given = [x.tolist() if hasattr(x, "tolist") else x for x in each]
+    if not all(isinstance(x, int | str) or (isinstance(x, float) and isfinite(x)) for x in given):
+        raise ConfigError("seeds", given, "numbers or texts")
+    if len(given) != n or len(set(given)) < n:
+        raise ConfigError("seeds", given, f"{n} names that differ")
+    names = np.array(
+        [x if isinstance(x, np.generic) else g for x, g in zip(each, given, strict=True)]
+    )
+    kept = [*map(type, names.tolist()), *names.tolist()] == [*map(type, given), *given]
+    if not kept:  # of several types, say
+        return np.array(given, dtype=object)
+    return names.astype(np.float64) if names.dtype == np.float16 else names  # pandas has no float16
+
+
+def _rates(rates: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Firing rates, [S, M]."""
+    x = _check.array("rates", rates, "[...]")
+    _check.same("rates", x.shape, "directions' [S, M]", shape)
+    function.live(x)  # 0 to 1
+    return x
+
+
+def _shares(energy: ArrayLike, live: NDArray[np.bool_]) -> Array:
     """Each live latent's share of its seed's energy, [S, M]."""
-    x = np.asarray(energy, dtype=float)
-    if x.shape != shape or not (np.isfinite(x) & (x >= 0)).all():
-        raise ValueError(f"energy: shape {x.shape}; allowed: {shape}, 0 or more")
-    x = x if live is None else np.where(live, x, 0.0)
+    x = _check.array("energy", energy, "[...]")
+    _check.same("energy", x.shape, "directions' [S, M]", live.shape)
+    if (x < 0).any():
+        raise ConfigError("energy", float(x.min()), "0 or more")
+    x = np.where(live, x, 0.0)
     total = x.sum(axis=1, keepdims=True)
     return np.divide(x, total, out=np.zeros_like(x), where=total > 0)
 
 
-def _of(values: ArrayLike, ds: xr.Dataset) -> Array:
-    """`values` [S, M] of the identifiable latents, NaN where a seed has none, [identity, S]."""
+def _of(x: Array, ds: xr.Dataset) -> Array:
+    """Values [S, M] of the identifiable latents, NaN where a seed has none, [identity, S]."""
     row = ds.identity_latent.values
-    x = np.asarray(values, dtype=float)
     return np.where(row >= 0, x[np.arange(len(x)), row], np.nan)
 
 

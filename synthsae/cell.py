@@ -19,6 +19,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from synthsae.blame import in_a_line
+from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
 from synthsae.fingerprint import Fingerprint, fingerprint
 from synthsae.loading import stable_name
@@ -93,10 +94,12 @@ def name_of(measure: Measure) -> str:
 @dataclass(frozen=True)
 class Outcome:
     """What became of a cell, in words, so that it can cross from any worker: it has a file unless
-    it raised an `error`; `fatal` where no other cell would fare better.
+    it raised an `error`; `refused` where that was a ConfigError, `fatal` where no other cell would
+    fare better.
     """
 
     error: str = ""
+    refused: bool = False
     fatal: bool = False
 
 
@@ -121,6 +124,8 @@ def attempt(
         trainings = Trainings(store.out)
         try:
             run, about = _run(cell, trainings, store.checkpoint(cell.digest), progress, phase)
+        except ConfigError as error:  # its source cannot be used, or has no room on the disk
+            return Outcome(error=str(error), refused=True)
         except Exception as error:  # a failing cell must not lose the others
             return Outcome(error=in_a_line(error))
         if keep and trainings.record(cell.training) is None:
@@ -128,6 +133,8 @@ def attempt(
         wanted = [m for m in measures if name_of(m) in todo]
         try:
             result = _scored(cell, run, about, wanted, saved, phase)
+        except ConfigError as error:  # a measure that returns what cannot be saved
+            return Outcome(error=str(error), refused=True)
         except Exception as error:
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
@@ -194,6 +201,8 @@ def _scored(
         "train_seconds": about["train_seconds"],
         "score_seconds": time.perf_counter() - began,
     }
+    if said := getattr(run.source, "about", None):
+        dataset.attrs["source"] = json.dumps(said)
     return dataset
 
 

@@ -8,24 +8,37 @@ from math import inf, isinf
 from numbers import Integral, Real
 from typing import Any, get_args
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
 KINDS |= {"bool": "true or false", "str": "a name"}
 LARGEST = 2**63 - 1
 """The largest integer that NumPy, PyTorch and netCDF hold."""
 
 
+class Shown(str):
+    """What a message says of a value that is too long for it, such as an array."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class ConfigError(ValueError):
-    """A config field, an option or a file holds what is not allowed; the message is one line.
+    """A field, an argument, an option or a file holds what is not allowed; the message is a line.
 
     Attributes:
-        field: what holds it: a dotted field name, an option, or a path.
-        value: what it holds.
+        field: what holds it: a dotted field name, an argument, an option, or a path.
+        value: what it holds; of an array in words (`Shown`).
         allowed: what it may hold, in words.
     """
 
     def __init__(self, name: str, value: object, allowed: str):
         self.field, self.value, self.allowed = name, value, allowed
-        super().__init__(re.sub(r"\s*\n\s*", " ", f"{name}: {value!r}; allowed: {allowed}"))
+        line = re.sub(r"\s*\n\s*", " ", f"{name}: {value!r}; allowed: {allowed}")
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
 
 
 def typed(prefix: str, config: Any) -> None:
@@ -105,3 +118,37 @@ def within(
         bound = f"above {low:g}" if strict else f"{low:g} or more"
         most = str(high) if isinstance(high, int) else f"{high:g}"  # `:g` rounds a large integer
         raise ConfigError(name, value, bound if high == inf else f"{bound}, at most {most}")
+
+
+def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """`value`, an array of NumPy's or torch's, as float64; masked entries become NaN.
+
+    Raises ConfigError for what is not an array of real numbers; NaN and infinities pass.
+    """
+    x = plain(name, value)
+    if x.dtype.kind not in "fiub":
+        given = Shown(f"{x.dtype} of shape {x.shape}") if x.ndim else value
+        raise ConfigError(name, given, "real numbers")
+    return np.ma.filled(x.astype(np.float64, copy=False), np.nan)
+
+
+def plain(name: str, value: Any) -> NDArray[Any]:
+    """`value` as a NumPy array: a tensor without its gradient, from any device and of any dtype."""
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.double() if value.is_floating_point() else value
+        return np.asanyarray(value) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = Shown(f"a {type(value).__name__}")
+        raise ConfigError(name, kind, f"an array of numbers ({error})") from error
+
+
+def real(name: str, value: Any) -> float:
+    """A real number of any type as Python's; NaN passes."""
+    try:
+        if isinstance(value, str | bytes | complex):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ConfigError(name, value, "a number") from error

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from synthsae.blame import in_a_line
 from synthsae.checks import ConfigError, closest, one_of
 from synthsae.config import Config, describe
 from synthsae.executors import Processes, dask
@@ -133,7 +134,14 @@ def _main(args: argparse.Namespace) -> int:
         with store.hold():
             present(study, store)
         return 0
-    grid = plan(study, changes(args, study.base), quick=args.quick, here=args.dask is None)
+    changed = changes(args, study.base)
+    try:
+        grid = plan(study, changed, quick=args.quick, here=args.dask is None)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the study's own classes and functions raise
+        why = f"a study that can be planned ({in_a_line(error)})"
+        raise ConfigError("study", args.study, why) from error
     with executor(args, grid) as workers:
         keep = 0.0 if args.no_keep_saes else args.keep_gib
         failed = run(args.study, study, grid, args.out, workers, keep, args.accept_stale)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthsae.evaluate import BATCH, Evaluation
+from synthsae.checks import within
+from synthsae.evaluate import BATCH, Evaluation, samples
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource, TrainConfig, batches, train
@@ -28,8 +29,10 @@ def boost(
     """For each of the S SAEs of `first` a chain, a stack of 1 + J that begins with it.
 
     SAE s of stage j starts from init seed `seeds[j][s]`. All stages see the batches of their
-    chain's first data seed, which are held in memory: n_steps x S x B x D float32.
+    chain's first data seed, which are held in memory: n_steps x S x B x D float32. Raises
+    ConfigError for no steps.
     """
+    within("train.n_steps", config.n_steps, 1)
     device, s = first.params["w_dec"].device, range(len(first.seeds))
     at, size = config.data_seeds(first.seeds), config.batch_size
     data = torch.stack(
@@ -50,8 +53,9 @@ def evaluate_ensemble(
 ) -> Evaluation:
     """The J SAEs of `stack` as one of J M latents (arrays with S = 1), averaged or `boosted`.
 
-    On the samples of `evaluate`.
+    On the samples of `evaluate`, and with its errors.
     """
+    n_samples = samples(stack, source, n_samples)
     members = [stack.select([j]) for j in range(len(stack.seeds))]
     m, device = stack.params["w_dec"].shape[1], stack.params["w_dec"].device
     counts = torch.zeros(len(members), m, dtype=torch.long, device=device)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthsae.checks import ConfigError, within
+from synthsae.checks import ConfigError, of_type, within
 from synthsae.geometry import Array
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
@@ -45,9 +45,10 @@ def evaluate(
 ) -> Evaluation:
     """Run every SAE on the same `n_samples` of the `eval` stream of `seed`.
 
-    Raises ConfigError for no samples, and for a source whose samples are not finite.
+    Raises ConfigError for no samples, and for a source of another width than the SAEs' or whose
+    samples are not finite.
     """
-    within("n_samples", n_samples, 1)
+    n_samples = samples(stack, source, n_samples)
     device = stack.params["w_dec"].device
     s, m = stack.params["w_dec"].shape[:2]
     counts = torch.zeros(s, m, dtype=torch.long, device=device)
@@ -70,14 +71,27 @@ def evaluate(
     return Evaluation(stack.directions(), rates, 1 - residual.fvu)
 
 
+def samples(stack: SAEStack, source: ActivationSource, n_samples: int) -> int:
+    """`n_samples` if SAEs can be run on as many of a source. Raises ConfigError where not."""
+    try:
+        n = int(of_type(n_samples, int))
+    except TypeError as error:
+        raise ConfigError("n_samples", n_samples, "an integer") from error
+    within("n_samples", n, 1)
+    width = stack.params["w_dec"].shape[2]
+    if source.d_model != width:
+        raise ConfigError("source.d_model", source.d_model, f"{width}, that of the SAEs")
+    return n
+
+
 def latent_energy(
     stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
 ) -> Array:
     """Mean of ||z_j w_j||^2 over the samples of `evaluate`: what a latent contributes, [S, M].
 
-    Raises ConfigError for no samples.
+    Raises ConfigError for no samples, and for a source of another width than the SAEs'.
     """
-    within("n_samples", n_samples, 1)
+    n_samples = samples(stack, source, n_samples)
     w = stack.params["w_dec"]
     total = torch.zeros(w.shape[:2], dtype=torch.float64, device=w.device)
     for t in range(-(-n_samples // BATCH)):

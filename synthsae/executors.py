@@ -107,7 +107,9 @@ def dask(address: str, *, gpu: bool = False) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError as error:
-        text = 'an environment with dask: pip install "synthsae[cluster]"'
+        text = (
+            'an environment with dask: in the clone, pip install -e ".[cluster]" -c constraints.txt'
+        )
         raise ConfigError("--dask", address, text) from error
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)

@@ -5,11 +5,26 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+SMALL = 1e-150  # norm below which float64 cannot square a vector's entries
+
 
 def unit(vectors: ArrayLike) -> Array:
-    """`vectors` [..., D] scaled to norm 1; a zero vector stays zero."""
+    """`vectors` [..., D] scaled to norm 1; a zero vector stays zero.
+
+    Raises ValueError for values that are not finite.
+    """
     x = np.asarray(vectors, dtype=float)
-    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    odd = ~((norm > SMALL) & (norm < 1 / SMALL))[..., 0]  # zero, or its squares are not exact
+    if odd.any():
+        largest = np.abs(x[odd]).max(axis=-1, keepdims=True, initial=np.nextafter(0, 1))
+        if bad := int((~np.isfinite(largest)).sum()):
+            text = f"vectors: {bad} of {norm.size} not finite; allowed: finite numbers"
+            raise ValueError(text)
+        x = x.copy()
+        x[odd] /= largest
+        norm[odd] = np.linalg.norm(x[odd], axis=-1, keepdims=True)
     return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
 
 

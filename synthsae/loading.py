@@ -31,6 +31,9 @@ _made: dict[str, dict[Path, bytes]] = {}
 _beside: dict[str, tuple[Path, bytes]] = {}
 """The file of each module that was imported from beside a study, and what it said."""
 
+_folders: list[str] = []
+"""Where the studies were that are loaded, the last one first: the end of the path."""
+
 
 def installed() -> dict[str, Path]:
     """The files of our own studies, by name."""
@@ -107,8 +110,10 @@ def _make_room(folder: Path, texts: dict[Path, bytes]) -> None:
     """See to it that a study in `folder` imports our packages, and the modules beside it."""
     for package in PACKAGES:
         _place(package)
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))  # at the end: nothing there hides another module
+    if str(folder) not in sys.path or str(folder) in _folders:
+        _folders[:] = [str(folder), *(other for other in _folders if other != str(folder))]
+        # at the end: nothing there hides another module
+        sys.path[:] = [*(other for other in sys.path if other not in _folders), *_folders]
     importlib.invalidate_caches()
     tops = {top for data in texts.values() for top in _imported(data)}
     known = {name: entry for name, entry in _beside.items() if name.partition(".")[0] in tops}

@@ -26,7 +26,7 @@ def pack(dataset: xr.Dataset) -> bytes:
         if values.dtype.kind in "biuf":
             numbers[str(name)] = np.array(values, values.dtype.newbyteorder("="), order="C")
         elif values.dtype.kind in "UO" and all(isinstance(v, str) for v in values.flat):
-            entry |= {"text": values.tolist()}
+            entry |= {"text": values.ravel().tolist(), "shape": values.shape}
         else:
             raise TypeError(f"{name}: a cell holds numbers and text, not {values.dtype}")
         layout["variables"][name] = entry
@@ -40,10 +40,16 @@ def unpack(data: bytes) -> xr.Dataset:
     layout = json.loads(header["__metadata__"]["layout"])
     parts: dict[bool, dict[str, xr.Variable]] = {True: {}, False: {}}
     for name, entry in layout["variables"].items():
-        values = np.array(entry["text"], str) if "text" in entry else numbers[name]
+        values = _text(entry) if "text" in entry else numbers[name]
         variable = xr.Variable(entry["dims"], values, entry["attrs"])
         parts[entry["coordinate"]][name] = variable
     return xr.Dataset(parts[False], parts[True], layout["attrs"])
+
+
+def _text(entry: dict) -> np.ndarray:
+    """An array of text; files of an earlier version nest it, and do not say its shape."""
+    values = np.array(entry["text"], str)
+    return values.reshape(entry.get("shape", values.shape))
 
 
 def _plain(attributes: dict) -> dict:

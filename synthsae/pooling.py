@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from synthsae.checks import ConfigError
 from synthsae.geometry import Array
-from synthsae.metrics import function
+from synthsae.metrics import _check, function
 from synthsae.metrics.pooling import distinct
 from synthsae.sae import SAEStack
 
@@ -31,16 +31,16 @@ def pool(stack: SAEStack, rates: ArrayLike, *, rule: Rule = distinct) -> SAEStac
     kept encoders overshoot; `train.refit` trains them for the decoder as it is.
 
     The recipe of Gerasimov et al. (arXiv 2606.12138) is not published in detail: this one is ours.
-    Raises ConfigError for architectures that are not `POOLABLE`, or fewer latents kept than k;
-    ValueError for rates of another shape.
+    Raises ConfigError for architectures that are not `POOLABLE`, fewer latents kept than k, rates
+    of another shape or outside [0, 1], and a rule that returns anything but bool [n].
     """
     if stack.config.arch not in POOLABLE:
         raise ConfigError("stack.config.arch", stack.config.arch, ", ".join(POOLABLE))
-    live, params = function.live(rates), stack.params
-    if live.shape != (size := tuple(params["w_dec"].shape[:2])):
-        raise ValueError(f"rates: shape {live.shape}; allowed: {size}, as stack has")
-    kept = live.copy()
-    kept[live] = rule(stack.directions()[live], np.asarray(rates, dtype=float)[live])
+    params, rate = stack.params, _check.array("rates", rates, "[...]")
+    _check.same("rates", rate.shape, "stack", tuple(params["w_dec"].shape[:2]))
+    kept = function.live(rate)
+    d, rate = stack.directions()[kept], rate[kept]
+    kept[kept] = _check.mask("rule(directions, rates)", rule(d, rate), rate.shape)
     b_dec = params["b_dec"].mean(0, keepdim=True)
     shift = torch.einsum("smd,sd->sm", params["w_enc"], b_dec - params["b_dec"])
     which = torch.from_numpy(kept).to(b_dec.device)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 import xarray as xr
@@ -58,6 +59,10 @@ class Run:
     group_size: int = 1
     stack: SAEStack | None = None
 
+    def __repr__(self) -> str:
+        what = f"seeds={short(self.seeds)}, frozen={short(self.frozen)}, stack={self.stack!r}"
+        return f"Run({type(self.source).__name__}, {what})"
+
     @property
     def world(self) -> World:
         """The planted truth. Raises ValueError where the source is no world."""
@@ -69,6 +74,11 @@ class Run:
     def planted(self) -> bool:
         """Whether the truth is known."""
         return isinstance(self.source, World)
+
+    @property
+    def absolute(self) -> bool:
+        """Whether a latent and its negative are the same latent: no architecture here has that."""
+        return False
 
     @property
     def d_model(self) -> int:
@@ -146,12 +156,20 @@ class Dictionaries:
         directions: unit decoder rows, [S, M, D]; a smaller dictionary is filled up with dead rows.
         live: which rows are live latents, [S, M].
         encoders: encoder rows, [S, M, D], or None.
+        absolute: whether a latent and its negative are the same latent.
+        sizes: rows of each dictionary that are latents, dead ones too, [S]; none: M.
+        copies: names of SAEs that are the same one, in groups; only the first of each is in here.
+        notes: what else was found in the files, a line each.
     """
 
     seeds: tuple[str, ...]
     directions: Array
     live: NDArray[np.bool_]
     encoders: Array | None = None
+    absolute: bool = False
+    sizes: tuple[int, ...] = ()
+    copies: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def d_model(self) -> int:
@@ -166,7 +184,7 @@ class Dictionaries:
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""
-        return reappearance.found(self.directions, live=self.live)
+        return reappearance.found(self.directions, live=self.live, absolute=self.absolute)
 
     @cached_property
     def p_hat(self) -> Array:

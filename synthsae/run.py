@@ -57,7 +57,8 @@ def run(
     and must see that file and the folder `out`. What other code computed is computed again, and
     said; with `accept_stale` trainings by other code stay. SAEs are kept up to `keep_gib`. Returns
     the number of cells that failed; their configs are printed and the others are kept. Raises
-    ConfigError where the folder cannot be used, which is so while another run is at work in it.
+    ConfigError where all cells are refused, or the folder cannot be used, which is so while another
+    run is at work in it.
     """
     store = Store(out, Path(source).stem)
     with store.hold():
@@ -82,9 +83,11 @@ def run(
         else:
             outcomes = _on_workers(jobs, source, store, executor)
         failed: list[tuple[Cell, str]] = []
+        refused = []
         for i, outcome in outcomes:
             if outcome.fatal:
                 raise WorkerError(outcome.error)
+            refused += [outcome.error] * outcome.refused
             lost = todo[i].cell
             cell = None if outcome.error else store.await_cell(lost.digest)
             if cell is None:
@@ -93,14 +96,19 @@ def run(
             done[lost.digest] = cell
             if frozen := json.loads(cell.attrs["frozen"]):
                 tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
+        if refused and len(refused) == len(grid.cells):
+            raise WorkerError(refused[0])
         for lost, why in failed:
             print(f"failed: {why}\n  config: {lost.config.to_json()}")
             done.pop(lost.digest, None)
         if done:
-            dataset = assemble(
-                grid, {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
-            )
-            dataset.attrs |= {"study": store.study, "question": study.question}
+            try:
+                there = {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
+                dataset = assemble(grid, there)
+            except Exception as error:  # a measure's names may clash with those of the axes
+                why = f"measures whose cells fit together ({in_a_line(error)})"
+                raise ConfigError("measures", store.study, why) from error
+            dataset.attrs |= {"study": _readable(store.study), "question": study.question}
             dataset.attrs["stale"] = json.dumps(sorted({name for p in every for name in p.stale}))
             if earlier := store.assemble(dataset):
                 print(f"kept: {earlier}, of another config")
@@ -204,7 +212,8 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     blank = next(iter(cells.values())).map(_blank)
     parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
-        labels = [str(v) for v in values] if None in values else values
+        text = any(v is None or isinstance(v, str) for v in values)
+        labels = [_readable(str(v)) for v in values] if text else values
         index = xr.IndexVariable(name, labels)
         parts = [
             xr.concat(
@@ -226,7 +235,10 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         .drop_vars(bare)
         .assign_coords({name: (dims, np.reshape(values, shape)) for name, values in names.items()})
     )
-    frozen = {key: json.loads(cell.attrs["frozen"]) for key, cell in cells.items()}
+    frozen, sources = (
+        {key: json.loads(cell.attrs.get(name, "{}")) for key, cell in cells.items()}
+        for name in ("frozen", "source")
+    )
     dataset.attrs = {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
         for key in ("git_commit", "scored_at", "versions", "device", "group_size", "precision")
@@ -240,7 +252,14 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
             cell.attrs["train_seconds"] + cell.attrs["score_seconds"] for cell in cells.values()
         ),
     }
+    if told := {key: about for key, about in sources.items() if about}:
+        dataset.attrs["source"] = json.dumps(told)
     return dataset
+
+
+def _readable(text: str) -> str:
+    """Text that netCDF takes: the name of a file may hold bytes that are no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _indexed(cell: xr.Dataset, dims: set[Hashable]) -> xr.Dataset:

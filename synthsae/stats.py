@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
+from synthsae.checks import ConfigError, Shown, numbers, plain, real, within
 from synthsae.geometry import Array, haar, unit
 
 if TYPE_CHECKING:
@@ -68,11 +69,10 @@ def jackknife_interval(
     Tukey's jackknife: se^2 = (S - 1) / S sum_s (theta_-s - mean theta_-s)^2, with Student
     quantiles of S - 1 degrees of freedom. For smooth statistics: a median needs the bootstrap.
     """
-    loo, middle = np.asarray(leave_one_out, dtype=float), np.asarray(estimate, dtype=float)
+    loo, middle = numbers("leave_one_out", leave_one_out), numbers("estimate", estimate)
     if loo.ndim < 1 or loo.shape[-1] < 2 or loo.shape[:-1] != middle.shape:
-        raise ValueError(
-            f"leave_one_out: shape {loo.shape}; allowed: {middle.shape} and 2 seeds or more last"
-        )
+        allowed = f"{middle.shape} and 2 seeds or more last"
+        raise ConfigError("leave_one_out", Shown(f"shape {loo.shape}"), allowed)
     n = loo.shape[-1]
     half = student.ppf((1 + _level(level)) / 2, n - 1) * np.sqrt((n - 1) * loo.var(axis=-1))
     return Interval(middle, middle - half, middle + half)
@@ -134,15 +134,16 @@ def bootstrap_interval(
     them, as naive code does, with the matrix's diagonal as their score. Both undercover (table
     above).
     """
-    x = _pairs(matrix)
+    x, level = _pairs(matrix), _level(level)
+    within("draws", draws, 1)
     n = x.shape[-1]
     w = np.random.default_rng(rng).multinomial(n, np.full(n, 1 / n), draws).astype(float)
     score, pairs = np.einsum("ks,...st,kt->...k", w, x, w, optimize=True), n**2 - (w**2).sum(axis=1)
     if self_pairs:
-        own = _finite("matrix", np.diagonal(np.asarray(matrix, dtype=float), axis1=-2, axis2=-1))
+        own = _finite("matrix", np.diagonal(numbers("matrix", matrix), axis1=-2, axis2=-1))
         score, pairs = score + own @ (w * (w - 1)).T, np.full(draws, n * (n - 1.0))
     score = score[..., pairs > 0] / pairs[pairs > 0]  # all draws of one seed: no pair left
-    low, high = np.quantile(score, [(1 - _level(level)) / 2, (1 + level) / 2], axis=-1)
+    low, high = np.quantile(score, [(1 - level) / 2, (1 + level) / 2], axis=-1)
     return Interval(x.sum(axis=(-2, -1)) / (n * (n - 1)), low, high)
 
 
@@ -155,6 +156,7 @@ def interval_coverage(
     rng: Rng = 0,
 ) -> float:
     """Share of `repeats` data sets `sample(generator)` whose `interval` contains `truth`."""
+    within("repeats", repeats, 1)
     gen = np.random.default_rng(rng)
     ends = (interval(sample(gen)) for _ in range(repeats))
     return sum(bool(e.low <= truth <= e.high) for e in ends) / repeats
@@ -168,7 +170,9 @@ def permutation_test(a: ArrayLike, b: ArrayLike, *, draws: int = 9999, rng: Rng 
     """
     x, y = _finite("a", a, least=1), _finite("b", b, least=1)
     if x.shape[:-1] != y.shape[:-1]:
-        raise ValueError(f"b: shape {y.shape}; allowed: {x.shape[:-1]} before the seeds, as a has")
+        allowed = f"{x.shape[:-1]} before the seeds, as a has"
+        raise ConfigError("b", Shown(f"shape {y.shape}"), allowed)
+    within("draws", draws, 1)
     both = np.concatenate([x, y], axis=-1)
     n, n_a = both.shape[-1], x.shape[-1]
     order = np.random.default_rng(rng).permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
@@ -183,6 +187,7 @@ def sign_flip_test(differences: ArrayLike, *, draws: int = 9999, rng: Rng = 0) -
     random ones beyond.
     """
     x = _finite("differences", differences)
+    within("draws", draws, 1)
     n = x.shape[-1]
     observed = np.abs(x.mean(axis=-1))
     if 2**n <= draws:
@@ -205,10 +210,9 @@ def group_test(
     n = x.shape[-1]
     same = (label[:, None] == label) & ~np.eye(n, dtype=bool) if label.shape == (n,) else None
     if same is None or not 0 < same.sum() < n * (n - 1):
-        raise ValueError(
-            f"groups: {label.tolist()}; allowed: a label for each of the {n} seeds, "
-            "with a pair inside a group and a pair across"
-        )
+        allowed = f"a label for each of the {n} seeds, with a pair inside a group and a pair across"
+        raise ConfigError("groups", label.tolist(), allowed)
+    within("draws", draws, 1)
     weight = np.where(same, 1 / same.sum(), -1 / (n * (n - 1) - same.sum()))
     gen = np.random.default_rng(rng)
     observed = (x * weight).sum(axis=(-2, -1))
@@ -228,6 +232,7 @@ def random_direction_null(
     matched.
     """
     d, on = _stack(directions, live)
+    within("draws", draws, 1)
     gen = np.random.default_rng(rng)
     out = []
     for _ in range(draws):
@@ -254,12 +259,12 @@ def rotation_null(
     is redrawn.
     """
     d, on = _stack(directions, live)
-    u = np.eye(d.shape[-1]) if basis is None else np.asarray(basis, dtype=float)
+    u = np.eye(d.shape[-1]) if basis is None else numbers("basis", basis)
     rank = u.shape[-1] if u.ndim == 2 else 0
     if u.shape != (d.shape[-1], rank) or not np.allclose(u.T @ u, np.eye(rank), atol=1e-5):
-        raise ValueError(
-            f"basis: shape {u.shape}; allowed: ({d.shape[-1]}, R), orthonormal columns"
-        )
+        allowed = f"({d.shape[-1]}, R), orthonormal columns"
+        raise ConfigError("basis", Shown(f"shape {u.shape}"), allowed)
+    within("draws", draws, 1)
     gen, code, out = np.random.default_rng(rng), d @ u, []
     for _ in range(draws):
         turn = haar(rank, gen, (len(d),)) - np.eye(rank)
@@ -272,9 +277,12 @@ def null_summary(observed: ArrayLike, null: ArrayLike) -> Null:
 
     p = (1 + #{null >= observed}) / (1 + draws), one-sided: large is extreme. Negate both for small.
     """
-    x, draws = np.asarray(observed, dtype=float), np.asarray(null, dtype=float)
+    x, draws = numbers("observed", observed), numbers("null", null)
     if draws.ndim < 1 or draws.shape[1:] != x.shape or len(draws) < 2:
-        raise ValueError(f"null: shape {draws.shape}; allowed: 2 draws or more of shape {x.shape}")
+        allowed = f"2 draws or more of shape {x.shape}"
+        raise ConfigError("null", Shown(f"shape {draws.shape}"), allowed)
+    _all_finite("observed", x)
+    _all_finite("null", draws)
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     p = _p_value(x, np.moveaxis(draws, 0, -1))
     return Null(x, draws.mean(axis=0), draws.std(axis=0, ddof=1), low, high, p)
@@ -308,41 +316,46 @@ def _p_value(observed: Array, null: Array) -> Array:
 
 def _finite(name: str, values: ArrayLike, least: int = 2) -> Array:
     """`values` as finite floats with at least `least` seeds on the last axis."""
-    x = np.asarray(values, dtype=float)
+    x = numbers(name, values)
     if x.ndim < 1 or x.shape[-1] < least:
-        raise ValueError(
-            f"{name}: shape {x.shape}; allowed: {least} or more seeds on the last axis"
-        )
+        allowed = f"{least} or more seeds on the last axis"
+        raise ConfigError(name, Shown(f"shape {x.shape}"), allowed)
+    _all_finite(name, x)
+    return x
+
+
+def _all_finite(name: str, x: Array) -> None:
+    """Refuse NaN and infinities."""
     bad = int((~np.isfinite(x)).sum())
     if bad:
-        raise ValueError(
-            f"{name}: {bad} non-finite in shape {x.shape}; allowed: finite numbers "
-            "(leave out a seed that has none)"
-        )
-    return x
+        given = Shown(f"{bad} non-finite in shape {x.shape}")
+        raise ConfigError(name, given, "finite numbers (leave out a seed that has none)")
 
 
 def _pairs(matrix: ArrayLike) -> Array:
     """A copy of `matrix` [..., S, S] with a diagonal of zeros, finite beside it."""
-    x = np.array(matrix, dtype=float)
+    x = numbers("matrix", matrix).copy()
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ValueError(f"matrix: shape {x.shape}; allowed: [..., S, S]")
+        raise ConfigError("matrix", Shown(f"shape {x.shape}"), "[..., S, S]")
     x[..., np.arange(x.shape[-1]), np.arange(x.shape[-1])] = 0.0
     return _finite("matrix", x)
 
 
 def _stack(directions: ArrayLike, live: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
-    """`directions` [S, M, D] as floats and `live` [S, M] as bool."""
-    d, on = np.asarray(directions, dtype=float), np.asarray(live, dtype=bool)
+    """`directions` [S, M, D] as finite floats and `live` [S, M] as bool."""
+    d, on = numbers("directions", directions), plain("live", live)
     if d.ndim != 3:
-        raise ValueError(f"directions: shape {d.shape}; allowed: [S, M, D]")
-    if on.shape != d.shape[:2]:
-        raise ValueError(f"live: shape {on.shape}; allowed: {d.shape[:2]}, as directions has")
+        raise ConfigError("directions", Shown(f"shape {d.shape}"), "[S, M, D]")
+    if on.shape != d.shape[:2] or on.dtype != bool:
+        allowed = f"bool of shape {d.shape[:2]}, as directions has"
+        raise ConfigError("live", Shown(f"shape {on.shape}, {on.dtype}"), allowed)
+    _all_finite("directions", d)
     return d, on
 
 
 def _level(level: float) -> float:
     """`level` if it is a probability strictly between 0 and 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"level: {level}; allowed: strictly between 0 and 1")
-    return level
+    x = real("level", level)
+    if not 0 < x < 1:
+        raise ConfigError("level", level, "strictly between 0 and 1")
+    return x

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT
-from synthsae.files import ASIDE, checksum, write
+from synthsae.files import checksum, make, sweep, usable, write
 from synthsae.packing import pack, unpack
 
 T = TypeVar("T")
@@ -36,13 +36,11 @@ SEEN_WITHIN = 5.0
 
 def claim(out: Path) -> None:
     """Make `out` a results folder, or raise ConfigError: it must be ours, empty or absent."""
-    try:
+    with usable("out", out):
         if out.is_dir() and not (out / MARKER).exists() and any(out.iterdir()):
             raise ConfigError("out", str(out), "a new or empty folder, or one that synthsae made")
         out.mkdir(parents=True, exist_ok=True)
         (out / MARKER).touch()
-    except OSError as error:
-        raise _unusable(out, error) from error
 
 
 def open_results(study: str, out: str | Path = "results") -> xr.Dataset:
@@ -90,10 +88,7 @@ class Store:
             return self._join()
         self.owner += f"run {secrets.token_hex(4)}"
         claim(out)
-        try:
-            self.cells.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unusable(self.folder, error) from error
+        make(self.cells, "out")
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -102,29 +97,26 @@ class Store:
         Raises ConfigError where another run is at work.
         """
         lock, name = FileLock(self.folder / ".lock"), self.folder / ".owner"
+        with usable("out", self.folder):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                who = _text(name) or "it has just begun"
+                text = f"a folder in which no other run is at work ({who})"
+                raise ConfigError("out", str(self.folder), text) from error
         try:
-            lock.acquire(timeout=0)
-            self._sweep()
-            name.write_text(self.owner)
-        except Timeout as error:
-            text = (
-                f"a folder in which no other run is at work ({_text(name) or 'it has just begun'})"
-            )
-            raise ConfigError("out", str(self.folder), text) from error
-        except OSError as error:
-            lock.release()
-            raise _unusable(self.folder, error) from error
-        try:
+            with usable("out", self.folder):
+                self._sweep()
+                name.write_text(self.owner)
             yield
         finally:
-            with suppress(OSError):
-                self._sweep()
+            self._sweep()
             lock.release()
 
     def _sweep(self) -> None:
         """Remove what killed runs and workers left half-written."""
-        for aside in (*self.folder.glob(f".*{ASIDE}"), *self.cells.glob(f".*{ASIDE}")):
-            aside.unlink(missing_ok=True)
+        for folder in (self.folder, self.cells):
+            sweep(folder)
 
     def _join(self) -> None:
         """Wait until the name of the owner is seen."""
@@ -144,16 +136,12 @@ class Store:
     def read(self, digest: str) -> xr.Dataset | None:
         """The cell of that hash, or None; a damaged file is put on `damaged` and removed."""
         path = self.cells / f"{digest}{CELL}"
-        try:
+        with usable("out", path), suppress(FileNotFoundError):
             found, _, data = path.read_bytes().partition(b"\n")
             if found == checksum(data).encode():
                 return unpack(data)
             self.damaged.append(path)
             path.unlink()
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise _unusable(path, error) from error
         return None
 
     def await_cell(self, digest: str) -> xr.Dataset | None:
@@ -187,23 +175,18 @@ class Store:
             old = xr.load_dataset(self.folder / name, engine="h5netcdf").attrs.get("hash", "old")
         except DamagedError:
             old = "damaged"
-        try:
+        with usable("out", self.folder / name):
             if moved := old != dataset.attrs["hash"]:
                 for kind in ("nc", "png", "pdf"):
                     part = self.folder / f"{self.study}.{kind}"
                     if part.exists():
                         part.replace(self.folder / f"{self.study}-{old}.{kind}")
             (self.folder / f"{name}.new").replace(self.folder / name)
-        except OSError as error:
-            raise _unusable(self.folder / name, error) from error
         return self.folder / f"{self.study}-{old}.nc" if moved else None
 
     def save(self, name: str, data: bytes) -> None:
         """Write all of `data` to a file of the study's folder, or nothing."""
-        try:
-            write(self.folder / name, data)
-        except OSError as error:
-            raise _unusable(self.folder / name, error) from error
+        write(self.folder / name, data, "out")
 
 
 def _within(seconds: float, look: Callable[[], T | None]) -> T | None:
@@ -226,9 +209,3 @@ def _netcdf(dataset: xr.Dataset) -> bytes:
     dask = sys.modules.get("dask")
     with dask.config.set(scheduler="synchronous") if dask else nullcontext():
         return bytes(dataset.to_netcdf(engine="h5netcdf"))
-
-
-def _unusable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        "out", str(path), f"a folder with room that can be written ({error.strerror})"
-    )

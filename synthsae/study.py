@@ -34,6 +34,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -42,6 +43,7 @@ from synthsae.cell import Cell
 from synthsae.checks import ConfigError, nearest
 from synthsae.config import Config, digest, override
 from synthsae.loading import import_file, installed
+from synthsae.needs import Need
 from synthsae.results import Measure
 from synthsae.train import resolve_device
 
@@ -62,6 +64,8 @@ class Study:
         figure: draws the saved Dataset.
         finding: says in one sentence what the saved Dataset shows.
         quick: fields and axes that `--quick` changes.
+        needs: what the cells must have so that the figure and the finding can be made
+            (`synthsae.needs`); a plan without is refused.
     """
 
     question: str
@@ -71,6 +75,7 @@ class Study:
     figure: "Callable[[xr.Dataset], Figure]"
     finding: Callable[[xr.Dataset], str]
     quick: Mapping[str, Any] = field(default_factory=dict)
+    needs: Sequence[Need] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,10 @@ class Grid:
     axes: dict[str, list[Any]]
     cells: list[Cell]
     digest: str
+
+    def __repr__(self) -> str:
+        axes = ", ".join(f"{name}={short(values)}" for name, values in self.axes.items())
+        return f"Grid({axes}, {len(self.cells)} cells, {self.digest})"
 
 
 def plan(
@@ -107,21 +116,36 @@ def plan(
     for f in axes:
         if len(alike := [g for g in axes if g.rsplit(".", 1)[-1] == f.rsplit(".", 1)[-1]]) > 1:
             raise ConfigError("axes", ", ".join(alike), "fields whose names end differently")
-    cells = {}
+    cells: dict[str, Cell] = {}
     for choice in product(*axes.values()):
         config = override(study.base, fixed | dict(zip(axes, choice, strict=True)))
         if here:
             resolve_device(config.train.device)
         cell = Cell.of(config, study.measures)
-        cells[cell.digest] = cell
+        if cells.setdefault(cell.digest, cell).config != config:
+            raise ConfigError("axes", ", ".join(axes), "fields that the numbers depend on")
         for f, seen in zip(axes, values.values(), strict=True):
             value = config.get(f)
             if value not in seen:
                 seen.append(value)
-    for f in changes:  # not those of `quick`, which are the study's
-        if all(why := [cell.config.decided.get(f) for cell in cells.values()]):
-            raise ConfigError(f, changes[f], str(why[0]))
+    _check(study, changes, dict(zip(axes, values.values(), strict=True)), list(cells.values()))
     return Grid(values, list(cells.values()), digest(*cells))
+
+
+def _check(
+    study: Study, changes: Mapping[str, Any], axes: Mapping[str, list[Any]], cells: Sequence[Cell]
+) -> None:
+    """Raise ConfigError for what has no effect on any cell, and for what the study lacks."""
+    configs = [cell.config for cell in cells]
+    for f in changes:  # not those of `quick`, which are the study's
+        if all(why := [config.decided.get(f) for config in configs]):
+            raise ConfigError(f, changes[f], str(why[0]))
+    if not any(config.planted for config in configs):
+        for f, found in axes.items():
+            if f.startswith("world") and len(found) > 1:
+                raise ConfigError(f, found, "one value: no cell is of a planted world")
+    for need in study.needs:
+        need(configs)
 
 
 def names() -> list[str]:

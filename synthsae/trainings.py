@@ -65,8 +65,8 @@ class Trainings:
         assert run.stack is not None
         seen = run.evaluation
         measured = {"rates": seen.rates, "explained_variance": seen.explained_variance}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        files.make(self.folder, "out")
+        with files.usable("out", self.folder):
             more = {EVALUATION + key: value for key, value in measured.items()}
             run.stack.save(self.path(name), more)
             record = about | {
@@ -74,10 +74,7 @@ class Trainings:
                 "frozen": run.frozen,
                 "group_size": run.group_size,
             }
-            files.write(self.folder / f"{name}.json", json.dumps(record).encode())
-        except OSError as error:
-            allowed = f"a folder with room that can be written ({error.strerror})"
-            raise ConfigError("out", str(self.folder), allowed) from error
+        files.write(self.folder / f"{name}.json", json.dumps(record).encode(), "out")
 
     def load(self, name: str, config: Config) -> Run | None:
         """The run that `save` was given, its source opened again; None where it is not there.
@@ -111,8 +108,8 @@ class Trainings:
         """Write what definitions a hash stands for, to tell later what has changed."""
         path = self.folder / "code" / f"{code.digest}.json"
         if not path.is_file():
-            with suppress(OSError):  # it only makes a message better
-                path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(ConfigError):  # it only makes a message better
+                files.make(path.parent)
                 files.write(path, json.dumps(code.parts).encode())
 
     def changed(self, before: str, now: Fingerprint) -> list[str]:

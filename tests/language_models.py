@@ -83,13 +83,14 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def save(kind: str, folder: Path, vocabulary: int | None = None) -> Path:
+def save(kind: str, folder: Path, vocabulary: int | None = None, **fields: Any) -> Path:
     """Write a random model of that kind, with weights large enough that each part matters."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     size = save_tokenizer(folder)
     more = {"vocab_size": vocabulary or size, "bos_token_id": 0, "eos_token_id": 1}
-    config = AutoConfig.for_model(kind, **KINDS[kind].fields, **more, pad_token_id=1)
+    like = KINDS[kind].fields if kind in KINDS else LLAMA_LIKE
+    config = AutoConfig.for_model(kind, **(like | more | {"pad_token_id": 1} | fields))
     model, g = AutoModelForCausalLM.from_config(config), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in model.parameters():  # transformers draws from the global generator
@@ -110,3 +111,18 @@ def save_tokenizer(folder: Path) -> int:
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
     return len(vocabulary)
+
+
+def save_letters(folder: Path, special: list[str], **declared: str) -> int:
+    """Write a tokenizer of ASCII characters, whose first tokens are `special`, and return the size
+    of its vocabulary. `declared` are what `bos_token` and others are; the first is for the unknown.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = [*special, *map(chr, range(32, 127)), "\n"]
+    letters = Tokenizer(models.WordLevel({c: i for i, c in enumerate(tokens)}, unk_token=tokens[0]))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    declared = {"unk_token": tokens[0]} | declared
+    PreTrainedTokenizerFast(tokenizer_object=letters, **declared).save_pretrained(folder)
+    return len(tokens)

@@ -1,5 +1,10 @@
 """The labelled lists of a consensus, their file, and what each latent contributes."""
 
+import json
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +14,7 @@ from safetensors.numpy import save_file
 from test_metrics_consensus import trained
 
 import synthsae
+from synthsae.checks import ConfigError
 from synthsae.evaluate import latent_energy
 from synthsae.geometry import unit
 from synthsae.metrics import consensus as plain
@@ -123,3 +129,162 @@ def test_latent_energy_by_hand(arch: str) -> None:
     want = (parts**2).sum(-1).mean(1)
     assert np.allclose(latent_energy(stack, world, 500), want, rtol=1e-4)
     assert want.max() > 0
+
+
+BASE = np.random.default_rng(0).standard_normal((40, 16))
+FOUR = np.stack(
+    [BASE + 1e-3 * np.random.default_rng(i).standard_normal((40, 16)) for i in range(4)]
+)
+FULL = np.full((4, 40), 0.5)
+
+
+def changed(at: tuple, value: float) -> np.ndarray:
+    x = FOUR.copy()
+    x[at] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("directions", {"directions": changed((0, slice(5)), np.nan)}),
+        ("directions", {"directions": changed((2, 3, 1), np.inf)}),
+        ("directions", {"directions": FOUR + 1j}),
+        ("directions", {"directions": FOUR.astype(object)}),
+        ("directions", {"directions": FOUR.astype(str)}),
+        ("directions", {"directions": np.ma.masked_array(FOUR, FOUR > 2)}),
+        ("directions", {"directions": FOUR[0]}),
+        ("directions", {"directions": FOUR[:1]}),
+        ("directions", {"directions": FOUR[:0]}),
+        ("directions", {"directions": FOUR[:, :, :1]}),
+        ("directions", {"directions": [FOUR[0], FOUR[1, :9]]}),
+        ("directions", {"directions": torch.tensor(FOUR).to_sparse()}),
+        ("live", {"live": np.ones((4, 41), bool)}),
+        ("live", {"live": np.ones((4, 40))}),
+        ("rates", {"rates": np.ones((4, 99))}),
+        ("rates", {"rates": np.ones((4, 20))}),
+        ("rates", {"rates": np.ones((1, 40))}),
+        ("rates", {"rates": np.ones((5, 40))}),
+        ("rates", {"rates": FULL * np.nan}),
+        ("rates", {"rates": FULL * 3}),
+        ("rates", {"rates": -FULL}),
+        ("energy", {"energy": np.ones((4, 20))}),
+        ("energy", {"energy": -FULL}),
+        ("energy", {"energy": FULL * np.inf}),
+        ("level", {"level": np.nan}),
+        ("level", {"level": "0.9"}),
+        ("level", {"level": None}),
+        ("level", {"level": [0.9, 0.95]}),
+        ("seeds", {"seeds": "abcd"}),
+        ("seeds", {"seeds": 4}),
+        ("seeds", {"seeds": [0, 1, 2]}),
+        ("seeds", {"seeds": [0, 1, 2, 2]}),
+        ("seeds", {"seeds": [0, 1, 2, None]}),
+        ("seeds", {"seeds": [0, 1, 2, np.nan]}),
+        ("seeds", {"seeds": np.eye(4)}),
+    ],
+)
+def test_every_argument_is_checked(field: str, arguments: dict) -> None:
+    with pytest.raises(ConfigError) as error:
+        synthsae.consensus(**{"directions": FOUR} | arguments)
+    assert error.value.field == field
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        torch.tensor(FOUR),
+        torch.tensor(FOUR, requires_grad=True),
+        torch.tensor(FOUR).bfloat16(),
+        FOUR.astype(np.float16),
+        np.round(FOUR * 1e6).astype(np.int32),
+        np.ma.masked_array(FOUR),
+        1e200 * FOUR,
+        1e-200 * FOUR,
+        list(FOUR),
+    ],
+)
+def test_directions_of_any_real_type(same: object) -> None:
+    found = synthsae.consensus(same)
+    assert found.sizes["identity"] == 40
+    assert (found.identity_latent == found.identity_latent[:, 0]).all()
+
+
+@pytest.mark.parametrize("rounded", [None, torch.bfloat16, torch.float16, torch.float32])
+def test_a_copy_is_no_evidence(rounded: torch.dtype | None) -> None:
+    """Neither rescaled nor rounded; what is named is the pair."""
+    x = FOUR.copy()
+    copy = 2 * x[1]
+    x[3] = torch.tensor(copy).to(rounded).double() if rounded else copy
+    with pytest.raises(ConfigError) as error:
+        synthsae.consensus(x, seeds=list("abcd"))
+    assert error.value.field == "directions"
+    assert error.value.value == ["b", "d"]
+
+
+def test_rows_of_zeros_are_no_latents() -> None:
+    """As if they were dead, and neither a copy nor an identity of each other."""
+    zero, live = changed((slice(None), 5), 0), np.arange(40) != 5
+    xr.testing.assert_identical(
+        synthsae.consensus(zero), synthsae.consensus(FOUR, np.tile(live, (4, 1)))
+    )
+    assert synthsae.consensus(0 * FOUR).sizes["identity"] == 0
+    assert synthsae.consensus(FOUR[:, :1]).sizes["identity"] == 1
+    assert synthsae.consensus(FOUR[:, :0]).sizes["identity"] == 0
+
+
+NAMES = [
+    list("abcd"),
+    np.array(["é", "longer", "", "d"]),
+    range(4),
+    np.arange(4, dtype=np.int32),
+    [np.uint8(3), np.uint8(2), np.uint8(1), np.uint8(0)],
+    np.array([0.5, 1.5, 2, 3], dtype=np.float32),
+    [2**63, 2**63 + 1, 2**70, -1],
+    [1, "one", 1.5, "2"],
+    torch.arange(4),
+    xr.DataArray(list("abcd"), dims="seed"),
+]
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_names_and_levels_of_any_type_come_back_from_the_file(tmp_path, names) -> None:
+    path = tmp_path / "consensus.safetensors"
+    made = synthsae.consensus(FOUR, seeds=names, level=np.float32(0.9))
+    assert made.seed.values.tolist() == (
+        names.tolist() if hasattr(names, "tolist") else list(names)
+    )
+    assert made.attrs == {"level": float(np.float32(0.9))}
+    made = made.assign_coords(model=("seed", list("wxyz"))).assign_attrs(scale=np.float32(2))
+    synthsae.save_consensus(made, path)
+    back = synthsae.load_consensus(path)
+    xr.testing.assert_identical(back, made)
+    assert {n: v.dtype for n, v in back.variables.items()} == {
+        n: v.dtype for n, v in made.variables.items()
+    }
+    assert [*map(type, back.seed.values.tolist())] == [*map(type, made.seed.values.tolist())]
+
+
+@pytest.mark.parametrize(
+    "level", [Fraction(9, 10), Decimal("0.9"), torch.tensor(0.9, dtype=torch.float64)]
+)
+def test_a_level_is_any_real_number(level: Any) -> None:
+    assert synthsae.consensus(FOUR, level=level).attrs == {"level": 0.9}
+
+
+def test_what_is_no_consensus_is_not_written(tmp_path, ds: xr.Dataset) -> None:
+    path = tmp_path / "x"
+    for other in (
+        xr.Dataset(),
+        ds.assign_attrs(of=object()),
+        ds.assign_coords(z=np.datetime64(0, "D")),
+    ):
+        with pytest.raises(ConfigError) as error:
+            synthsae.save_consensus(other, path)
+        assert error.value.field == "ds"
+    assert not path.exists()
+    save_file({"a": np.zeros(2)}, path, {"synthsae_consensus": json.dumps({"variables": {}})})
+    with pytest.raises(ConfigError) as error:
+        synthsae.load_consensus(path)
+    assert error.value.field == "path"

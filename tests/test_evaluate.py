@@ -1,5 +1,7 @@
 """Held-out numbers against a dense computation on the same samples."""
 
+from dataclasses import replace
+
 import dense
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 import synthsae.evaluate as evaluation
 from synthsae.checks import ConfigError
+from synthsae.ensembles import evaluate_ensemble
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.world import World, WorldConfig
 
@@ -77,3 +80,18 @@ def test_more_samples_begin_with_the_same_ones(monkeypatch):
 def test_nothing_to_evaluate_on_is_refused(function, n_samples):
     with pytest.raises(ConfigError, match=rf"^n_samples: {n_samples}; allowed: 1 or more$"):
         function(stack(), WORLD, n_samples)
+
+
+@pytest.mark.parametrize("n_samples", [None, 10.5, "10", True])
+def test_numbers_of_samples_that_are_none(n_samples):
+    with pytest.raises(ConfigError, match=r"^n_samples: .*; allowed: an integer$"):
+        evaluation.evaluate(stack(), WORLD, n_samples)
+    with pytest.raises(ConfigError, match=r"^n_samples: "):
+        evaluate_ensemble(stack(), WORLD, n_samples, boosted=False)
+
+
+def test_a_source_of_another_width_is_refused():
+    other = World.plant(replace(WORLD.config, d_model=WORLD.d_model + 4), seed=0)
+    with pytest.raises(ConfigError) as error:
+        evaluation.evaluate(stack(), other, 10)
+    assert (error.value.field, error.value.value) == ("source.d_model", WORLD.d_model + 4)

@@ -257,7 +257,7 @@ def test_without_dask_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert go(tmp_path / "r", "--dask", "tcp://x:1") == 2
-    assert 'pip install "synthsae[cluster]"' in capsys.readouterr().err
+    assert 'pip install -e ".[cluster]" -c constraints.txt' in capsys.readouterr().err
 
 
 def test_one_cell_a_gpu(dask: LocalCluster, capsys: pytest.CaptureFixture) -> None:
@@ -308,6 +308,7 @@ def test_packed_datasets_come_back_exactly() -> None:
             "turned": (("n", "seed"), np.arange(4.0).reshape(2, 2).T),
             "foreign": ("n", np.array([1.5, 2.5], ">f8")),
             "none": (("n", "block"), np.zeros((2, 0))),
+            "nameless": (("block", "n"), np.zeros((0, 2), "U1")),
         },
         {"seed": [2**40, 1], "name": ("n", ["é", "b"])},
         {"config": "{}", "wall_seconds": np.float64(0.1), "steps": np.array([1, 2])},

@@ -12,12 +12,13 @@ import synthsae
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"checks", "files", "geometry", "gpu", "rng"},
+    {"blame", "checks", "files", "geometry", "gpu", "loading", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
     {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
-    {"results"},
+    {"needs", "results"},
     {"measures", "packing", "store", "figures", "executors"},
+    {"measured"},
     {"cell"},
     {"study"},
     {"run"},

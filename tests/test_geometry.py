@@ -80,3 +80,24 @@ def test_a_zero_vector_stays_zero():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(unit([[0, 0], [3, 4]]), [[0, 0], [0.6, 0.8]])
+
+
+def test_a_vector_that_is_not_finite_is_refused():
+    x = np.array([[3.0, 4.0], [0.0, 0.0]])
+    for bad in (np.nan, np.inf, -np.inf):
+        x[1] = 1, bad
+        with pytest.raises(ValueError, match="1 of 2 not finite"):
+            unit(x)
+
+
+def test_unit_at_extreme_norms():
+    """Squares over- or underflow; other rows, and rows of zeros, do not notice."""
+    x = np.array([[3, 4], [3e200, 4e200], [3e-200, 4e-200], [3e-320, 4e-320], [0, 0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = unit(x)
+    np.testing.assert_allclose(got[:3], [[0.6, 0.8]] * 3, rtol=1e-15)
+    np.testing.assert_allclose(got[3], [0.6, 0.8], rtol=1e-3)  # few bits are left of these
+    assert not got[4].any()
+    assert np.array_equal(got[0], unit(x[0]))
+    assert np.array_equal(unit(x[1]), got[1])

@@ -171,6 +171,27 @@ CASES = {
         r"labels: shape \(1,\)",
     ),
     "masking near": (lambda: masking.masking_orders(["dead"], [0.1], 1, RNG, 0), "near: 0"),
+    "masking half": (
+        lambda: masking.masking_curve(SAMPLES, SAMPLES, CODES, A, [0.5]),
+        "order: float64 .*; allowed: whole numbers",
+    ),
+    "masking samples nan": (
+        lambda: masking.removal_costs(SAMPLES, SAMPLES * np.nan, CODES, A),
+        "x_hat: 24 non-finite",
+    ),
+    "detection half": (lambda: Detection.of(CODES, CODES, [0.5] * 5), "nearest: float64"),
+    "labels complex": (lambda: reappearance.labels([0.5 + 1j]), "p_hat: complex128"),
+    "labels text": (lambda: reappearance.labels(["0.5"]), "p_hat: <U3"),
+    "block p text": (lambda: recovery.block_recovery(X, A.T, p_hat=TEXT), "p_hat: <U1"),
+    "feature p": (lambda: planted.feature_reappearance(X, A, X[..., 0] + 1j), "p_hat: complex128"),
+    "cosines masked": (lambda: latent.cosines(np.ma.masked_array(A, A > 1), A), "a: . non-finite"),
+    "cosines ragged": (lambda: latent.cosines([[1, 2], [3]], A), "a: a list; allowed: an array"),
+    "cosines object": (lambda: latent.cosines(A.astype(object), A), "a: object"),
+    "found masked": (lambda: latent.found(np.ma.masked_array(X, X > 1)), "directions: non-finite"),
+    "found ragged": (lambda: latent.found([[[1, 2], [3]]] * 2), "directions: a list"),
+    "found theta text": (lambda: latent.found(X, "high"), "theta: 'high'; allowed: a number"),
+    "seeds text": (lambda: alignment.chance_alignment(0.1, 1, 2, "4"), "n_seeds: '4'"),
+    "alignment nan": (lambda: alignment.chance_alignment(np.nan, 1, 2, 3), "angle: 1 non-finite"),
     "regression rows": (lambda: regression.least_squares([1.0], A), r"y: shape \(1,\)"),
 }
 

@@ -79,6 +79,22 @@ def test_found_names_who_finds_whom():
     np.testing.assert_array_equal(latent.reappearance(x), [[0.5, 0.5], [0.5, 0.5], [0.5, 0]])
 
 
+@given(stacks(), st.sampled_from([0.3, 0.7, 0.95]), st.integers(1, 30))
+def test_absolute_cosines_are_those_of_a_latent_or_its_negative(stack, theta, block):
+    x, live, _ = stack
+    both, alive = np.concatenate([x, -x], axis=1), np.tile(live, 2)
+    want = reappearance.found(both, theta, alive)[..., : x.shape[1]]
+    got = reappearance.found(x, theta, live, block, absolute=True)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_float64_decides_near_theta_for_negatives_too():
+    x = np.array([[[1.0, 0.0]], [[-0.7, -np.sqrt(1 - 0.49)]]])
+    assert reappearance.found(x, 0.7, absolute=True).all()
+    x[1, 0] = -0.7 + 1e-9, -np.sqrt(1 - (0.7 - 1e-9) ** 2)
+    assert not reappearance.found(x, 0.7, absolute=True)[0, 1].any()
+
+
 def test_dead_latents_are_no_partners():
     x = np.stack([np.eye(3)] * 3)
     live = np.array([[True] * 3, [True, True, False], [False] * 3])

@@ -108,6 +108,12 @@ def test_what_cannot_be_pooled() -> None:
         synthsae.pool(made(arch="relu"), np.ones((3, 10)))
     with pytest.raises(ValueError, match=r"rates: shape \(3, 9\); allowed: \(3, 10\)"):
         synthsae.pool(made(), np.ones((3, 9)))
+    for rates in (np.full((3, 10), np.nan), np.full((3, 10), 2.0), np.full((3, 10), 0.5 + 1j)):
+        with pytest.raises(ConfigError, match=r"^rates: "):
+            synthsae.pool(made(), rates)
+    for rule in (lambda d, r: np.arange(3), lambda d, r: np.ones(29, bool), lambda d, r: True):
+        with pytest.raises(ConfigError, match=r"^rule"):
+            synthsae.pool(made(), np.ones((3, 10)), rule=rule)
     with pytest.raises(ConfigError, match=r"sae\.k: 3; allowed: 1 or more, at most 1"):
         synthsae.pool(made(), np.ones((3, 10)), rule=lambda d, r: np.arange(30) == 0)
 

@@ -1,6 +1,8 @@
 """The reader over arrays at hand: batches, the cut, centre and scale, and what is refused."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,19 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from realdata.activations import Activations
 from realdata.config import SourceConfig
-from synthsae import SAEConfig, SAEStack, load_saelens
+from synthsae import SAEConfig, SAEStack, load_saelens, open_results
+from synthsae.cell import compute
 from synthsae.checks import ConfigError
 from synthsae.evaluate import evaluate
+from synthsae.run import assemble, run
 from synthsae.sae import ARCHITECTURES
+from synthsae.study import Grid, Study, load, plan
 
 X = np.random.default_rng(0).normal(3, 2, (1000, 6)).astype(np.float32)
 
@@ -119,7 +125,7 @@ def test_the_cut_of_extreme_norms(opened: Any) -> None:
 
 
 def test_every_cut_has_statistics_of_its_own(opened: Any) -> None:
-    for cut in (1.000001, 1.0000049, 1.000001):
+    for cut in (2.000001, 2.0000049, 2.000001):
         assert opened(max_norm=cut).statistics.max_norm == cut
 
 
@@ -141,48 +147,13 @@ def test_bfloat16_and_named_tensors(tmp_path: Path) -> None:
             Activations.open(SourceConfig(arrays=name, **fields))
 
 
-@pytest.mark.parametrize(
-    ("x", "words"),
-    [
-        (X[0], r"two dimensions \[rows, D\], not \(6,\)"),
-        (X[:1], "two rows or more"),
-        (np.zeros((9, 3), np.int64), "floats, not int64"),
-    ],
-)
-def test_arrays_of_other_kinds(opened: Any, x: NDArray, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        opened(x).batch(0, 2, seed=0)
-
-
 @pytest.mark.parametrize("kind", [".npy", ".safetensors", ".zarr"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite(opened: Any, kind: str, value: float) -> None:
     x = X.copy()
     x[[30, 40, 700], 2] = value
-    with pytest.raises(ConfigError, match=r"3 of 800 are NaN or infinite, row 30 of the train"):
+    with pytest.raises(ConfigError, match=r"3 of 800 are not, in float32; row 30 of the train"):
         opened(x, kind)
-
-
-def test_files_that_are_refused(tmp_path: Path) -> None:
-    def refused(name: str, words: str) -> None:
-        with pytest.raises(ConfigError, match=words):
-            Activations.open(SourceConfig(arrays=str(tmp_path / name), cache=str(tmp_path / "c")))
-
-    np.save(tmp_path / "object.npy", np.array([{"a": 1}]), allow_pickle=True)
-    refused("object.npy", "an array of floats .*Python objects")
-    (tmp_path / "x.pt").write_bytes(b"x")
-    refused("x.pt", r"a .npy, .safetensors, .zarr file that exists")
-    refused("absent.npy", r"a .npy, .safetensors, .zarr file that exists")
-    (tmp_path / "short.npy").write_bytes(b"\x93NUM")
-    refused("short.npy", "an array of floats")
-    (tmp_path / "short.safetensors").write_bytes((99).to_bytes(8, "little"))
-    refused("short.safetensors", "an array of floats .*damaged")
-    save_file({"x": torch.from_numpy(X)}, tmp_path / "cut.safetensors")
-    data = (tmp_path / "cut.safetensors").read_bytes()
-    (tmp_path / "cut.safetensors").write_bytes(data[:-1])
-    refused("cut.safetensors", "an array of floats .*ends before its data")
-    save_file({"x": torch.zeros(3, 3, dtype=torch.int32)}, tmp_path / "int.safetensors")
-    refused("int.safetensors", "an array of floats .*it holds I32")
 
 
 def test_what_arrays_have_not(opened: Any) -> None:
@@ -194,9 +165,136 @@ def test_what_arrays_have_not(opened: Any) -> None:
         found.batch(0, 2, seed=0, stream="null")
 
 
-def test_activations_that_do_not_vary(opened: Any) -> None:
+@pytest.mark.parametrize("fields", [{}, RAW], ids=["scaled", "raw"])
+@pytest.mark.parametrize("where", [slice(None), slice(800), slice(800, None)])
+def test_activations_that_do_not_vary(opened: Any, where: slice, fields: dict[str, Any]) -> None:
+    x = X.copy()
+    x[where] = 0.1
     with pytest.raises(ConfigError, match="activations that vary"):
-        opened(np.ones((50, 4), np.float32))
+        opened(x, **fields)
+
+
+def test_a_cut_beyond_a_few_percent_is_said_once(opened: Any, capfd: Any) -> None:
+    x = X.copy()
+    x[:16] *= 100  # 2% of 800
+    x[800:810] *= 100  # 5% of 200
+    for _ in range(2):
+        found = opened(x)
+        assert (found.n_train, found.n_eval) == (784, 190)
+        assert found.about["rows"] == {"train": 800, "eval": 200}
+        assert found.about["cut"] == {"train": 16, "eval": 10}
+        assert found.about["zero"] == {"train": 0, "eval": 0}
+        assert found.about["max_norm"] == 10
+        assert found.about["median_norm"] == pytest.approx(
+            np.median(np.linalg.norm(x[:800], axis=1))
+        )
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "10 of 200 eval rows (5.0%)" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        (slice(81), "81 of 800 are"),
+        (slice(800, 821), "21 of 200 are"),
+        (slice(800, None), "200 of 200"),
+    ],
+)
+def test_a_cut_of_more_than_a_tenth_is_refused(opened: Any, where: slice, words: str) -> None:
+    x = X.copy()
+    x[where] *= 1e4
+    for _ in range(2):  # when measured, and when read from the cache
+        with pytest.raises(ConfigError, match=words) as error:
+            opened(x)
+        assert (error.value.field, error.value.value) == ("source.max_norm", 10)
+    assert opened(x, max_norm=0.0).n_train == 800
+
+
+def test_zero_rows_are_counted_and_do_not_move_the_median(opened: Any, capfd: Any) -> None:
+    x = X.copy()
+    x[:600] = 0
+    x[700] *= 50
+    found = opened(x)
+    assert found.about["zero"] == {"train": 600, "eval": 0}
+    assert found.statistics.cut == {"train": [700], "eval": []}
+    assert found.statistics.median_norm == pytest.approx(
+        np.median(np.linalg.norm(x[600:800], axis=1))
+    )
+    assert (found.read(np.arange(799), "data").double() ** 2).sum(1).mean() == pytest.approx(6)
+    assert "600 of 800 train rows (75.0%)" in capfd.readouterr().err
+    with pytest.raises(ConfigError, match="activations that vary"):
+        opened(x * 0, kind=".safetensors")
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-12, 1e12, 1e30])
+def test_sizes_that_are_scaled(opened: Any, size: float) -> None:
+    x = opened((X * size).astype(np.float32)).read(np.arange(800), "data").double()
+    assert (x**2).sum(1).mean() == pytest.approx(6, rel=1e-5)
+    want = (X[:800] - X[:800].mean(0, dtype=float)) / X[:800].std(0, dtype=float).mean()
+    assert np.corrcoef(x.numpy().ravel(), want.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("size", "fields"), [(1e-42, {}), (1e37, {}), (1e-20, RAW), (1e20, RAW)], ids=str
+)
+def test_sizes_beyond_float32(opened: Any, size: float, fields: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as error:
+        opened((X.astype(np.float64) * size).astype(np.float32), **fields)
+    assert error.value.field == "source"
+
+
+def test_numbers_beyond_float32_are_not_finite(opened: Any) -> None:
+    x = X.astype(np.float64)
+    x[[30, 40, 700], 2] = 1e300
+    with pytest.raises(ConfigError, match=r"3 of 800 are not, in float32; row 30"):
+        opened(x)
+
+
+def test_one_dimension_and_a_constant_column(opened: Any) -> None:
+    x = opened(X[:, :1]).read(np.arange(800), "data").numpy()
+    np.testing.assert_allclose(x, (X[:800, :1] - X[:800, :1].mean()) / X[:800, :1].std(), atol=1e-5)
+    y = X.copy()
+    y[:, 3] = 1e7  # whose square hides the variance of the others
+    x = opened(y, kind=".safetensors").read(np.arange(800), "data").numpy()
+    np.testing.assert_allclose(x[:, 3], 0, atol=1e-6)
+    assert (x.astype(float) ** 2).sum(1).mean() == pytest.approx(6)
+
+
+def grid_of(x: NDArray, folder: Path, cuts: list[float]) -> tuple[Study, Grid]:
+    np.save(folder / "x.npy", x)
+    seeds = replace(load("seed_stability"), axes={})
+    study = replace(seeds, figure=lambda ds: Figure(), finding=lambda ds: "")
+    fields = {"source.arrays": str(folder / "x.npy"), "source.cache": str(folder / "cache")}
+    fields |= {"source.passes": 0, "train.n_steps": 2, "n_seeds": 2, "eval_samples": 50}
+    return study, plan(study, fields | {"source.max_norm": cuts, "sae.n_latents": 8})
+
+
+def test_a_refused_cell_ends_a_run_if_no_other_is_left(tmp_path: Path, capsys: Any) -> None:
+    x = X.copy()
+    x[:300] *= 100
+    with pytest.raises(ConfigError, match="300 of 900"):
+        run("s", *grid_of(x, tmp_path, [10.0]), tmp_path / "out")
+    study, grid = grid_of(x, tmp_path, [10.0, 0.0])
+    assert run("s", study, grid, tmp_path / "out") == 1
+    assert "failed: source.max_norm: 10.0" in capsys.readouterr().out
+    found = open_results("s", tmp_path / "out")
+    assert list(json.loads(found.attrs["source"])) == [grid.cells[1].digest]
+
+
+def test_a_study_records_the_cut_by_cell(tmp_path: Path) -> None:
+    """Under the hash of each cell, without which an older cell is read all the same."""
+    x = X.copy()
+    x[:3] *= 100
+    study, grid = grid_of(x, tmp_path, [0.0, 10.0])
+    cells = {c.digest: compute(c, study.measures, lambda steps: None) for c in grid.cells}
+    found = json.loads(assemble(grid, cells).attrs["source"])
+    assert [found[c.digest]["cut"]["train"] for c in grid.cells] == [0, 3]
+    assert [found[c.digest]["max_norm"] for c in grid.cells] == [0, 10]
+    del cells[grid.cells[0].digest].attrs["source"]
+    assert list(json.loads(assemble(grid, cells).attrs["source"])) == [grid.cells[1].digest]
+    del cells[grid.cells[1].digest].attrs["source"]
+    assert "source" not in assemble(grid, cells).attrs
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -19,7 +19,7 @@ from language_models import KINDS, LAYERS, WIDTH
 
 import synthsae.config
 from realdata import hub
-from realdata.config import Config, SourceConfig
+from realdata.config import Config, SourceConfig, cache_folder
 from synthsae.checks import ConfigError
 from synthsae.config import describe, override
 from synthsae.study import load, plan
@@ -85,11 +85,17 @@ def test_every_field_has_help() -> None:
         ("hook", "resid_mid", "resid_pre, resid_post, attn_out, mlp_out"),
         ("layer", 3, "0 or more, at most 2"),
         ("layer", -1, "0 or more"),
+        ("layer", None, "an integer"),
+        ("layer", b"x", "an integer"),
+        ("column", 3, "a name"),
+        ("passes", [], "a number"),
         ("context", 65, "2 or more, at most 64"),
         ("dtype", "float16", "float32, bfloat16"),
         ("device", "tpu", "auto, cpu, cuda"),
         ("held_out", 0.0, "above 0, at most 0.9"),
         ("max_norm", -1.0, "0 or more"),
+        ("bad_rows", 1.5, "0 or more, at most 1"),
+        ("special_tokens", "pars", "text, parse"),
         ("passes", -1.0, "0 or more"),
         ("cache_limit", 0.0, "above 0"),
         ("arrays", "x.npy", "none beside source.model"),
@@ -98,7 +104,8 @@ def test_every_field_has_help() -> None:
 def test_bad_fields(language_model: Folders, field: str, value: Any, allowed: str) -> None:
     with pytest.raises(ConfigError) as error:
         config(language_model("gpt2"), **{field: value})
-    assert str(error.value) == f"source.{field}: {value!r}; allowed: {allowed}"
+    assert (error.value.field, error.value.value) == (f"source.{field}", value)
+    assert error.value.allowed.partition("; did you mean")[0] == allowed
 
 
 def test_a_model_needs_text(language_model: Folders) -> None:
@@ -117,6 +124,7 @@ def test_cells_know_the_model_and_the_text(language_model: Folders, tmp_path: Pa
     made = config(language_model("gpt2"), text)
     assert json.loads(made.to_json())["source"]["layer"] == 0
     assert made.to_json() == config(language_model("gpt2"), text, cache="x").to_json()
+    assert made.to_json() == config(language_model("gpt2"), text, bad_rows=0.5).to_json()
     other.write_text("two")
     found = [
         json.loads(config(language_model(kind), path).to_json())["source"]["identity"]
@@ -127,6 +135,15 @@ def test_cells_know_the_model_and_the_text(language_model: Folders, tmp_path: Pa
     text.write_text("three")
     assert made.to_json() != json.dumps(found[0])
     assert json.loads(made.to_json())["source"]["identity"]["text"] != found[0]["text"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"n_embd": "wide", "n_layer": 2}', "\xff"])
+def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode("latin1"))
+    hub.facts.cache_clear()
+    with pytest.raises(ConfigError) as error:
+        config(tmp_path)
+    assert error.value.field == "source.model"
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "a/b/c"])
@@ -239,3 +256,39 @@ def test_steps_that_passes_decide_cannot_be_set(tmp_path: Path) -> None:
     both = {"source.arrays": ["", source["source.arrays"]], "train.n_steps": 20}
     grid = plan(study, source | both)  # the world's
     assert [c.config.train.n_steps for c in grid.cells] == [20, 3]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10])
+def test_some_rows_are_left_to_train_on(tmp_path: Path, rows: int) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((rows, 5), np.float32))
+    source = SourceConfig(arrays=str(tmp_path / "a.npy"), held_out=0.9)
+    assert (source.n_train, source.n_eval) == (max(1, rows // 10), rows - max(1, rows // 10))
+
+
+def test_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(name: object) -> None:
+        raise KeyError(name)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("SYNTHSAE_CACHE", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(ConfigError) as error:
+        cache_folder(SourceConfig())
+    assert error.value.field == "source.cache"
+    assert cache_folder(SourceConfig(cache="here")) == Path("here")
+    with pytest.raises(ConfigError) as error:
+        SourceConfig(arrays="~/a.npy").n_rows  # noqa: B018
+    assert error.value.field == "source.arrays"
+
+
+def test_more_evaluation_than_the_cut_leaves(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)
+    x[[310, 320]] *= 100
+    np.save(tmp_path / "a.npy", x)
+    source = {"arrays": str(tmp_path / "a.npy"), "cache": str(tmp_path / "c"), "held_out": 0.25}
+    made = Config(source=SourceConfig(**source, passes=0), eval_samples=100)
+    with pytest.raises(ConfigError, match="at most 98") as error:
+        made.open()
+    assert (error.value.field, error.value.value) == ("eval_samples", 100)
+    assert override(made, {"eval_samples": 98}).open().n_eval == 98
+    assert override(made, {"source.max_norm": 0}).open().n_eval == 100

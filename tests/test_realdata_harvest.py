@@ -1,17 +1,20 @@
 """A harvest is made once, whole or not at all, and read back as the model had it."""
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from language_models import save, save_letters
 
+from realdata import cache
 from realdata import harvest as harvesting
 from realdata.activations import Activations
 from realdata.cache import Folder
@@ -123,6 +126,7 @@ def test_it_is_made_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         {"tokens": 1000},
         {"skip_bos": False},
         {"held_out": 0.5},
+        {"special_tokens": "parse"},
         {"batch": 8},
         {"threads": 2},
         {"dtype": "bfloat16"},
@@ -143,9 +147,9 @@ harvest.SHARD_BYTES = 4096
 fields, n_files = eval(sys.argv[1])
 write = cache.files.write
 
-def counted(path, data):
+def counted(*what):
     global n_files
-    write(path, data)
+    write(*what)
     n_files -= 1
     if n_files == 0:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -239,7 +243,7 @@ def test_a_disk_without_room(make: Make, monkeypatch: pytest.MonkeyPatch) -> Non
     from collections import namedtuple
 
     usage = namedtuple("usage", "total used free")(1, 1, 1)
-    monkeypatch.setattr(harvesting.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(ConfigError, match=r"a disk with .* GiB of room"):
         harvest(make())
 
@@ -259,6 +263,100 @@ def test_activations_that_are_not_finite(
     words = r"finite activations; 2 of \d+ are not, the first at position 5 of train context 2"
     with pytest.raises(ConfigError, match=words):
         harvest(make(skip_bos=False))
+
+
+def letters(folder: Path, special: list[str], **declared: str) -> Path:
+    save("llama", folder, vocabulary=100)
+    save_letters(folder, special, **declared)
+    return folder
+
+
+def manifest(source: SourceConfig) -> dict[str, Any]:
+    found = harvest(source).manifest()
+    assert found is not None
+    return found
+
+
+def test_unknown_characters_are_rows(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tokenizer without BOS: a sixth of the text is unknown, and a sixth of the rows."""
+    model = letters(tmp_path / "model", ["<unk>"])
+    text = tmp_path / "a.txt"
+    text.write_text("abc é def ü \n\n" * 100)
+    source = make(text=str(text), tokens=600)
+    source = replace(source, model=str(model))
+    found = Activations.open(source)
+    tokens = np.concatenate([found.contexts(stream).ravel() for stream in ("data", "eval")])
+    document = [ord(c) - 31 if c.isascii() and c != "\n" else 0 for c in "abc é def ü "] + [96]
+    data = found.contexts("data").ravel()
+    assert data[:26].tolist() == document * 2  # and nothing between documents
+    rows = found.tokens(np.arange(found.n_train), "data")
+    assert np.array_equal(rows, data[: len(rows)])
+    about = found.manifest["text"]
+    assert about["unknown_share"] == pytest.approx((tokens == 0).mean())
+    assert (about["bos"], about["held_out"]) == (None, "documents")
+    told = capsys.readouterr().err
+    assert "no BOS and no EOS" in told
+    assert "% of the tokens are unknown" in told
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_only_the_bos_that_was_put_is_skipped(make: Make, tmp_path: Path, skip: bool) -> None:
+    model = letters(tmp_path / "model", ["<unk>", "<s>"], bos_token="<s>")
+    text = tmp_path / "a.txt"
+    text.write_text("ab<s>cde\n\n" * 100)
+    source = replace(
+        make(text=str(text), tokens=300, skip_bos=skip, special_tokens="parse"), model=str(model)
+    )
+    found = Activations.open(source)
+    contexts = found.contexts("data")
+    assert (contexts[:, 0] == 1).all()
+    rows = found.tokens(np.arange(found.n_train), "data")
+    assert (rows == 1).mean() == pytest.approx(
+        (1 if skip else 2.6) / (7 if skip else 8.6), abs=0.05
+    )
+    assert found.manifest["text"]["spelled_out"] >= 300 // 7
+    assert found.manifest["text"]["special_tokens"] == "parse"
+
+
+def test_bad_rows_are_recorded(
+    make: Make, tmp_path: Path, stories: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = stories.read_text().splitlines()
+    text = tmp_path / "a.jsonl"
+    text.write_text("\n".join([*good[:3], '{"text": "\\ud83d"}', "{", "", *good[3:]]))
+    about = manifest(make(text=str(text)))["text"]
+    assert about["left_out"] == {"lone surrogate": 1, "broken JSON": 1}
+    assert about["examples"] == ["row 4: lone surrogate", "row 5: broken JSON"]
+    assert about["documents"] + 2 == about["rows"]
+    told = [line for line in capsys.readouterr().err.splitlines() if "text: 2 of" in line]
+    assert len(told) == 1
+    assert "row 4: lone surrogate; row 5: broken JSON" in told[0]
+    whole, without = harvest(make()), harvest(make(text=str(text)))
+    for split in ("train", "eval"):
+        assert np.array_equal(*(f.load(f"{split}-tokens.npy") for f in (whole, without)))
+
+
+def test_nine_documents(make: Make, tmp_path: Path, stories: Path) -> None:
+    text = tmp_path / "a.jsonl"
+    words = [json.loads(line)["text"] for line in stories.read_text().splitlines()]
+    text.write_text("".join(json.dumps({"text": " ".join(words)}) + "\n" for _ in range(9)))
+    source = make(text=str(text), held_out=0.1)
+    assert manifest(source)["text"]["held_out"] == "last documents"
+    found = Activations.open(source)
+    assert (found.n_train, found.n_eval) == (1800, 200)
+
+
+def test_a_model_that_sees_what_comes(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert manifest(make())["causal"]
+    assert "not causal" not in capsys.readouterr().err
+    more = {"head_dim": 8, "num_key_value_heads": 1, "use_bidirectional_attention": True}
+    model = save("gemma3_text", tmp_path / "model", **more)
+    assert not manifest(replace(make(), model=str(model)))["causal"]
+    assert "not causal" in capsys.readouterr().err
 
 
 def test_text_shorter_than_a_context(make: Make, tmp_path: Path) -> None:

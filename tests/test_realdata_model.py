@@ -1,5 +1,6 @@
 """A model's activations and losses are those that Hugging Face's own forward pass has."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from language_models import KINDS, LAYERS, STORIES, needs_stories, save
+from language_models import KINDS, LAYERS, STORIES, needs_stories, save, save_letters
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -150,6 +151,77 @@ def test_loss_of_the_shared_model() -> None:
 def test_tokenizer_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a tokenizer that fits: it has the id 42 \('w39'\)"):
         load(save("gpt2", tmp_path, vocabulary=20)).encode(["w0", "w39 w1"])
+
+
+def letters(folder: Path, special: list[str], **declared: str) -> Path:
+    """A tiny model that knows 200 ids, more than its tokenizer of characters."""
+    save("gpt2", folder, vocabulary=200)
+    save_letters(folder, special, **declared)
+    return folder
+
+
+def test_without_bos_and_eos_nothing_is_put(tmp_path: Path) -> None:
+    """The bridge would make it the unknown, or an id that was never trained."""
+    tokens = load(letters(tmp_path, ["<unk>"])).tokens
+    assert (tokens.bos, tokens.unk) == (None, 0)
+    assert tokens.own.bos_token is None  # it is as its files have it
+    assert [ids.tolist() for ids in tokens.encode(["ab\n", "é", ""])] == [[66, 67, 96], [0], []]
+
+
+def test_eos_stands_in_for_bos(tmp_path: Path) -> None:
+    assert load(letters(tmp_path, ["<unk>", "</s>"], eos_token="</s>")).bos == 1
+
+
+def test_bos_may_be_the_unknown(tmp_path: Path) -> None:
+    tokens = load(letters(tmp_path, ["<unk>"], bos_token="<unk>")).tokens
+    assert (tokens.bos, tokens.unk) == (0, 0)
+
+
+def test_a_name_is_no_token(tmp_path: Path) -> None:
+    """What the tokenizer's class or its settings name is not BOS unless the vocabulary has it."""
+    letters(tmp_path, ["<unk>"])
+    path = tmp_path / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"bos_token": "<s>"}))
+    assert load(tmp_path).bos is None
+    del config["backend"]
+    path.write_text(json.dumps(config | {"tokenizer_class": "GPT2Tokenizer"}))
+    assert load(tmp_path).bos is None
+
+
+def test_bos_beyond_the_vocabulary(tmp_path: Path) -> None:
+    save("gpt2", tmp_path, vocabulary=97)
+    assert save_letters(tmp_path, ["<unk>"], bos_token="<s>") == 97  # it gets the id 97
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path)
+    assert error.value.field == "source.model"
+    assert "id 97 ('<s>'), the model's vocabulary ends at 96" in error.value.allowed
+
+
+@pytest.mark.parametrize("mode", ["text", "parse"])
+def test_special_tokens_that_are_spelled_out(tmp_path: Path, mode: str) -> None:
+    folder = letters(tmp_path, ["<unk>", "<s>", "</s>"], bos_token="<s>", eos_token="</s>")
+    tokens = load(folder, special_tokens=mode).tokens
+    (ids, begins) = (ids.tolist() for ids in tokens.encode(["a<s></s>é", "<s>a"]))
+    assert tokens.spelled_out("a<s></s>é") == 2
+    a, rest = 68, [ord(c) - 29 for c in "<s></s>"]
+    assert ids == [a, *([1, 2] if mode == "parse" else rest), 0]
+    assert begins == [*([] if mode == "parse" else rest[:3]), a]  # packing puts BOS there
+    assert tokens.parsed == (mode == "parse")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_is_causal(language_model: Folders, kind: str, dtype: str) -> None:
+    assert load(language_model(kind), dtype=dtype).causal(TOKENS[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_that_is_not_causal(tmp_path: Path, dtype: str) -> None:
+    more = {"head_dim": 8, "num_key_value_heads": 1, "use_bidirectional_attention": True}
+    model = load(save("gemma3_text", tmp_path, **more), dtype=dtype)
+    assert not model.causal(TOKENS[0])
+    assert not model.causal(TOKENS[0, :2])
 
 
 def test_pickles_are_refused(language_model: Folders, tmp_path: Path) -> None:

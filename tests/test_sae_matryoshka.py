@@ -62,6 +62,12 @@ def test_auxk_touches_dead_rows_alone():
     assert torch.equal(on.grads["b_dec"], off.grads["b_dec"])
 
 
+def test_prefixes_end_at_one_latent():
+    for n in (4, 5, 2**31):
+        config = SAEConfig("matryoshka", 12, 2, matryoshka_prefixes=n)
+        assert Matryoshka(config).prefixes == [1, 3, 6, 12]
+
+
 def test_prefixes_nest_and_end_with_the_whole():
     assert sae(1, m=64).prefixes == [4, 8, 16, 32, 64]
     assert sae(1, 2, m=50).prefixes == [25, 50]

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from saelens_format import D, M, put, random_stack, weights
+from saelens_format import D, M, ours, put, random_stack, weights
 
 from synthsae.checks import ConfigError
 from synthsae.sae.saelens import load_saelens, save_saelens
@@ -50,6 +50,9 @@ def test_a_config_that_asks_for_more_is_refused_in_a_line(tmp_path, changes, mes
         ("W_dec", np.ones((D, M)), "W_dec: (6, 12); allowed: shape (12, 6)"),
         ("b_enc", np.ones(D), "b_enc: (6,); allowed: shape (12,)"),
         ("b_enc", np.ones(M, np.int8), "b_enc: torch.int8; allowed: floating-point numbers"),
+        ("W_dec", np.full((M, D), np.nan), f"W_dec: '{M * D} NaN or infinite'"),
+        ("b_enc", np.full(M, np.inf), f"b_enc: '{M} NaN or infinite'"),
+        ("W_enc", np.full((D, M), 1e200), f"W_enc: '{M * D} NaN or infinite'"),  # in float32
         ("b_enc", None, "allowed: topk has W_enc, W_dec, b_dec, b_enc"),
         ("log_threshold", np.ones(M), "allowed: topk has W_enc, W_dec, b_dec, b_enc"),
         ("scaling_factor", np.full(M, 1.5), "scaling_factor: 'not 1'; allowed: 1"),
@@ -91,6 +94,30 @@ def test_missing_and_damaged_files_are_refused_and_nothing_is_unpickled(tmp_path
         assert refused().endswith("allowed: JSON")
     (folder / "cfg.json").write_text("[1]")
     assert refused().endswith("allowed: a JSON object")
+
+
+def test_a_threshold_may_be_infinite_but_not_nan(tmp_path):
+    tensors = weights("jumprelu")
+    tensors["threshold"][:2] = np.inf, -np.inf
+    codes, _ = ours(load_saelens(put(tmp_path / "sae", "jumprelu", tensors)))
+    assert not codes[:, 0].any()
+    assert codes[:, 1].any()
+    tensors["threshold"][2:5] = np.nan
+    with pytest.raises(ConfigError) as error:
+        load_saelens(put(tmp_path / "sae", "jumprelu", tensors))
+    assert error.value.field.endswith("threshold")
+    assert error.value.value == "3 NaN"
+
+
+def test_a_config_is_read_in_any_unicode_and_refused_where_it_is_none(tmp_path):
+    folder = put(tmp_path / "sae", "topk")
+    text = (folder / "cfg.json").read_text()
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        (folder / "cfg.json").write_text(text, encoding=encoding)
+        assert load_saelens(folder).config.arch == "topk"
+    (folder / "cfg.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(ConfigError, match=r"JSON$"):
+        load_saelens(folder)
 
 
 def test_bad_arguments_of_save_leave_nothing_behind(tmp_path):

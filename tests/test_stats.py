@@ -400,6 +400,16 @@ EYE, LIVE = np.ones((2, 3, 4)), np.ones((2, 3), dtype=bool)
             r"basis: shape \(4, 2\)",
         ),
         (lambda: stats.random_direction_null(np.sum, EYE, LIVE.T), r"live: shape \(3, 2\)"),
+        (lambda: stats.random_direction_null(np.sum, EYE, 1.0 * LIVE), "live: .*float64"),
+        (lambda: stats.rotation_null(np.sum, EYE * np.nan, LIVE), "directions: 24 non-finite"),
+        (lambda: stats.rotation_null(np.sum, EYE, LIVE, draws=0), "draws: 0"),
+        (lambda: stats.mean_interval([1.0, 2j]), "values: complex128"),
+        (lambda: stats.mean_interval(["1", "2"]), "values: <U1"),
+        (lambda: stats.mean_interval([1.0, 2.0], level="0.9"), "level: '0.9'"),
+        (lambda: stats.null_summary(np.nan, [0.0, 1.0]), "observed: 1 non-finite"),
+        (lambda: stats.null_summary(0.5, [0.0, np.nan]), "null: 1 non-finite"),
+        (lambda: stats.permutation_test([1.0], [1.0], draws=0), "draws: 0"),
+        (lambda: stats.bootstrap_interval(np.ones((3, 3)), draws=-1), "draws: -1"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(call: Callable[[], object], message: str) -> None:

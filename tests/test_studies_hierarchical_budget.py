@@ -108,7 +108,7 @@ def test_finding_and_figure_have_the_numbers() -> None:
     text = finding(made())
     assert "HierarchicalTopK is +0.100 (at 4) to +0.130 (at 1)" in text
     assert "that of one TopK, cut, +0.000 to +0.030" in text
-    assert "isolated features is 0.01 to 0.04 with TopK and 0.14 to 0.14 with Hier" in text
+    assert "isolated features is 0.01 to 0.04 with TopK and 0.14 with Hier" in text
     assert "at most 0.250 and 0.250 from the coverage law" in text
     axes = scores_by_budget(made()).axes
     for way, drawn in zip(LINES, axes[0].containers, strict=True):
@@ -149,7 +149,7 @@ def test_without_truth_live_latents_beside_chance() -> None:
     ds["budget_live_reappearance_chance"] = known.budget_isolated_reappearance / 2
     text = finding(ds)
     assert "HierarchicalTopK is +0.100 (at 4) to +0.130 (at 1)" in text
-    assert "live latents is 0.31 to 0.34 with TopK and 0.44 to 0.44 with Hier" in text
+    assert "live latents is 0.31 to 0.34 with TopK and 0.44 with Hier" in text
     assert "(chance at most 0.072)" in text
     assert "isolated" not in text
     live = scores_by_budget(ds).axes[1]

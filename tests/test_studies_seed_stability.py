@@ -35,7 +35,8 @@ def options(
         sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
         files = ["--text", str(stories), "--set", f"source.cache={tmp_path / 'cache'}"]
         names = ",".join(str(language_model(m)) if m else "" for m in model.split(","))
-        budget = ["--tokens", "2400", "--seeds", "3", "--k", "4", "--out", str(tmp_path)]
+        seeds = [] if "--seeds" in more else ["--seeds", "3"]
+        budget = ["--tokens", "2400", *seeds, "--k", "4", "--out", str(tmp_path)]
         return [name, "--model", names, *files, *sets, *budget, *more]
 
     return made
@@ -65,7 +66,10 @@ def test_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tiny = ("n_seeds=2", "train.n_steps=20", "sae.n_latents=16,32", "eval_samples=300")
     sets = [text for change in tiny for text in ("--set", change)]
     assert cli.main(["seed_stability", "--quick", "--out", str(tmp_path), *sets]) == 0
-    assert "cannot be said of two seeds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cannot be said of two seeds" in said
+    assert "Of a planted world" in said
+    assert "layer" not in said.split("\nOf a planted")[1]
     assert "masked_loss" not in synthsae.open_results("seed_stability", tmp_path)
 
 

@@ -662,6 +662,11 @@ def test_types_are_checked(make: Callable[[], object], said: str) -> None:
     assert str(caught.value) == said
 
 
+def test_an_error_is_one_printable_line() -> None:
+    error = ConfigError("a\x1b[0m", "\n", "b\n c\x0bd\u2028e\udc80 é")
+    assert str(error) == "a\\x1b[0m: '\\n'; allowed: b c\\x0bd\\u2028e\\udc80 é"
+
+
 def test_numbers_of_numpy_become_plain() -> None:
     config = Config(sae=SAEConfig(k=np.int64(4)), train=TrainConfig(lr=np.float32(0.5)))
     assert (type(config.sae.k), type(config.train.lr)) == (int, float)

@@ -30,6 +30,12 @@ def test_cap_measure_at_seven_tenths(rank: int, measure: float, digits: int) -> 
     assert round(float(theory.cap_measure(rank, 0.7)), digits) == measure
 
 
+def test_chance_of_absolute_cosines_is_that_of_twice_as_many_caps() -> None:
+    hit = 2 * theory.cap_measure(8, 0.7)
+    got = theory.chance_found(8, [0, 1, 30], absolute=True)
+    np.testing.assert_allclose(got, 1 - (1 - hit) ** np.array([0, 1, 30]), rtol=1e-12)
+
+
 def test_cap_measure_where_it_is_elementary() -> None:
     t = np.linspace(-1, 1, 41)
     np.testing.assert_allclose(theory.cap_measure(2, t), np.arccos(t) / np.pi, atol=1e-14)  # circle

@@ -131,6 +131,10 @@ def test_everything_combines_and_batches_are_counter_based(law, without):
             {"correlation_groups": 2, "correlation_rank": 1, "correlation": 0.5},
             "world.correlation_rank: 1; allowed: 0 where world.correlation_groups is set",
         ),
+        (
+            {"n_isolated": 10**9},
+            "world.n_isolated: 1000000000; allowed: 0 or more, at most 1.67772e+07",
+        ),
         ({"n_trees": -1}, "world.n_trees: -1; allowed: 0 or more"),
         ({"tree_branching": 0}, "world.tree_branching: 0; allowed: 1 or more"),
         ({"tree_depth": 0}, "world.tree_depth: 0; allowed: 1 or more"),

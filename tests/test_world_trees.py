@@ -8,6 +8,7 @@ import torch
 from laws import N, count_is, fired, follows
 from scipy.stats import multivariate_normal, norm, uniform
 
+from synthsae.checks import ConfigError
 from synthsae.rng import torch_generator
 from synthsae.world import World, WorldConfig
 from synthsae.world.trees import candidates, parents
@@ -33,6 +34,14 @@ def families(n_trees, b, depth):
             below += children
         level = below
     return out
+
+
+@pytest.mark.parametrize("b", [1, 2, 10**9])
+def test_trees_of_any_depth_are_counted_at_once(b):
+    assert WorldConfig(tree_branching=b, tree_depth=10**9).n_tree_nodes == 0
+    with pytest.raises(ConfigError) as error:
+        WorldConfig(n_trees=1, tree_branching=b, tree_depth=10**9)
+    assert (error.value.field, error.value.value) == ("world.n_trees", 1)
 
 
 @pytest.mark.parametrize(("n_trees", "b", "depth"), [(1, 1, 3), (2, 3, 2), (3, 2, 1), (2, 4, 3)])

@@ -16,11 +16,14 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import ANY, count, interval, number
 from synthsae.stats import Interval
 
 KEEP = ("seed", "latent", "label", "masked", "masked_class", "zeroed")
 LOOK = {"stable": (BLUE, "o"), "unstable": (ORANGE, "^"), "middle": (GREY, "x")}
 """Colour and marker of a class."""
+RATIO = (0.0, np.inf)
+"""Range of a ratio of costs or rates."""
 SHOWN = 2000
 """Latents drawn at most, so that the file stays small."""
 
@@ -28,13 +31,14 @@ SHOWN = 2000
 def ratio(values: xr.DataArray) -> Interval:
     """Stable over unstable, of a mean by class [seed, label]; its interval is that of the log."""
     stable, unstable = (values.sel(label=c, drop=True) for c in ("stable", "unstable"))
-    log = xr.apply_ufunc(np.log, stable / unstable)
+    over = stable / unstable.where(unstable > 0)
+    log = xr.apply_ufunc(np.log, over.where(over > 0))
     return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
 
 
 def measured(ds: xr.Dataset) -> dict[str, Interval]:
     """Stable over unstable latents: their mean rate, mean cost, and the ratio of these."""
-    per_firing = ds.class_cost / ds.class_rate
+    per_firing = ds.class_cost / ds.class_rate.where(ds.class_rate > 0)
     return {
         "rate": ratio(ds.class_rate),
         "cost": ratio(ds.class_cost),
@@ -68,10 +72,13 @@ def predicted(ds: xr.Dataset) -> dict[str, float]:
     """The `measured` ratios in the ideal code, of isolated features to block latents."""
     if "ideal_rate_block" not in ds:
         return {}
-    rate, cost = (
-        float(ds[f"ideal_{v}_isolated"] / ds[f"ideal_{v}_block"]) for v in ("rate", "cost")
+    isolated, block = (
+        np.array([float(ds[f"ideal_{v}_{kind}"]) for v in ("rate", "cost")])
+        for kind in ("isolated", "block")
     )
-    return {"rate": rate, "cost": cost, "cost per firing": cost / rate}
+    rate, cost = np.divide(isolated, block, out=np.full(2, np.nan), where=block > 0)
+    per_firing = cost / rate if rate > 0 else np.nan
+    return {"rate": float(rate), "cost": float(cost), "cost per firing": float(per_firing)}
 
 
 def worlds(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
@@ -82,12 +89,15 @@ def worlds(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
 
 
 def common_count(ds: xr.Dataset) -> int:
-    """The most latents that can be zeroed of both classes and of their matched ones, all seeds."""
+    """The most latents that can be zeroed of both classes and of their matched ones, all seeds.
+
+    0 where there are none.
+    """
     curves = [
         ds[name].sel(label=["stable", "unstable"]) for name in ("masked_cost", "matched_cost")
     ]
     known = np.all([c.notnull().all(("seed", "label")) for c in curves], axis=0)
-    return int(np.flatnonzero(known)[-1])
+    return int(np.flatnonzero(known).max(initial=0))
 
 
 def cost_by_stability(ds: xr.Dataset) -> Figure:
@@ -131,8 +141,9 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
         ax.plot(
             *map(np.ravel, points), marker, color=colour, ms=3, mew=edge, alpha=alpha, label=text
         )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    if bool(((ds.latent_rate > 0) & (ds.latent_cost > 0)).any()):
+        ax.set_xscale("log")
+        ax.set_yscale("log")
     ax.xaxis.set_minor_formatter(NullFormatter())  # within a decade they would overlap
     if "ideal_rate_block" in ds:
         for kind, marker, line in (("isolated", "*", "--"), ("block", "D", ":")):
@@ -151,14 +162,13 @@ def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
 
 
 def _times(score: Interval) -> str:
-    mean, low, high = (f"{float(v):.2g}" for v in score)
-    return mean + (f" [{low}, {high}]" if low != "nan" else "")
+    return interval(score, ".2g", RATIO)
 
 
 def _beside(score: Interval, value: float) -> str:
     """A prediction, and whether the interval of the measurement misses it."""
     missed = value < score.low or value > score.high
-    return f", predicted {value:.2g}{' (missed)' if missed else ''}"
+    return f", predicted {number(value, '.2g')}{' (missed)' if missed else ''}"
 
 
 def _joint(ax: Axes, ds: xr.Dataset) -> None:
@@ -178,8 +188,8 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot([], [], ":", color="black", lw=1.1, label="sum of measured single costs")
     ax.set_xlabel("latents zeroed")
     end = part.isel(masked=-1).mean("seed")
-    told = [f"{float(end.masked_cost.sel(label=c)):.2g} {c}" for c in ("stable", "unstable")]
-    ax.set_title(f"{most} latents: {', '.join(told)}")
+    told = [f"{number(end.masked_cost.sel(label=c), '.2g')} {c}" for c in ("stable", "unstable")]
+    ax.set_title(f"{count(most, 'latent')}: {', '.join(told)}" if most else "too few to zero")
 
 
 def _spliced(ax: Axes, ds: xr.Dataset) -> None:
@@ -195,8 +205,8 @@ def _spliced(ax: Axes, ds: xr.Dataset) -> None:
         ax.plot(ds.zeroed, others.estimate, "--", color=colour, lw=1.3)
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.set_xlabel("share of all latents zeroed")
-    recovered = float(ds.loss_recovered.mean())
-    ax.set_title(f"spliced in whole: {recovered:.1%} of the loss recovered")
+    recovered = number(ds.loss_recovered.mean(), ".1%")
+    ax.set_title(f"spliced in whole: {recovered} of the loss recovered")
 
 
 def spliced_in_words(ds: xr.Dataset) -> str:
@@ -204,13 +214,20 @@ def spliced_in_words(ds: xr.Dataset) -> str:
     told = []
     for label in ds.masked_class.values if "masked_loss" in ds else ():
         both = ds.sel(masked_class=label)[["masked_loss", "matched_loss"]]
-        part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
+        known = both.dropna("zeroed", subset=[*both])
+        if not known.sizes["zeroed"]:
+            continue
+        part = known.isel(zeroed=-1)
         own, others = (interval_over_seeds(part[v]) for v in ("masked_loss", "matched_loss"))
         told.append(
-            f"{label} latents by {_times(own)} nats at {float(part.zeroed):.1%} of the dictionary "
-            f"(others at their rates by {_times(others)})"
+            f"{label} latents by {_rise(own)} nats at {float(part.zeroed):.1%} of the dictionary "
+            f"(others at their rates by {_rise(others)})"
         )
     return f" Zeroed, cross-entropy rises for {', for '.join(told)}." if told else ""
+
+
+def _rise(score: Interval) -> str:
+    return interval(score, ".2g", ANY)
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:
@@ -222,7 +239,7 @@ def _explained(ax: Axes, ds: xr.Dataset) -> None:
         bars = np.reshape(error_bars(score), (2, 1))
         ax.barh(y, score.estimate, color=colour, alpha=0.6 if y % 2 == 0 else 0.3, height=0.6)
         ax.errorbar(score.estimate, y, xerr=bars, color="black", capsize=2, lw=1)
-        ax.text(1.12, y, f"{float(score.estimate):.2f}", va="center", ha="right", fontsize=8)
+        ax.text(1.12, y, number(score.estimate), va="center", ha="right", fontsize=8)
     ax.set_yticks(range(len(shares)), list(shares))
     ax.set_xlim(0, 1.13)
     ax.set_ylim(4.6, -0.6)

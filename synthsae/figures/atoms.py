@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
+from synthsae.figures.phrases import number
 from synthsae.figures.worlds import SEEDS, interval_over_worlds
 
 COLOURS = (BLUE, ORANGE, GREEN, "black", GREY)
@@ -61,7 +62,7 @@ def _panel(ax: Axes, ds: xr.Dataset, label: str) -> None:
     best = ds.atoms_found.isel(n_latents=-1, n_steps=-1).mean(("world_seed", "seed", "block"))
     near = ds.coherence.isel(n_latents=-1, n_steps=-1).mean(("world_seed", "block"))
     rows = [
-        f"{m} atoms (coherence {c:.2f}): {b:.0%}"
+        f"{m} atoms (coherence {number(c)}): {number(b, '.0%')}"
         for m, c, b in zip(ds.n_atoms.values, np.atleast_1d(near), np.atleast_1d(best), strict=True)
     ]
     ax.set_title("\n".join([f"{label}, at most found:", *rows]))

@@ -16,6 +16,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import number
 from synthsae.figures.worlds import SEEDS
 from synthsae.stats import Interval
 
@@ -83,7 +84,7 @@ def _stability(ax: Axes, ds: xr.Dataset) -> None:
     _axis(
         ax,
         ds,
-        f"\nwhat comes back: p_hat is highest, {p.max():.2f}, at k = {ds.k.values[p.argmax()]}",
+        f"\nwhat comes back: p_hat is highest, {number(p.max())}, at k = {ds.k.values[p.argmax()]}",
     )
 
 

@@ -19,6 +19,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import number
 from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
@@ -73,7 +74,7 @@ def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
     ax.set_title(
         f"{label}: isolated features {STABLE:.0%} stable\n"
         + (f"from {at / 1000:.3g}k samples, " if np.isfinite(at) else "nowhere, ")
-        + f"blocks at {found:.0%}"
+        + f"blocks at {number(found, '.0%')}"
     )
 
 
@@ -93,7 +94,8 @@ def _signs(ax: Axes, ds: xr.Dataset) -> None:
     gain = interval_over_seeds((ds.loose_transfer - ds.loose_transfer_null).isel(n_steps=-1))
     ax.set_title(
         "what does not come back shares\n"
-        f"a subspace: {gain.estimate:+.2f} over the null\n[{gain.low:.2f}, {gain.high:.2f}]"
+        f"a subspace: {number(gain.estimate, '+.2f')} over the null"
+        + (f"\n[{number(gain.low)}, {number(gain.high)}]" if np.isfinite(gain.low) else "")
     )
 
 
@@ -115,10 +117,12 @@ def _points(ax: Axes, x: ArrayLike, i: Interval, color: str, style: str, label: 
 def _budget_axis(ax: Axes, ds: xr.Dataset) -> None:
     """Log samples with room for 0, and a line where isolated features become stable."""
     x = ds.training_samples.values
-    positive = x[x > 0]
+    positive = x[(x > 0) & np.isfinite(x)]
     if len(positive):
         ax.set_xscale("symlog", linthresh=positive.min(), linscale=0.7)
-        ax.set_xticks([0, *10 ** np.arange(np.ceil(np.log10(positive.min())), np.log10(x.max()))])
+        ax.set_xticks(
+            [0, *10 ** np.arange(np.ceil(np.log10(positive.min())), np.log10(positive.max()))]
+        )
     ax.axvline(first_stable(ds), color=BLUE, lw=0.8, alpha=0.6, zorder=0)
     ax.set_ylim(-0.03, 1.06)
     ax.yaxis.set_major_formatter(PercentFormatter(1))

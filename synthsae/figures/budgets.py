@@ -1,6 +1,5 @@
 """One SAE for all budgets beside one SAE for each: reconstruction and stability over k."""
 
-import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import extremes, number
 from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "budget", "seed", "seed_a", "seed_b", "block", "angle")
@@ -79,10 +79,12 @@ def scores_by_budget(ds: xr.Dataset) -> Figure:
 def _ev_title(ways: dict[str, xr.Dataset]) -> str:
     """The most EV that one SAE for all budgets has less than the TopK trained at each."""
     ev = {way: ds.budget_explained_variance.mean("seed") for way, ds in ways.items()}
-    lost = {way: max(0.0, float((ev["each"] - ev[way]).max())) for way in ("hierarchical", "cut")}
+    lost = {
+        way: number((ev["each"] - ev[way]).max().clip(0), ".3f") for way in ("hierarchical", "cut")
+    }
     return (
         "EV below TopK trained at each k: at most\n"
-        f"{lost['hierarchical']:.3f} hierarchical, {lost['cut']:.3f} one TopK cut"
+        f"{lost['hierarchical']} hierarchical, {lost['cut']} one TopK cut"
     )
 
 
@@ -111,8 +113,7 @@ def _p_hat(ax: Axes, ways: dict[str, xr.Dataset], name: str, what: str) -> None:
 
 def _range(score: Interval) -> str:
     """Least to largest estimate in percent, once where they are alike."""
-    ends = [f"{np.nanmin(score.estimate):.0%}", f"{np.nanmax(score.estimate):.0%}"]
-    return " to ".join(dict.fromkeys(ends))
+    return extremes(score.estimate, ".0%")
 
 
 def _expected(ax: Axes, ways: dict[str, xr.Dataset], name: str, label: str) -> None:

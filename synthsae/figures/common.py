@@ -46,12 +46,20 @@ def interval_over_pairs(values: xr.DataArray, level: float = 0.95) -> Interval:
     pairs = values.transpose(..., "seed_a", "seed_b").values
     each = []
     for matrix in pairs.reshape(-1, *pairs.shape[-2:]):
-        kept = np.isfinite(matrix).any(axis=1)
+        whole = _whole(matrix)
         nothing = Interval(*np.full(3, np.nan))
-        each.append(
-            pairwise_interval(matrix[np.ix_(kept, kept)], level) if kept.sum() > 1 else nothing
-        )
+        each.append(pairwise_interval(whole, level) if len(whole) > 1 else nothing)
     return Interval(*np.reshape(np.transpose(each), (3, *pairs.shape[:-2])))
+
+
+def _whole(matrix: np.ndarray) -> np.ndarray:
+    """A matrix of pairs without the seeds that lack a pair, those that lack most first."""
+    bad = ~np.isfinite(matrix) & ~np.eye(len(matrix), dtype=bool)
+    missing = bad.sum(axis=0) + bad.sum(axis=1)
+    if not missing.any():
+        return matrix
+    kept = np.arange(len(matrix)) != missing.argmax()
+    return _whole(matrix[np.ix_(kept, kept)])
 
 
 def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:

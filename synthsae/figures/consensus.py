@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
+from synthsae.figures.phrases import number
 from synthsae.stats import Interval, mean_interval
 
 LEVEL = 0.95
@@ -125,7 +126,7 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
     _legend(ax, 3)
     last = recall(ds, "feature").isel(n_used=-1)
     many = ds.n_used.values[-1]
-    ax.set_title(f"identifiable latents: {float(last):.0%}\nof the features from {many} seeds")
+    ax.set_title(f"identifiable latents: {number(last, '.0%')}\nof the features from {many} seeds")
 
 
 def _curve(ax: Axes, x: ArrayLike, score: Interval, colour: str, marker: str, label: str) -> None:
@@ -151,7 +152,7 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
         _legend(ax, 4)
     last = recall(ds, "block").isel(n_used=-1)
     many = ds.n_used.values[-1]
-    ax.set_title(f"reproducible subspaces: {float(last):.0%}\nof the blocks from {many} seeds")
+    ax.set_title(f"reproducible subspaces: {number(last, '.0%')}\nof the blocks from {many} seeds")
 
 
 def _errors(ax: Axes, ds: xr.Dataset) -> None:
@@ -183,10 +184,10 @@ def _errors(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylabel("errors found, 95% interval")
     _legend(ax, 2)
     latents, subspaces = (
-        float(share_wrong(ds.sel(level=LEVEL), kind).estimate)
-        for kind in ("identities", "subspaces")
+        number(share_wrong(ds.sel(level=LEVEL), kind).estimate, form)
+        for kind, form in (("identities", ".2%"), ("subspaces", ".1%"))
     )
-    ax.set_title(f"wrong on lists at 95%: {latents:.2%} of latents,\n{subspaces:.1%} of subspaces")
+    ax.set_title(f"wrong on lists at 95%: {latents} of latents,\n{subspaces} of subspaces")
 
 
 def _rates(

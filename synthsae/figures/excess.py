@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from synthsae.figures.common import BLUE, GREY, ORANGE, STYLE, slices
+from synthsae.figures.phrases import number
 from synthsae.figures.worlds import SEEDS
 
 SUSPECTS: dict[str, dict[str, int]] = {
@@ -44,6 +45,11 @@ def excess(ds: xr.Dataset, law: str = "coverage_prediction") -> xr.DataArray:
     return (ds.block_reappearance - ds[law]).mean([d for d in SEEDS if d in ds[law].dims])
 
 
+def in_sd(mean: float, sd: float) -> str:
+    """An excess in words, in units of the Haar standard deviation where there is one."""
+    return f"{mean:+.3f}" + (f" ({mean / sd:+.1f} sd)" if sd > 0 else "")
+
+
 def haar_sd(ds: xr.Dataset) -> float:
     """Standard deviation of the mean excess over worlds, were all codes turned at random."""
     variance = ds.coverage_prediction_sd**2
@@ -69,8 +75,8 @@ def excess_by_suspect(ds: xr.Dataset) -> Figure:
         ax.set_yticks(range(len(rows)), [label for label, _ in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_xlabel("excess of p_hat over the coverage law, bar: 2 Haar sd (linear within 0.1)")
-        label, worst = max(rows, key=lambda row: abs(excess(row[1]).mean()))
-        ax.set_title(f"largest excess: {label}, {float(excess(worst).mean()):+.2f}")
+        label, worst = max(rows, key=lambda row: float(abs(excess(row[1]).mean().fillna(0))))
+        ax.set_title(f"largest excess: {label}, {number(excess(worst).mean(), '+.2f')}")
         figure.legend(loc="outside lower center", ncols=4)
     return figure
 
@@ -84,7 +90,7 @@ def _line(ax: Axes, y: int, ds: xr.Dataset) -> None:
     ax.errorbar(mean, y, xerr=2 * sd, fmt="o", color=colour, ms=6, capsize=3)
     ax.plot(closed, y, "D", mfc="none", color="black", ms=5)
     ax.annotate(
-        f"{mean:+.3f} ({mean / sd:+.1f} sd)",
+        in_sd(mean, sd) if np.isfinite(mean) else "unknown",
         (1.01, y),
         xycoords=("axes fraction", "data"),
         va="center",

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, interval_of_each
+from synthsae.figures.phrases import number
 from synthsae.figures.worlds import averaged
 
 PUBLISHED = {"topk": 0.157, "kron": 0.514}
@@ -51,7 +52,7 @@ def _matrix(ax: Axes, ds: xr.Dataset, matrix: str) -> None:
     ax.set_xlabel("correlation inside a group")
     ax.set_ylabel("RV with the planted covariance")
     last = {a: float(ds.rv.sel(arch=a).isel(correlation=-1).mean()) for a in ds.arch.values}
-    ends = ", ".join(f"{NAMES.get(a, a)} {v:.2f}" for a, v in last.items())
+    ends = ", ".join(f"{NAMES.get(a, a)} {number(v)}" for a, v in last.items())
     ax.set_title(f"{matrix}\nat the right: {ends}")
 
 
@@ -85,10 +86,10 @@ def _cost(ax: Axes, ds: xr.Dataset) -> None:
         for y, name in enumerate(("parameters", "encoder_multiply_adds")):
             value = float(part[name].mean())
             ax.barh(y + 0.2 - 0.4 * i, value, 0.36, color=COLOURS[i])
-            ax.text(value, y + 0.2 - 0.4 * i, f" {value:,.0f}", va="center", fontsize=8)
+            ax.text(value, y + 0.2 - 0.4 * i, f" {number(value, ',.0f')}", va="center", fontsize=8)
     ax.set_yticks([0, 1], ["parameters", "encoder\nmultiply-adds"])
     ax.set_xticks([])
-    ax.set_xlim(0, 1.35 * float(ds.parameters.max()))
+    ax.set_xlim(0, 1.35 * float(ds.parameters.max().fillna(0)) or 1.0)
     ax.spines["bottom"].set_visible(False)
     ax.set_title("what one SAE takes")
 

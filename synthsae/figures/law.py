@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from synthsae.figures.common import BLUE, ORANGE, STYLE, error_bars, slices
+from synthsae.figures.phrases import span
 from synthsae.figures.worlds import SEEDS, interval_over_worlds
 
 SHADES = {
@@ -83,7 +84,7 @@ def _scores(ax: Axes, ds: xr.Dataset, label: str) -> None:
         )
     over = [d for d in ds.axis_cosine.dims if d != "beta"]
     p, c = (ds[n].mean(over).values[[0, -1]] for n in ("block_reappearance", "axis_cosine"))
-    ax.set_title(f"{label}\np_hat {p[0]:.2f} to {p[1]:.2f}\ntruth {c[0]:.2f} to {c[1]:.2f}")
+    ax.set_title(f"{label}\np_hat {span(p)}\ntruth {span(c)}")
 
 
 def _preference(ax: Axes, ds: xr.Dataset) -> None:

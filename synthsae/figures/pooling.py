@@ -11,6 +11,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
 from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, interval_over_seeds, slices
+from synthsae.figures.phrases import number
 from synthsae.geometry import Array
 from synthsae.stats import Interval, mean_interval
 from synthsae.theory import coverage_closed, seeds_needed
@@ -142,8 +143,8 @@ def _found(ax: Axes, ds: xr.Dataset) -> None:
         mean = law.mean([d for d in WORLDS if d in law.dims])
         ax.plot(ds.pool_size, mean, color="black", lw=3, alpha=0.25, zorder=0)
     one, many = _ends(last.pool_features_found)
-    title = f"features found{_rank(ds)}: {one:.0%} by one seed,"
-    ax.set_title(f"{title}\n{many:.0%} by a pool (band: 1 - (1 - q)^N)")
+    title = f"features found{_rank(ds)}: {number(one, '.0%')} by one seed,"
+    ax.set_title(f"{title}\n{number(many, '.0%')} by a pool (band: 1 - (1 - q)^N)")
     _sizes(ax)
 
 
@@ -157,7 +158,7 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
             seen = interval(last[score])
             name = "features'" if kind == "isolated" else "block"
             _bars(ax, x + shift, seen, f"o{style}", colour, f"{name} latents, cosine {theta}")
-            told[kind] = ", ".join(f"{v:.2f}".lstrip("0") for v in seen.estimate)
+            told[kind] = ", ".join(number(v).lstrip("0") for v in seen.estimate)
             if f"{score}_law" in last:
                 law = last[f"{score}_law"]
                 mean = law.mean([d for d in WORLDS if d in law.dims])
@@ -185,8 +186,8 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylim(low - 0.06, 1.01)
     least = float(mean.sel({"recipe": "kept"}).min())
     one, many = _ends(values)
-    title = f"EV{_rank(ds)}: {one:.2f} of one seed, {many:.2f} of a pool"
-    ax.set_title(f"{title}\nrefitted (encoders kept: down to {least:.2f})")
+    title = f"EV{_rank(ds)}: {number(one)} of one seed, {number(many)} of a pool"
+    ax.set_title(f"{title}\nrefitted (encoders kept: down to {number(least)})")
     ax.set_xscale("log", base=2)
     ax.set_xticks(ds.pool_size.values, [str(n) for n in ds.pool_size.values])
     ax.set_xlabel("seeds N")
@@ -198,7 +199,9 @@ def _stability(ax: Axes, ds: xr.Dataset) -> None:
     _recipes(ax, values)
     one, many = _ends(values)
     title = f"live latents found by other seeds{_rank(ds)}:"
-    ax.set_title(f"{title}\n{one:.0%} of one seed's, {many:.0%} of a refitted pool's")
+    ax.set_title(
+        f"{title}\n{number(one, '.0%')} of one seed's, {number(many, '.0%')} of a refitted pool's"
+    )
     _sizes(ax)
 
 

@@ -15,6 +15,7 @@ from synthsae.figures.common import (
     error_bars,
     slices,
 )
+from synthsae.figures.phrases import span
 from synthsae.stats import Interval
 
 LAW_TITLES = {
@@ -110,7 +111,7 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
         _implied_rank_inset(ax, ds)
     title = LAW_TITLES[law]
     if np.isfinite(p.estimate).all():
-        ends = " to ".join(dict.fromkeys(f"{v:.0%}" for v in p.estimate[[0, -1]]))
-        least = np.floor(100 * overlap.min().item())
-        title += f"\nlatents {ends}, subspace {least:.0f}% or more"
+        title += f"\nlatents {span(p.estimate, '.0%')}"
+        if np.isfinite(least := np.floor(100 * overlap.min().item())):
+            title += f", subspace {least:.0f}% or more"
     ax.set_title(title)

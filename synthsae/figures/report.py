@@ -19,7 +19,9 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.words import FEW, excess, in_words
+from synthsae.figures.phrases import COSINE, number
+from synthsae.figures.phrases import interval as interval_in_words
+from synthsae.figures.words import FEW, excess
 
 KEEP = (*("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "latent", "label"),)
 
@@ -56,12 +58,12 @@ def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
 def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
     """The histogram of p_hat, by its published labels."""
     counts = ds.reappearance_counts.sum("seed").sel(found_in=ds.found_in < ds.sizes["seed"])
-    share = counts / counts.sum()
+    share = counts / max(float(counts.sum()), 1.0)
     p = ds.found_in.values[: len(share)] / (len(share) - 1)
     colours = np.select([p >= 0.95, p <= 0.05], [BLUE, ORANGE], GREY)
     ax.bar(p, share, width=0.8 / (len(share) - 1), color=colours)
-    stable, unstable = float(ds.stable_share.mean()), float(ds.unstable_share.mean())
-    ax.set_title(f"{stable:.0%} of live latents come back always,\n{unstable:.0%} never")
+    stable, unstable = (number(v.mean(), ".0%") for v in (ds.stable_share, ds.unstable_share))
+    ax.set_title(f"{stable} of live latents come back always,\n{unstable} never")
     ax.set_xlabel("p_hat: share of the other SAEs it is found in")
     ax.set_ylabel("share of live latents")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -77,6 +79,9 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
     ax.bar(x, ds.matched_histogram, width=step, color=BLUE, alpha=0.7, label="matched latents")
     ax.step(x, ds.matched_histogram_chance, where="mid", color=GREY, lw=1.2, label="random")
     top = float(max(ds.matched_histogram.max(), ds.matched_histogram_chance.max()))
+    if not top > 0:
+        ax.set_title("no pairs of live latents")
+        return
     ax.set_ylim(0, 1.4 * top)  # room for the legend
     ax.axvline(0.9, color=GREY, lw=0.8, ls=":")
     shown = ds.matched_histogram.values + ds.matched_histogram_chance.values > 0
@@ -84,8 +89,8 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylabel("share of pairs")
     median, share = float(ds.matched_median.mean()), float(ds.matched_share.mean())
     ax.set_title(
-        f"median {median:.2f} (chance {float(ds.matched_median_chance):.2f}),\n"
-        f"{share:.0%} of the pairs at .9 or more"
+        f"median {number(median)} (chance {number(ds.matched_median_chance)}),\n"
+        f"{number(share, '.0%')} of the pairs at .9 or more"
     )
     ax.legend(loc="upper left")
 
@@ -100,13 +105,13 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot(x, live, color="black", lw=1, ls="--", label="as many live latents")
     if stable.notnull().any():
         rows = float(ds.rank_rows.mean())  # as many as unstable ones, or all there are
-        ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{rows:.0f} stable latents")
+        ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{number(rows, '.0f')} stable latents")
     curve = interval_over_seeds(ds.transfer.transpose("r", "seed"))
     ax.plot(x, curve.estimate, color=ORANGE, lw=2, label="unstable latents")
     ax.fill_between(x, curve.low, curve.high, color=ORANGE, alpha=0.2, lw=0)
     gain = interval_over_seeds(excess(ds))
     if np.isfinite(gain.estimate):
-        more = in_words(gain)
+        more = interval_in_words(gain, within=COSINE)
         ax.set_title(f"unstable latents, at D / 4: {more}\nof energy more than as many live ones")
     else:
         ax.set_title("no unstable latents in two SAEs")
@@ -121,9 +126,9 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
 def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     """Effective rank of as many stable as unstable latents, over that of random directions."""
     kinds, rows = (("stable", BLUE, "o"), ("unstable", ORANGE, "s")), float(ds.rank_rows.mean())
-    if rows < FEW:
+    if not rows >= FEW:
         ax.set_axis_off()
-        text = f"{rows:.0f} rows an SAE: too few\nfor an effective rank"
+        text = f"{number(rows, '.0f')} rows an SAE: too few\nfor an effective rank"
         ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
         return
     for i, (kind, colour, marker) in enumerate(kinds):
@@ -137,8 +142,8 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_xticks([0, 1], [k for k, *_ in kinds])
     ax.set_xlim(-0.6, 1.6)
     ax.set_ylabel("effective rank / random one")
-    a, b = (float((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k, *_ in kinds)
-    ax.set_title(f"effective rank at {rows:.0f} rows:\nstable {a:.2f}, unstable {b:.2f} of random")
+    a, b = (number((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k, *_ in kinds)
+    ax.set_title(f"effective rank at {rows:.0f} rows:\nstable {a}, unstable {b} of random")
 
 
 def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
@@ -152,6 +157,6 @@ def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_ylabel("share of samples on which it fires")
-    ax.set_title(
-        f"stable latents fire {rate.estimate[0] / rate.estimate[2]:.1f} times\nas often as unstable"
-    )
+    stable, _, unstable = rate.estimate
+    times = stable / unstable if unstable > 0 else np.nan
+    ax.set_title(f"stable latents fire {number(times, '.1f')} times\nas often as unstable")

@@ -19,7 +19,8 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.figures.words import excess, in_words
+from synthsae.figures.phrases import ANY, COSINE, SHARE, change, extremes, interval, number
+from synthsae.figures.words import excess, pairs_in_words
 from synthsae.stats import Interval
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
@@ -72,7 +73,7 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, beside: float) -> N
     """The histogram of p_hat, transfer over its null, loss of masked latents, surface form."""
     counts = ds.reappearance_counts.sum("seed").values
     p = np.arange(len(counts)) / (len(counts) - 1)
-    row[0].plot(p, counts / counts.sum(), lw=1.3, ms=5, **look)
+    row[0].plot(p, counts / max(counts.sum(), 1), lw=1.3, ms=5, **look)
     gain = interval_over_seeds((ds.transfer - ds.transfer_live).transpose("r", "seed"))
     row[1].plot(ds.transfer_chance, gain.estimate, lw=1.5, color=look["color"])
     row[1].fill_between(ds.transfer_chance, gain.low, gain.high, color=look["color"], alpha=0.15)
@@ -112,8 +113,7 @@ def _dress(axes: np.ndarray, ds: xr.Dataset, named: bool) -> None:
     """Labels, scales, what is found, and what the lines without a marker are."""
     titles = (
         f"p_hat of live latents: {_over(ds.found_share)}\n(x step 0, -. chance)",
-        f"median one-to-one cosine: {_over(ds.matched_median, '.2f')}\n"
-        "(-- dead ones too, -. random)",
+        f"median one-to-one cosine: {_over(ds.matched_median)}\n(-- dead ones too, -. random)",
         f"pairs with a cosine of .9\nor more: {_over(ds.matched_share)}",
         f"explained variance: {_over(ds.explained_variance)}\n"
         f"(: live latents{', -- loss recovered' * ('loss_recovered' in ds)})",
@@ -191,7 +191,7 @@ def _dress_text(left: Axes, right: Axes, ds: xr.Dataset) -> None:
 def _over(values: xr.DataArray, form: str = ".0%") -> str:
     """From the least to the largest mean over seeds, in words: "16% to 39%", or one number."""
     mean = values.mean([d for d in ("seed", "seed_a", "seed_b") if d in values.dims])
-    return " to ".join(dict.fromkeys(f"{float(v):{form}}" for v in (mean.min(), mean.max())))
+    return extremes(mean, form)
 
 
 def report_by_size(ds: xr.Dataset) -> str:
@@ -205,28 +205,41 @@ def report_by_size(ds: xr.Dataset) -> str:
 
 def _size(label: str, ds: xr.Dataset) -> str:
     a, b = (ds.isel(n_latents=i) for i in (0, -1))
-    sizes = [int(part.n_latents) for part in (a, b)]
-    start = (f"At {label}: " if label else "") + f"from {sizes[0]} to {sizes[1]} latents "
-    text = start + "; ".join(
-        f"{words} goes from {in_words(interval_over_pairs(a[name]))} to "
-        f"{in_words(interval_over_pairs(b[name]))}"
-        for name, words in (
-            ("found_share", "p_hat of live latents"),
-            ("matched_median", "the median one-to-one cosine"),
-            ("matched_share", "the share at .9"),
+    sizes = dict.fromkeys(int(part.n_latents) for part in (a, b))
+    grows = len(sizes) > 1
+    text = (
+        (f"At {label}: " if label else "")
+        + f"{'from' if grows else 'at'} {' to '.join(map(str, sizes))} latents "
+        + "; ".join(
+            f"{words} {_moves([pairs_in_words(part[name], within) for part in (a, b)], grows)}"
+            for name, words, within in (
+                ("found_share", "p_hat of live latents", SHARE),
+                ("matched_median", "the median one-to-one cosine", COSINE),
+                ("matched_share", "the share at .9", SHARE),
+            )
         )
+        + f" (random median {number(b.matched_median_chance)}, p_hat at step 0 "
+        f"{number(b.initial_reappearance.mean(), '.2g')}, explained variance "
+        f"{number(b.explained_variance.mean())} after {number(b.training_samples, ',.0f')} samples "
+        "a seed)."
     )
-    chance, start_p = float(b.matched_median_chance), float(b.initial_reappearance.mean())
-    verdict = _verdict("with size", interval_over_pairs(b.found_share - a.found_share))
-    more = in_words(interval_over_seeds(excess(b)))
-    ev = float(b.explained_variance.mean())
-    text += (
-        f" (random median {chance:.2f}, p_hat at step 0 {start_p:.2g}, explained variance {ev:.2f} "
-        f"after {float(b.training_samples):,.0f} samples a seed). {verdict} A quarter of the "
-        f"dimensions of one seed's unstable latents hold {more} more of the energy of the others' "
-        f"than those of as many live ones."
-    )
+    if grows:
+        text += " " + _verdict("with size", interval_over_pairs(b.found_share - a.found_share))
+    more = interval_over_seeds(excess(b))
+    if np.isfinite(more.estimate):
+        text += (
+            " A quarter of the dimensions of one seed's unstable latents hold "
+            f"{interval(more, within=COSINE)} more of the energy of the others' than those of as "
+            "many live ones."
+        )
+    else:
+        text += " No two seeds have unstable latents."
     return text + (_function(b) if "masked_loss" in ds else "")
+
+
+def _moves(ends: list[str], grows: bool) -> str:
+    """What became of a score over sizes, or what it is at the only one."""
+    return change(*ends) if grows else f"is {ends[-1]}"
 
 
 def _depth(label: str, ds: xr.Dataset) -> str:
@@ -243,29 +256,35 @@ def _verdict(what: str, change: Interval) -> str:
     if not np.isfinite(change.low):
         return f"Whether stability falls {what} cannot be said of two seeds."
     falls = "falls" if change.high < 0 else "rises" if change.low > 0 else "does not clearly change"
-    return f"Stability {falls} {what} (p_hat {in_words(change)})."
+    return f"Stability {falls} {what} (p_hat {interval(change, within=COSINE)})."
 
 
 def _function(ds: xr.Dataset) -> str:
     """Cross-entropy and surface form of the classes, as means over seeds."""
     mean = ds[["ce_clean", "ce_spliced", "loss_recovered"]].mean()
     text = (
-        f" Spliced in, the reconstructions take cross-entropy from {float(mean.ce_clean):.3f} to "
-        f"{float(mean.ce_spliced):.3f} ({float(mean.loss_recovered):.1%} of the loss recovered)."
+        f" Spliced in, the reconstructions take cross-entropy from {number(mean.ce_clean, '.3f')} "
+        f"to {number(mean.ce_spliced, '.3f')} ({number(mean.loss_recovered, '.1%')} of the loss "
+        "recovered)."
     )
     for kind in ds.masked_class.values:
         both = ds.sel(masked_class=kind)[["masked_loss", "matched_loss"]]
-        part = both.dropna("zeroed", subset=[*both]).isel(zeroed=-1)
-        if float(part.zeroed):
+        known = both.dropna("zeroed", subset=[*both])
+        part = known.isel(zeroed=slice(-1, None)).squeeze("zeroed") if known.zeroed.size else None
+        if part is not None and float(part.zeroed):
+            own, others = (
+                interval(interval_over_seeds(part[name]), within=ANY)
+                for name in ("masked_loss", "matched_loss")
+            )
             text += (
-                f" With {float(part.zeroed):.0%} of the latents zeroed it rises by "
-                f"{in_words(interval_over_seeds(part.masked_loss))} for {kind} ones, by "
-                f"{in_words(interval_over_seeds(part.matched_loss))} for others that fire as often."
+                f" With {float(part.zeroed):.0%} of the latents zeroed it rises by {own} for "
+                f"{kind} ones, by {others} for others that fire as often."
             )
     form, null = ds.surface_form.mean("seed").values, ds.surface_form_null.mean("seed").values
     rate = ds.firing_rate.mean("seed").values
     return text + (
-        f" Stable latents fire on {rate[0]:.2%} of the tokens, unstable ones on {rate[2]:.2%}."
-        f" Stable latents have {form[0]:.2f} of their activation mass on one token string, "
-        f"unstable ones {form[2]:.2f} (permuted {null[0]:.2f} and {null[2]:.2f})."
+        f" Stable latents fire on {number(rate[0], '.2%')} of the tokens, unstable ones on "
+        f"{number(rate[2], '.2%')}. Stable latents have {number(form[0])} of their activation mass "
+        f"on one token string, unstable ones {number(form[2])} (permuted {number(null[0])} and "
+        f"{number(null[2])})."
     )

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from synthsae.figures.common import BLUE, GREY, ORANGE, STYLE, error_bars, slices
+from synthsae.figures.phrases import number, span
 from synthsae.figures.worlds import SEEDS, interval_over_worlds
+from synthsae.geometry import Array
 
 SCORES = (
     ("feature_mcc", BLUE, "s", "MCC with the truth"),
@@ -43,10 +45,17 @@ def by_seed(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
 def rank_correlation(ds: xr.Dataset) -> xr.DataArray:
     """Spearman's correlation of `by_seed` over the seeds of each world and setting.
 
-    Within a setting, since over settings both scores rise with the samples.
+    Within a setting, since over settings both scores rise with the samples. Seeds that are NaN are
+    left out; NaN where a score is the same for all that are left.
     """
+
+    def correlation(x: Array, y: Array) -> float:
+        known = np.isfinite(x) & np.isfinite(y)
+        varies = known.any() and min(np.ptp(x[known]), np.ptp(y[known])) > 0
+        return float(spearmanr(x[known], y[known]).statistic) if varies else np.nan
+
     return xr.apply_ufunc(
-        lambda x, y: spearmanr(x, y).statistic,
+        correlation,
         *by_seed(ds),
         input_core_dims=[["seed"], ["seed"]],
         vectorize=True,
@@ -79,7 +88,7 @@ def _over_samples(ax: Axes, ds: xr.Dataset, batch: int) -> None:
     ax.set_xlabel("samples seen by each seed")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.23))
     ends = ds.pairwise_mcc.mean([d for d in ds.pairwise_mcc.dims if d != "n_steps"]).values[[0, -1]]
-    ax.set_title(f"PW-MCC {ends[0]:.2f} to {ends[1]:.2f}, chance {float(chance.mean()):.3f}")
+    ax.set_title(f"PW-MCC {span(ends)}, chance {number(chance.mean(), '.3f')}")
 
 
 def _against(ax: Axes, ds: xr.Dataset, batch: int) -> None:
@@ -95,5 +104,5 @@ def _against(ax: Axes, ds: xr.Dataset, batch: int) -> None:
     ax.set_xlabel("MCC of a seed with the truth")
     ax.set_ylabel("PW-MCC with the other seeds")
     ax.legend(loc="upper left", ncols=2, fontsize=7, title="samples", title_fontsize=7)
-    within = float(rank_correlation(ds).mean())
-    ax.set_title(f"rank correlation within a budget and world: {within:.2f}")
+    within = number(rank_correlation(ds).mean())
+    ax.set_title(f"rank correlation within a budget and world: {within}")

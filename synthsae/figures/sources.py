@@ -20,6 +20,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import number
 from synthsae.stats import Interval
 
 SOURCES = {
@@ -79,7 +80,7 @@ def _title(label: str, ds: xr.Dataset) -> str:
     """p_hat at the largest budget where one source is shared, or neither, beside the law."""
     end = ds.block_reappearance.isel(n_steps=-1).mean(("seed", "block"))
     said = [
-        f"{text} {float(end.sel(init=init, data=data)):.0%}"
+        f"{text} {number(end.sel(init=init, data=data), '.0%')}"
         for text, init, data in (
             ("start", "shared", "independent"),
             ("data", "independent", "shared"),
@@ -87,7 +88,7 @@ def _title(label: str, ds: xr.Dataset) -> str:
         )
         if init in ds["init"] and data in ds["data"]
     ]
-    head = f"{label}: law {float(law(ds).isel(n_steps=-1)):.0%}; with the same"
+    head = f"{label}: law {number(law(ds).isel(n_steps=-1), '.0%')}; with the same"
     return "\n".join([head, ", ".join(said)])
 
 

@@ -17,6 +17,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import number
 from synthsae.figures.variants import LOOK, label
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
@@ -91,8 +92,8 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
     for arch in ds.arch.values:
         i = interval_of_each(ds.sel(arch=arch).explained_variance.transpose("k", "seed"))
         _line(ax, ds.k.values, i.estimate, error_bars(i), str(arch))
-    worst = ds.explained_variance.isel(k=-1).mean("seed").min().item()
-    ax.set_title(f"explained variance does not warn:\n{worst:.1%} or more at k = {ds.k.values[-1]}")
+    worst = number(ds.explained_variance.isel(k=-1).mean("seed").min(), ".1%")
+    ax.set_title(f"explained variance does not warn:\n{worst} or more at k = {ds.k.values[-1]}")
     _axis(ax, ds)
 
 
@@ -112,7 +113,7 @@ def _marks(ax: Axes, ds: xr.Dataset) -> None:
         need = float(ds[name].mean())
         ax.axvline(need, color=GREY, lw=0.9, ls=":")
         side = "right" if need > ds.k.min() else "left"  # within the axes
-        ax.text(need, height, text.format(f"{need:.3g}"), fontsize=7, color=GREY, ha=side)
+        ax.text(need, height, text.format(number(need, ".3g")), fontsize=7, color=GREY, ha=side)
 
 
 def _axis(ax: Axes, ds: xr.Dataset) -> None:

@@ -15,6 +15,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import number, span
 
 KEEP = ("seed", "r", "features")
 PUBLISHED = (0.67, 0.73)
@@ -79,7 +80,9 @@ def _say_too_few(axes: tuple[Axes, ...], ds: xr.Dataset) -> None:
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     least, most = float(counts.min()), float(counts.max())
-    told = f"{least:.0f} to {most:.0f} latents of a seed\nare unstable: too few for a score"
+    said = span([least, most], ".0f")
+    verb = "latent of a seed\nis" if said == "1" else "latents of a seed\nare"
+    told = f"{said} {verb} unstable: too few for a score"
     axes[1].text(0.5, 0.5, told, ha="center", va="center", transform=axes[1].transAxes)
 
 
@@ -107,8 +110,9 @@ def _curve(ax: Axes, ds: xr.Dataset, name: str) -> None:
     text = "predicted: all in the blocks, evenly"
     ax.plot(r, predicted, ":", color="black", lw=1.5, label=text)
     at = reach(ds)
-    got, null = (float(ds[v].sel(r=at).mean()) for v in ("transfer", "transfer_stable"))
-    told = f"{at} dimensions hold {got:.0%}\n(as many stable latents: {null:.0%})"
+    held = (ds[v].sel(r=at).mean() for v in ("transfer", "transfer_stable"))
+    got, null = (number(v, ".0%") for v in held)
+    told = f"{at} dimensions hold {got}\n(as many stable latents: {null})"
     ax.set_title("\n".join(filter(None, [name, told])))
 
 
@@ -120,7 +124,7 @@ def _ranks(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_yticks(range(len(RANKS)), list(RANKS))
     ax.set_ylim(len(RANKS) - 0.5, -0.5)
     ax.set_xlim(0, 1)
-    ax.set_xlabel(f"effective rank / D of {float(ds.rank_rows.mean()):.0f} latents")
+    ax.set_xlabel(f"effective rank / D of {number(ds.rank_rows.mean(), '.0f')} latents")
 
 
 def _labels(ax: Axes, ds: xr.Dataset) -> None:

@@ -7,7 +7,9 @@ import xarray as xr
 
 from synthsae.figures.common import interval_over_seeds
 from synthsae.figures.matched import at_matched_ev
+from synthsae.figures.phrases import interval, number
 from synthsae.figures.variants import COMPARED, label
+from synthsae.stats import Interval
 
 HEADER = (
     "architecture",
@@ -65,13 +67,13 @@ def _cells(r: Mapping[str, float]) -> list[str]:
     if not np.isfinite(r["p_hat"]):
         return ["–"] * (len(HEADER) - 1)
     return [
-        f"{r['p_hat']:.2f} [{r['low']:.2f}, {r['high']:.2f}]",
-        f"{r['law']:.2f}",
-        f"{r['isolated']:.2f}",
-        f"{r['overlap']:.3f}",
-        f"{r['mcc']:.3f}",
-        f"{r['dead']:.0%}",
-        f"{r['multiply_adds']:.2f}",
+        interval(Interval(*np.array([r["p_hat"], r["low"], r["high"]]))),
+        number(r["law"]),
+        number(r["isolated"]),
+        number(r["overlap"], ".3f"),
+        number(r["mcc"], ".3f"),
+        number(r["dead"], ".0%"),
+        number(r["multiply_adds"]),
     ]
 
 

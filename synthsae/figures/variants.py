@@ -19,6 +19,7 @@ from synthsae.figures.common import (
     slices,
 )
 from synthsae.figures.matched import at_matched_ev
+from synthsae.figures.phrases import extremes, listed, number
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95
@@ -183,12 +184,13 @@ def _scores(frame: SubFigure, matched: xr.Dataset) -> None:
     axes[0].set_yticks(range(len(rows)), [label(a) for a in rows])
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     axes[0].set_xlabel("| coverage law   ¦ stable")
-    frame.supxlabel(f"at EV {matched.level:.2f}, interpolated over k", fontsize=9)
+    frame.supxlabel(f"at EV {number(matched.level)}, interpolated over k", fontsize=9)
 
 
 def _near_one(axes: Sequence[Axes]) -> None:
     """One range for scores near 1: from the whole percent below all that is drawn."""
-    low = min(ax.dataLim.x0 for ax in axes)
+    lows = [ax.dataLim.x0 for ax in axes if np.isfinite(ax.dataLim.x0)]
+    low = min(lows, default=0.0)
     low = np.floor(100 * low - 0.5) / 100
     for ax in axes:
         ax.set_xlim(low, 1 + 0.12 * (1 - low))
@@ -199,9 +201,7 @@ def _near_one(axes: Sequence[Axes]) -> None:
 def _range(matched: xr.Dataset, name: str) -> str:
     """Least to largest mean of a score, as a second line of a title."""
     means = matched[name].mean(("seed", "block")).values
-    if not np.isfinite(means).any():
-        return ""
-    return f":\n{np.nanmin(means):.0%} to {np.nanmax(means):.0%}"
+    return f":\n{extremes(means, '.0%')}" if np.isfinite(means).any() else ""
 
 
 def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray, *, pairwise: bool) -> None:
@@ -230,21 +230,23 @@ def stability(rows: list[Verdict]) -> str:
     """Which architectures make block latents stable, and which leave the law."""
     stable = [label(v.name) for v in rows if v.p >= STABLE]
     least, most = min(rows, key=lambda v: v.p), max(rows, key=lambda v: v.p)
+    ends = " to ".join(dict.fromkeys(f"{v.p:.2f} ({label(v.name)})" for v in (least, most)))
     off = [f"{label(v.name)} ({v.excess:+.3f})" for v in rows if v.leaves]
     return (
         f"{', '.join(stable) or 'no variant'} makes block latents stable (p_hat >= {STABLE:g}): "
-        f"p_hat is {least.p:.2f} ({label(least.name)}) to {most.p:.2f} ({label(most.name)}) inside "
-        f"blocks and {min(v.outside for v in rows):.2f} to {max(v.outside for v in rows):.2f} "
-        f"outside; more than {LEAVES:g} Haar sd from the coverage law of its own codes is "
-        f"{', '.join(off) or 'none'}"
+        f"p_hat is {ends} inside blocks and {extremes([v.outside for v in rows])} outside; more "
+        f"than {LEAVES:g} Haar sd from the coverage law of its own codes is {listed(off)}"
     )
 
 
 def subspace(rows: list[Verdict]) -> str:
     """Which architectures lose the blocks' subspaces."""
-    lost = [f"{label(v.name)} ({v.overlap:.3f})" for v in rows if not v.overlap >= STABLE]
+    rows = [v for v in rows if np.isfinite(v.overlap)]
+    if not rows:
+        return "what becomes of the subspace is unknown"
+    lost = [f"{label(v.name)} ({v.overlap:.3f})" for v in rows if v.overlap < STABLE]
     least = min(rows, key=lambda v: v.overlap)
     return (
-        f"the subspace is lost (overlap < {STABLE:g}) by {', '.join(lost) or 'none'}, "
+        f"the subspace is lost (overlap < {STABLE:g}) by {listed(lost)}, "
         f"least overlap {least.overlap:.3f} ({label(least.name)})"
     )

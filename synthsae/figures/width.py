@@ -16,6 +16,7 @@ from synthsae.figures.common import (
     interval_over_seeds,
     slices,
 )
+from synthsae.figures.phrases import span
 
 ROOM = 0.95
 KEEP = ("n_latents", "seed", "seed_a", "seed_b", "block", "angle")
@@ -84,15 +85,20 @@ def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
     )
     first = first_with_room(ds)
     ax.set_title(
-        f"{label}\n{x[first]} to {x[-1]} latents: all live\n"
-        f"{100 * every[first]:.0f} to {every[-1]:.0%}, "
-        f"blocks {100 * block[first]:.0f} to {block[-1]:.0%}"
+        f"{label}\n{span(x[[first, -1]], '.0f')} latents: all live\n"
+        f"{_percent(every[first], every[-1])}, blocks {_percent(block[first], block[-1])}"
     )
     ax.set_xscale("log")
     ax.set_xticks(x[::2], [str(v) for v in x[::2]])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_ylim(-0.03, 1.06)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _percent(first: float, last: float) -> str:
+    """Two shares as a range: 12 to 34%."""
+    text = span([first, last], ".0%")
+    return text.replace("% to ", " to ")
 
 
 def _kinds(ax: Axes, ds: xr.Dataset) -> None:

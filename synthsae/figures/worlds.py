@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from synthsae.figures.common import interval_of_each, interval_over_seeds
+from synthsae.figures.phrases import ANY, Range, interval
 from synthsae.stats import Interval, mean_interval
 
 SEEDS = ("seed", "seed_a", "seed_b", "block", "angle")
@@ -41,8 +42,8 @@ def averaged(ds: xr.Dataset, *keep: str) -> xr.Dataset:
     return ds.mean([d for d in ds.dims if d not in (*keep, "world_seed", *SEEDS)])
 
 
-def in_words(values: xr.DataArray, digits: int = 2, *, own: bool = False) -> str:
-    """Mean and 95% `interval_over_worlds` of one setting: 0.94 [0.90, 0.99]."""
-    score = interval_over_worlds(values, own=own)
-    mean, low, high = (f"{float(v):.{digits}f}" for v in score)
-    return f"{mean} [{low}, {high}]" if np.isfinite(score.low) else mean
+def in_words(
+    values: xr.DataArray, digits: int = 2, *, own: bool = False, within: Range = ANY
+) -> str:
+    """Mean and 95% `interval_over_worlds` of one setting, cut to a range: 0.94 [0.90, 0.99]."""
+    return interval(interval_over_worlds(values, own=own), f".{digits}f", within)

@@ -24,7 +24,7 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     p_hat and their number a seed imply a rank by the coverage law, which is right where nothing
     prefers a direction inside the group and it holds no stable latent by accident. NaN beyond the
     groups there are. A single group that holds nearly everything says that cosines do not separate
-    groups here.
+    groups here. With absolute cosines a latent covers two caps, as two latents do.
     """
     loose = run.live & (reappearance.labels(run.p_hat) != "stable")
     pool = run.directions[loose]
@@ -37,7 +37,7 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
         block = recovery.block_recovery(run.directions, group.span, run.live, run.p_hat)
         p, m = run.p_hat[block.members].mean(), block.latents.mean()
         values[:4, g] = len(group.rows) / len(pool), group.rank, m, p
-        values[4, g] = theory.implied_rank(p, m).rank
+        values[4, g] = theory.implied_rank(p, 2 * m if run.absolute else m).rank
     names = {
         "cluster_share": "share of the loose latents that are in the group",
         "cluster_rank": "dimensions of the group",

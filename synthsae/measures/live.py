@@ -26,7 +26,7 @@ def live_stability(run: Run | Dictionaries) -> xr.Dataset:
         ),
         live_reappearance_chance=(
             ("seed",),
-            over_others(theory.chance_found(run.d_model, count)),
+            over_others(theory.chance_found(run.d_model, count, absolute=run.absolute)),
             "p_hat of a random direction at the same live counts",
         ),
         stable_share=(("seed",), share["stable"], "share of live latents with p_hat >= .95"),

@@ -42,12 +42,14 @@ def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
     Many-to-one and not symmetric (Sharkey et al. 2022).
     """
     count = run.live.sum(axis=1)
-    chance = [theory.chance_max_cosine(run.d_model, n) if n else np.nan for n in count]
+    chance = [
+        theory.chance_max_cosine(run.d_model, n, run.absolute) if n else np.nan for n in count
+    ]
     return labelled(
         run,
         mmcs=(
             ("seed_a", "seed_b"),
-            latent.pairwise_mmcs(run.directions, run.live),
+            latent.pairwise_mmcs(run.directions, run.live, run.absolute),
             "mean largest cosine of live latents of a to those of b",
         ),
         mmcs_chance=(("seed_b",), chance, "mmcs with as many random directions as b has"),
@@ -57,15 +59,19 @@ def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
 def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
     """Paulo and Belrose's rule (2501.16615): decoder and encoder rows match the same partner.
 
-    Both Hungarian matches, signed, with cosines >= .7. Empty where there are no encoder rows.
+    Both Hungarian matches, signed unless `run.absolute`, with cosines >= .7. Empty where there are
+    no encoder rows.
     """
     if run.encoders is None:
         return xr.Dataset()
     n, count = len(run.seeds), run.live.sum(axis=1)
     share = np.full((n, n), np.nan)
     for s, t in combinations(range(n), 2):
-        rows = [x[i, run.live[i]] for i in (s, t) for x in (run.directions, run.encoders)]
-        both = shared.shared_pair(*rows).sum()
+        a, b = (run.live[i] for i in (s, t))
+        decoders, encoders = run.directions, run.encoders
+        both = shared.shared_pair(
+            decoders[s, a], encoders[s, a], decoders[t, b], encoders[t, b], absolute=run.absolute
+        ).sum()
         share[s, t], share[t, s] = both / max(1, count[s]), both / max(1, count[t])
     text = "share of live latents of a whose decoder and encoder match the same latent of b"
     return labelled(run, shared_share=(("seed_a", "seed_b"), share, text))
@@ -77,16 +83,18 @@ def _agreement(
     n = len(run.seeds)
     score, bins = np.full((3, n, n), np.nan), np.zeros(len(EDGES) - 1)
     for s, t in combinations(range(n), 2):
-        cosine = latent.matched_cosines(run.directions[s, keep[s]], run.directions[t, keep[t]])
+        a, b = (run.directions[i, keep[i]] for i in (s, t))
+        cosine = latent.matched_cosines(a, b, run.absolute)
         score[:, s, t] = score[:, t, s] = _scores(cosine)
         bins += np.histogram(cosine, EDGES)[0]
-    null, null_bins = _null(keep.sum(axis=1), run.d_model)
+    null, null_bins = _null(keep.sum(axis=1), run.d_model, run.absolute)
     texts = ("PW-MCC: mean", "median", f"share >= {SHARE:g}")
     variables: dict[str, tuple] = {}
     for i, (name, text) in enumerate(
         zip(("pairwise_mcc", "matched_median", "matched_share"), texts, strict=True)
     ):
-        about = f"{text} of the signed one-to-one cosines of {what}"
+        signs = "absolute" if run.absolute else "signed"
+        about = f"{text} of the {signs} one-to-one cosines of {what}"
         variables[name + suffix] = (("seed_a", "seed_b"), score[i], about)
         chance = f"the same of as many random directions, mean over {len(null)} pairs"
         variables[f"{name}{suffix}_chance"] = ((), null[:, i].mean(), chance)
@@ -106,7 +114,7 @@ def _scores(cosine: Array) -> tuple[float, float, float]:
     return seen.mean, seen.median, seen.share
 
 
-def _null(count: NDArray[np.intp], d: int) -> tuple[Array, Array]:
+def _null(count: NDArray[np.intp], d: int, absolute: bool) -> tuple[Array, Array]:
     """The scores of random dictionaries [draws, 3], with the sizes of one pair of seeds after the
     other, and the histogram of all their matched cosines.
     """
@@ -115,7 +123,7 @@ def _null(count: NDArray[np.intp], d: int) -> tuple[Array, Array]:
     rng, bins, scores = numpy_generator("null", 0), np.zeros(len(EDGES) - 1), []
     for k in range(draws):
         a, b = (unit(rng.standard_normal((m, d))) for m in pairs[k % len(pairs)])
-        cosine = latent.matched_cosines(a, b)
+        cosine = latent.matched_cosines(a, b, absolute)
         scores.append(_scores(cosine))
         bins += np.histogram(cosine, EDGES)[0]
     return np.array(scores), bins

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 from synthsae.metrics.latent import assign, cosines
 
@@ -21,7 +22,7 @@ def correlations(codes_a: ArrayLike, codes_b: ArrayLike, absolute: bool = False)
     b = _check.array("codes_b", codes_b, "[..., B, N]")
     _check.same("codes_b's samples", b.shape[-2:-1], "codes_a's", a.shape[-2:-1])
     if a.shape[-2] == 0:
-        raise ValueError(f"codes_a: shape {a.shape}; allowed: one sample or more")
+        raise ConfigError("codes_a", Shown(f"shape {a.shape}"), "one sample or more")
     return cosines(_centred(a), _centred(b), absolute)
 
 

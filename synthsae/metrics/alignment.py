@@ -49,7 +49,8 @@ def chance_alignment(angle: ArrayLike, spacing: ArrayLike, found: ArrayLike, n_s
     q <= 1/2 is exact (Stevens 1939); times the majorities S - floor(S / 2) that `found` could be.
     1 where `found` is no majority. Radians; arguments broadcast.
     """
-    a, gap, k = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (angle, spacing, found)))
+    given = {"angle": angle, "spacing": spacing, "found": found}
+    a, gap, k = np.broadcast_arrays(*(_check.array(n, v, "[...]") for n, v in given.items()))
     s = _check.at_least("n_seeds", n_seeds, 2)
     q = np.clip(np.divide(a, gap, out=np.ones(a.shape), where=gap > 0), 0, 1)
     p = np.minimum(1.0, (s - s // 2) * s * binom.sf(k - 2, s - 1, q))
@@ -68,11 +69,10 @@ def identities(
     Of candidates in a block of rank 2 or more that no rotation changes, a share of alpha or less
     has p <= alpha, provided that seeds share neither start nor data. p says nothing against a
     direction that all seeds prefer for a reason other than a feature (two features merged, say).
-    Raises ValueError for shapes that do not fit and values that are not finite.
+    Rows of zeros are no latents. Raises ValueError for shapes that do not fit and values that are
+    not finite.
     """
-    d = unit(_check.array("directions", directions, "[S, M, D]"))
-    _check.seeds("directions", d.shape)
-    alive = _check.mask("live", live, d.shape[:2])
+    d, alive = _check.latents(directions, live)
     tight = _check.between("tight", tight, 0, 1)
     s, m, _ = d.shape
     rows = [np.flatnonzero(a) for a in alive]

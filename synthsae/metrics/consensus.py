@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
-from synthsae.geometry import unit
 from synthsae.metrics import _check
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
@@ -55,9 +54,7 @@ def subspaces(
     error rate of the cosines that join latents. Neither the order of seeds nor that of latents
     matters. Raises ValueError for shapes that do not fit and values that are not finite.
     """
-    d = unit(_check.array("directions", directions, "[S, M, D]"))
-    _check.seeds("directions", d.shape)
-    alive = _check.mask("live", live, d.shape[:2])
+    d, alive = _check.latents(directions, live)
     seed, latent = np.nonzero(alive)
     found = []
     for group in groups(d[seed, latent], alpha):
@@ -105,9 +102,8 @@ def consensus(
     are left without the identities beyond doubt: p <= `alpha` over their number (Bonferroni).
     Errors as `identities`.
     """
-    d = unit(_check.array("directions", directions, "[S, M, D]"))
-    same = identities(d, live)
-    rest = _check.mask("live", live, d.shape[:2]).copy()
+    d, rest = _check.latents(directions, live)
+    same = identities(d, rest)
     hypotheses = max(len(same.p), round(rest.sum(axis=1).mean()))
     for row in same.latents[same.p * hypotheses <= alpha]:
         (at,) = np.nonzero(row >= 0)

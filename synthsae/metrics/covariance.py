@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
@@ -60,8 +61,8 @@ def _symmetric(name: str, value: ArrayLike) -> Array:
     x = _check.array(name, value, "[..., N, N]")
     _check.same(f"{name}'s columns", x.shape[-1:], f"{name}'s rows", x.shape[-2:-1])
     if x.shape[-1] == 0:
-        raise ValueError(f"{name}: shape {x.shape}; allowed: one row or more")
+        raise ConfigError(name, Shown(f"shape {x.shape}"), "one row or more")
     most = np.max(np.abs(x), axis=(-2, -1), keepdims=True)
     if (np.abs(x - x.mT) > 1e-6 * most).any():
-        raise ValueError(f"{name}: shape {x.shape}, not symmetric; allowed: symmetric matrices")
+        raise ConfigError(name, Shown(f"shape {x.shape}, not symmetric"), "symmetric matrices")
     return x

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
@@ -36,11 +37,11 @@ class Detection:
         z = _check.array("codes", codes, "[..., B, M]")
         f = _check.array("feature_codes", feature_codes, "[..., B, F]")
         _check.same("feature_codes' batch", f.shape[:-1], "codes", z.shape[:-1])
-        index = np.asarray(nearest)
+        index = _check.index("nearest", nearest)
         _check.same("nearest", index.shape, "codes' latents", z.shape[-1:])
         if index.size and not 0 <= index.min() <= index.max() < f.shape[-1]:
-            raise ValueError(
-                f"nearest: {index.min()} to {index.max()}; allowed: 0 to {f.shape[-1] - 1}"
+            raise ConfigError(
+                "nearest", Shown(f"{index.min()} to {index.max()}"), f"0 to {f.shape[-1] - 1}"
             )
         fires, truth = z != 0, (f > 0)[..., index]
         pairs = ((fires, truth), (fires, ~truth), (~fires, truth), (~fires, ~truth))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ class Residual:
         _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
         _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
         if a.shape[-2] == 0:
-            raise ValueError(f"x: shape {a.shape}; allowed: one sample or more")
+            raise ConfigError("x", Shown(f"shape {a.shape}"), "one sample or more")
         mean = a.mean(axis=-2)
         scatter = np.sum((a - mean[..., None, :]) ** 2, axis=(-2, -1))
         return cls(a.shape[-2], mean, scatter, np.sum((a - b) ** 2, axis=(-2, -1)))
@@ -81,7 +82,7 @@ def firing_rates(codes: ArrayLike) -> Array:
     """Share of samples on which each latent's code is not 0: [..., B, M] -> [..., M]."""
     z = _check.array("codes", codes, "[..., B, M]")
     if z.shape[-2] == 0:
-        raise ValueError(f"codes: shape {z.shape}; allowed: one sample or more")
+        raise ConfigError("codes", Shown(f"shape {z.shape}"), "one sample or more")
     return np.mean(z != 0, axis=-2)
 
 
@@ -94,7 +95,7 @@ def live(rates: ArrayLike, live_threshold: float = LIVE) -> Mask:
     """The latents that fire on at least `live_threshold` of the samples: rates [..., M] -> bool."""
     r = _check.array("rates", rates, "[..., M]")
     if r.size and not 0 <= r.min() <= r.max() <= 1:
-        raise ValueError(f"rates: {r.min():g} to {r.max():g}; allowed: 0 to 1")
+        raise ConfigError("rates", Shown(f"{r.min():g} to {r.max():g}"), "0 to 1")
     return r >= _check.between("live_threshold", live_threshold, 0, 1)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import unit
 from synthsae.metrics import _check
 from synthsae.metrics.reappearance import THETA, found, reappearance
@@ -106,7 +107,7 @@ def mcc(latents: ArrayLike, features: ArrayLike, absolute: bool = False) -> floa
     """
     n_features = len(_check.array("features", features, "[F, D]"))
     if n_features == 0:
-        raise ValueError(f"features: shape {np.shape(features)}; allowed: one row or more")
+        raise ConfigError("features", Shown(f"shape {np.shape(features)}"), "one row or more")
     return float(matched_cosines(latents, features, absolute).sum() / n_features)
 
 

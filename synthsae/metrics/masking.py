@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 from synthsae.metrics.function import Residual
 
@@ -53,11 +54,11 @@ def masking_errors(
     the sum is the curve.
     """
     base, e, z, w = _parts(x, x_hat, codes, decoder)
-    chosen = np.asarray(order, dtype=np.intp)
+    chosen = _check.index("order", order)
     distinct = len(np.unique(chosen)) == chosen.size
     if chosen.ndim != 1 or not distinct or not np.all((chosen >= 0) & (chosen < len(w))):
-        raise ValueError(
-            f"order: shape {chosen.shape}; allowed: distinct latents from 0 to {len(w) - 1}, [N]"
+        raise ConfigError(
+            "order", Shown(f"shape {chosen.shape}"), f"distinct latents from 0 to {len(w) - 1}, [N]"
         )
     growth = np.zeros(len(chosen) + 1)
     for step, i in enumerate(chosen, start=1):
@@ -94,8 +95,7 @@ def masking_orders(
     """
     name, rate = np.asarray(labels), _check.array("rates", rates, "[M]")
     _check.same("labels", name.shape, "rates", rate.shape)
-    _check.at_least("n", n, 0)
-    _check.at_least("near", near, 1)
+    n, near = _check.at_least("n", n, 0), _check.at_least("near", near, 1)
     log = np.log(np.maximum(rate, np.finfo(float).tiny))
     orders = {}
     for c in CLASSES:
@@ -119,4 +119,4 @@ def _parts(
     w = _check.array("decoder", decoder, "[M, D]")
     _check.same("codes' samples", z.shape[:1], "x's", a.shape[:1])
     _check.same("decoder", w.shape, "[codes' latents, x's D]", (z.shape[1], a.shape[1]))
-    return Residual.of(a, x_hat), a - np.asarray(x_hat, dtype=np.float64), z, w
+    return Residual.of(a, x_hat), a - _check.array("x_hat", x_hat, "[B, D]"), z, w

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines, match
 from synthsae.metrics.reappearance import THETA
@@ -19,7 +20,7 @@ def nearest_features(latents: ArrayLike, features: ArrayLike, absolute: bool = F
     """
     _check.array("latents", latents, "[M, D]")
     if len(_check.array("features", features, "[F, D]")) == 0:
-        raise ValueError(f"features: shape {np.shape(features)}; allowed: one row or more")
+        raise ConfigError("features", Shown(f"shape {np.shape(features)}"), "one row or more")
     return cosines(latents, features, absolute).argmax(axis=-1)
 
 
@@ -50,7 +51,7 @@ def feature_reappearance(
     d = _check.array("directions", directions, "[S, M, D]")
     f = _check.array("features", features, "[F, D]")
     alive = _check.mask("live", live, d.shape[:2])
-    p = np.asarray(p_hat, dtype=np.float64)
+    p = numbers("p_hat", p_hat)
     _check.same("p_hat", p.shape, "directions' [S, M]", d.shape[:2])
     theta = _check.between("theta", theta, -1, 1)
     out = np.zeros((len(d), len(f)))

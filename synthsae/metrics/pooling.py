@@ -7,6 +7,7 @@ published in detail.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines
 from synthsae.metrics.reappearance import BLOCK, ROUNDING
@@ -57,7 +58,7 @@ def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
     total = _check.at_least("total", total, 1)
     n = int(_check.between("n", _check.at_least("n", n, 1), 1, total))
     if x.size and not 0 <= x.min() <= x.max() <= total:
-        raise ValueError(f"marked: {x.min():g} to {x.max():g}; allowed: 0 to {total}")
+        raise ConfigError("marked", Shown(f"{x.min():g} to {x.max():g}"), f"0 to {total}")
     drawn = np.arange(n)
     missed = np.maximum(total - x[..., None] - drawn, 0) / (total - drawn)
     return 1 - missed.prod(axis=-1)
@@ -72,7 +73,7 @@ def found_in_pools(hits: ArrayLike, n: int) -> Array:
     """
     h = np.asarray(hits)
     if h.dtype != bool or h.ndim != 3 or h.shape[0] != h.shape[1]:
-        raise ValueError(f"hits: {h.dtype} of shape {h.shape}; allowed: bool [S, S, M]")
+        raise ConfigError("hits", Shown(f"{h.dtype} of shape {h.shape}"), "bool [S, S, M]")
     _check.seeds("hits", h.shape)
     alive = np.diagonal(h).T
     return np.where(alive, any_drawn(h.sum(axis=1) - alive, len(h) - 1, n), np.nan)

@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
@@ -23,9 +24,15 @@ ROUNDING = 1e-12  # a copy counts as found at theta = 1, 19 seeds of 20 as a p_h
 
 
 def found(
-    directions: Any, theta: float = THETA, live: ArrayLike | None = None, block: int = BLOCK
+    directions: Any,
+    theta: float = THETA,
+    live: ArrayLike | None = None,
+    block: int = BLOCK,
+    absolute: bool = False,
 ) -> Mask:
     """found[s, t, i]: latent i of seed s has a live latent of seed t with signed cosine >= theta.
+
+    With `absolute`, for codes of either sign: |cosine| >= theta.
 
     Directions [S, M, D] of any length (NumPy, or any array-API array on a device that has
     float64) -> NumPy bool [S, S, M], many-to-one. `live` is bool [S, M]: dead latents are neither
@@ -39,12 +46,13 @@ def found(
     Raises ValueError for theta outside [-1, 1], fewer than two seeds, shapes that do not fit and
     values that are not finite.
     """
-    d = directions if is_array_api_obj(directions) else np.asarray(directions)
+    array = is_array_api_obj(directions) and not isinstance(directions, np.ma.MaskedArray)
+    d = directions if array else numbers("directions", directions)
     d = d.detach() if hasattr(d, "detach") else d  # no autograd graph of whole cosine matrices
     xp = array_namespace(d)
     if len(d.shape) != 3 or not xp.isdtype(d.dtype, ("real floating", "integral")):
-        raise ValueError(
-            f"directions: {d.dtype} of shape {tuple(d.shape)}; allowed: real numbers [S, M, D]"
+        raise ConfigError(
+            "directions", Shown(f"{d.dtype} of shape {tuple(d.shape)}"), "real numbers [S, M, D]"
         )
     _check.seeds("directions", tuple(d.shape))
     alive = _check.mask("live", live, tuple(d.shape[:2]))
@@ -52,7 +60,7 @@ def found(
     block = _check.at_least("block", block, 1)
     for s in range(d.shape[0]):
         if not bool(xp.all(xp.isfinite(d[s, ...]))):
-            raise ValueError(f"directions: non-finite values in seed {s}; allowed: finite")
+            raise ConfigError("directions", Shown(f"non-finite values in seed {s}"), "finite")
 
     rows = [np.flatnonzero(a) for a in alive]
     out = np.zeros((len(alive), *alive.shape), dtype=bool)
@@ -63,9 +71,9 @@ def found(
         for t, there in enumerate(rows[:s]):
             if len(here) and len(there):
                 y = _unit(xp, d, t, there)
-                best, best_back = _largest(xp, x32, xp.astype(y, xp.float32), block)
-                out[s, t, here] = _reaches(xp, best, x, y, theta, block)
-                out[t, s, there] = _reaches(xp, best_back, y, x, theta, block)
+                best, best_back = _largest(xp, x32, xp.astype(y, xp.float32), block, absolute)
+                out[s, t, here] = _reaches(xp, best, x, y, theta, block, absolute)
+                out[t, s, there] = _reaches(xp, best_back, y, x, theta, block, absolute)
     return out
 
 
@@ -87,7 +95,7 @@ def share_of_others(hits: ArrayLike) -> Array:
     """
     shape = np.shape(hits)
     if len(shape) != 3 or shape[0] != shape[1]:
-        raise ValueError(f"hits: shape {shape}; allowed: [S, S, M]")
+        raise ConfigError("hits", Shown(f"shape {shape}"), "[S, S, M]")
     _check.seeds("hits", shape)
     h = _check.mask("hits", hits, shape)
     alive = np.diagonal(h).T
@@ -99,12 +107,14 @@ def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:
 
     Raises ValueError for eps outside [0, .5) and p_hat outside [0, 1].
     """
-    p = np.asarray(p_hat, dtype=np.float64)
+    p = numbers("p_hat", p_hat)
     known = p[~np.isnan(p)]
     if known.size and not 0 <= known.min() <= known.max() <= 1:
-        raise ValueError(f"p_hat: {known.min():g} to {known.max():g}; allowed: 0 to 1, NaN if dead")
+        raise ConfigError(
+            "p_hat", Shown(f"{known.min():g} to {known.max():g}"), "0 to 1, NaN if dead"
+        )
     if not 0 <= eps < 0.5:
-        raise ValueError(f"eps: {eps}; allowed: from 0 to below 0.5")
+        raise ConfigError("eps", Shown(f"{eps}"), "from 0 to below 0.5")
     cases = [np.isnan(p), p >= 1 - eps - ROUNDING, p <= eps + ROUNDING]
     return np.select(cases, ["dead", "stable", "unstable"], default="middle")
 
@@ -117,27 +127,28 @@ def _unit(xp: Any, d: Any, seed: int, rows: NDArray[np.intp]) -> Any:
     return x / xp.where(norm == 0, xp.ones_like(norm), norm)
 
 
-def _largest(xp: Any, x: Any, y: Any, block: int) -> tuple[Any, Any]:
+def _largest(xp: Any, x: Any, y: Any, block: int, absolute: bool) -> tuple[Any, Any]:
     """Largest cosine of every row of x [m, D] among y [n, D], and the other way round: [m], [n]."""
     best, best_back = [], None
     for start in range(0, x.shape[0], block):
         c = x[start : start + block, :] @ y.T
         if best_back is None:
             _precise(xp, c[:, :1], x[:block, :], y[:1, :])
+        c = xp.abs(c) if absolute else c
         best.append(xp.max(c, axis=1))
         column = xp.max(c, axis=0)
         best_back = column if best_back is None else xp.maximum(best_back, column)
     return xp.concat(best), best_back
 
 
-def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int) -> Mask:
+def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int, absolute: bool) -> Mask:
     """Is the largest cosine of each row of x among y >= theta? Float64 decides near theta. [m]."""
     score = _host(best).astype(np.float64)
     (near,) = np.nonzero(np.abs(score - theta) <= _margin(x.shape[1]))
     for start in range(0, len(near), block):
         some = near[start : start + block]
         c = xp.take(x, xp.asarray(some, device=device(x)), axis=0) @ y.T
-        score[some] = _host(xp.max(c, axis=1))
+        score[some] = _host(xp.max(xp.abs(c) if absolute else c, axis=1))
     return score >= theta
 
 
@@ -151,9 +162,10 @@ def _precise(xp: Any, got: Any, x: Any, y: Any) -> None:
     exact = xp.astype(x, xp.float64) @ xp.astype(y, xp.float64).T
     error = float(xp.max(xp.abs(exact - xp.astype(got, xp.float64))))
     if error > _margin(x.shape[1]):
-        raise ValueError(
-            f"directions: products on {device(x)} are off by {error:.1e}; allowed: float32's "
-            f"{_margin(x.shape[1]):.1e} (switch TF32 off)"
+        raise ConfigError(
+            "directions",
+            Shown(f"products on {device(x)} are off by {error:.1e}"),
+            f"float32's {_margin(x.shape[1]):.1e} (switch TF32 off)",
         )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import numbers
 from synthsae.metrics import _check
 from synthsae.metrics.subspace import (
     MEMBER,
@@ -54,7 +55,7 @@ def block_recovery(
     u = orthonormal(basis)
     rank = _check.at_least("basis's rank", u.shape[1], 1)
     inside = members(d, u, live, threshold)
-    p = np.full(inside.shape, np.nan) if p_hat is None else np.asarray(p_hat, dtype=np.float64)
+    p = np.full(inside.shape, np.nan) if p_hat is None else numbers("p_hat", p_hat)
     _check.same("p_hat", p.shape, "directions' [S, M]", inside.shape)
     spans = [learned_span(rows[keep], rank) for rows, keep in zip(d, inside, strict=True)]
     across = np.full((len(d), len(d)), np.nan)

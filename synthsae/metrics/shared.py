@@ -16,19 +16,23 @@ def shared_pair(
     dec_b: ArrayLike,
     enc_b: ArrayLike,
     theta: float = THETA,
+    absolute: bool = False,
 ) -> Mask:
     """Which latents of SAE a are shared with SAE b: [M, D] twice, [N, D] twice -> bool [M].
 
+    Encoders may have another width than decoders, as a transcoder's have.
+
     Latent i is shared when the Hungarian assignment on decoder rows and, separately, the one on
     encoder directions (rows here) give it the same partner, and both cosines are >= theta
-    (arXiv 2501.16615; signed, one-to-one). The same number is shared seen from b. Raises
-    ValueError for shapes that do not fit, values that are not finite, theta outside [-1, 1].
+    (arXiv 2501.16615; signed unless `absolute`, one-to-one). The same number is shared seen from b.
+    Raises ValueError for shapes that do not fit, values that are not finite, theta outside [-1, 1].
     """
     theta = _check.between("theta", theta, -1, 1) - ROUNDING
     for side, dec, enc in (("a", dec_a, enc_a), ("b", dec_b, enc_b)):
-        _check.same(f"enc_{side}", np.shape(enc), f"dec_{side}", np.shape(dec))
-    rows, dec_partner, dec_cosine = match(dec_a, dec_b)
-    enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b)
+        got = np.shape(enc)
+        _check.same(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
+    rows, dec_partner, dec_cosine = match(dec_a, dec_b, absolute)
+    enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b, absolute)
     partner = np.full((2, len(np.asarray(dec_a))), -1)
     partner[0, rows[dec_cosine >= theta]] = dec_partner[dec_cosine >= theta]
     partner[1, enc_rows[enc_cosine >= theta]] = enc_partner[enc_cosine >= theta]

@@ -8,6 +8,7 @@ from another set (the stable ones, say). A curve means something only above all 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import haar, unit
 from synthsae.metrics import _check
 
@@ -47,7 +48,7 @@ def matched_transfer(
     x, _ = _pair(pool, target)
     _check.at_least("draws", draws, 1)
     if _check.at_least("n", n, 1) > len(x):
-        raise ValueError(f"n: {n}; allowed: 1 to {len(x)}, the rows of pool")
+        raise ConfigError("n", Shown(f"{n}"), f"1 to {len(x)}, the rows of pool")
     picks = (rng.choice(len(x), n, replace=False) for _ in range(draws))
     return np.stack([transfer_curve(x[rows], target) for rows in picks])
 
@@ -55,7 +56,7 @@ def matched_transfer(
 def _captured(target: Array, axes: Array) -> Array:
     """Cumulative mean energy of unit rows along orthonormal axes [k, D], flat to r = D."""
     if not len(target):
-        raise ValueError(f"target: shape {target.shape}; allowed: one row or more")
+        raise ConfigError("target", Shown(f"shape {target.shape}"), "one row or more")
     energy = np.zeros(target.shape[1] + 1)
     energy[1 : len(axes) + 1] = np.mean((unit(target) @ axes.T) ** 2, axis=0)
     return np.cumsum(energy)

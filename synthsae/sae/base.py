@@ -149,6 +149,13 @@ class Architecture(Protocol):
         ...
 
 
+def check_finite(field: str, values: Tensor, endless: bool = False) -> None:
+    """Raise ConfigError for values that are not finite; an `endless` tensor may have infinity."""
+    bad = values.isnan() if endless else ~values.isfinite()
+    if n := int(bad.sum()):
+        raise ConfigError(field, f"{n} NaN{'' if endless else ' or infinite'}", "finite numbers")
+
+
 ARCHITECTURES: dict[str, type[Architecture]] = {}
 """Every architecture by its name in a config."""
 

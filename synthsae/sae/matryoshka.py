@@ -25,7 +25,8 @@ class Matryoshka(Nested):
     def __init__(self, config: SAEConfig):
         super().__init__(config)
         n = config.matryoshka_prefixes or PREFIXES
-        self.prefixes = sorted({max(1, config.size >> i) for i in range(n)})
+        # one latent cannot be halved: more prefixes than these change nothing
+        self.prefixes = sorted(config.size >> i for i in range(min(n, config.size.bit_length())))
 
     def truncations(self, code: Code) -> tuple[Code, Tensor]:
         """Entries by latent; a truncation counts as often as a prefix ends there."""

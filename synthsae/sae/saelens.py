@@ -98,9 +98,8 @@ def save_saelens(
     rows = torch.contiguous_format
     data = save({n: t.float().cpu().clone(memory_format=rows) for n, t in tensors.items()})
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write(folder / WEIGHTS, data)
-    files.write(folder / CONFIG, text.encode())
+    files.make(folder, "folder")
+    files.write_all({folder / WEIGHTS: data, folder / CONFIG: text.encode()}, "folder")
 
 
 def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
@@ -173,10 +172,10 @@ def _read(folder: Path) -> _Read:
 def _config(path: Path) -> dict[str, Any]:
     """The config in `path`."""
     try:
-        cfg = json.loads(path.read_text(encoding="utf-8"))
+        cfg = json.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError("folder", str(path.parent), f"one that has {path.name}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(str(path), str(error), "JSON") from error
     if not isinstance(cfg, dict):
         raise ConfigError(str(path), type(cfg).__name__, "a JSON object")

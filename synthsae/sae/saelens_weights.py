@@ -7,6 +7,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from synthsae.checks import ConfigError
+from synthsae.sae.base import check_finite
 from synthsae.sae.kernels import reciprocal
 
 WEIGHTS = "sae_weights.safetensors"
@@ -22,14 +23,17 @@ TENSORS = {
 
 
 def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
-    """Our parameters (and `threshold` [M] as it is) in float32, each of the right shape."""
+    """Our parameters (and `threshold` [M] as it is) in float32, each of the right shape.
+
+    A threshold may be infinite: its latent is dead.
+    """
     if not path.is_file():
         allowed = f"one that has {path.name} (no other file of weights is read)"
         raise ConfigError("folder", str(path.parent), allowed)
     try:
         with safe_open(path, framework="pt") as f:
             found = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ConfigError(str(path), str(error), "a whole safetensors file") from error
     scale = found.pop("scaling_factor", None)  # which old versions wrote even when it did nothing
     if scale is not None and not torch.allclose(scale, torch.ones_like(scale)):
@@ -43,8 +47,10 @@ def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
             raise ConfigError(f"{path}: {name}", shape, f"shape {right}")
         if not tensor.is_floating_point():
             raise ConfigError(f"{path}: {name}", tensor.dtype, "floating-point numbers")
+        found[name] = tensor.float()
+        check_finite(f"{path}: {name}", found[name], endless=name == "threshold")
     found["W_enc"] = found["W_enc"].T.contiguous()
-    return {names[name]: tensor.float() for name, tensor in found.items()}
+    return {names[name]: tensor for name, tensor in found.items()}
 
 
 def fold_norms(params: dict[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import index
 from pathlib import Path
+from reprlib import repr as short
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +15,7 @@ from torch import Tensor
 from synthsae import files
 from synthsae.checks import ConfigError
 from synthsae.geometry import Array, unit
-from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig
+from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig, check_finite
 from synthsae.sae.kernels import Code, decode
 
 
@@ -35,6 +36,10 @@ class SAEStack:
 
     def __post_init__(self) -> None:
         self.seeds = tuple(index(seed) for seed in self.seeds)  # NumPy's are not what JSON holds
+
+    def __repr__(self) -> str:
+        m, d = self.params["w_dec"].shape[1:]
+        return f"SAEStack({self.config.arch}, seeds={short(self.seeds)}, {m} latents, d_model={d})"
 
     @classmethod
     def init(
@@ -93,17 +98,37 @@ class SAEStack:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
-        """Read a stack that `save` wrote; raises ConfigError for another file."""
+        """Read a stack that `save` wrote.
+
+        Raises ConfigError for another file, for tensors that its config does not have, and for
+        values that are not finite; a `log_threshold` may be infinite.
+        """
         try:
             with safe_open(path, framework="pt", device=device) as f:
                 meta = f.metadata() or {}
                 config, seeds = (json.loads(meta[name]) for name in ("config", "seeds"))
                 names = [name for name in f.keys() if "." not in name]  # noqa: SIM118
                 params = {name: f.get_tensor(name) for name in names}
-            return cls(SAEConfig(**config), tuple(seeds), params)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            stack = cls(SAEConfig(**config), tuple(seeds), params)
+            stack._check_shapes()
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             allowed = f"a file that SAEStack.save wrote ({error})"
             raise ConfigError("path", str(path), allowed) from error
+        for name, tensor in params.items():
+            check_finite(f"{path}: {name}", tensor, endless=name == "log_threshold")
+        return stack
+
+    def _check_shapes(self) -> None:
+        """Raise ValueError unless every parameter has the shape that the config gives it."""
+        d = self.params["w_dec"].shape[-1]
+        one, two = (self.architecture.init(width, 0) for width in (1, 2))
+        if one.keys() != self.params.keys():
+            raise ValueError(f"tensors {sorted(self.params)}, where {sorted(one)} are")
+        for name, p in self.params.items():
+            pairs = zip(one[name].shape, two[name].shape, strict=True)
+            shape = (len(self.seeds), *(n if n == other else d for n, other in pairs))
+            if p.shape != shape or not p.is_floating_point():
+                raise ValueError(f"{name} is {p.dtype} of shape {list(p.shape)}, not {list(shape)}")
 
     def _stacked(self, x: Tensor) -> Tensor:
         return x.expand(len(self.seeds), *x.shape) if x.ndim == 2 else x

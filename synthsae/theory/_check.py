@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown, numbers, plain
 from synthsae.geometry import Array
 
 Rng = np.random.Generator | int  # a generator, or a seed for a fresh one
@@ -10,23 +11,19 @@ Rng = np.random.Generator | int  # a generator, or a seed for a fresh one
 
 def whole(name: str, value: ArrayLike, least: int = 1) -> NDArray[np.int64]:
     """`value` as integers, all of them at least `least`."""
-    x = np.asarray(value)
-    try:
-        n = x.astype(float)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: {value!r}; allowed: whole numbers >= {least}") from None
+    n = numbers(name, value)
     bad = n[~((n >= least) & (n == np.floor(n)) & np.isfinite(n))]
     if bad.size:
-        raise ValueError(f"{name}: {bad.flat[0]:g}; allowed: whole numbers >= {least}")
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"whole numbers >= {least}")
     return n.astype(np.int64)
 
 
 def real(name: str, value: ArrayLike, low: float = -np.inf, high: float = np.inf) -> Array:
     """`value` as finite floats in [low, high]."""
-    x = np.asarray(value, dtype=float)
+    x = numbers(name, value)
     bad = x[~((x >= low) & (x <= high) & np.isfinite(x))]
     if bad.size:
-        raise ValueError(f"{name}: {bad.flat[0]:g}; allowed: numbers in [{low:g}, {high:g}]")
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"numbers in [{low:g}, {high:g}]")
     return x
 
 
@@ -36,15 +33,24 @@ def shape(name: str, value: NDArray, expected: tuple[int | None, ...]) -> None:
         e is not None and e != n for e, n in zip(expected, value.shape, strict=True)
     ):
         want = ", ".join("any" if e is None else str(e) for e in expected)
-        raise ValueError(f"{name}: shape {value.shape}; allowed: ({want})")
+        raise ConfigError(name, Shown(f"shape {value.shape}"), f"({want})")
 
 
 def array(name: str, value: ArrayLike, expected: tuple[int | None, ...]) -> Array:
     """`value` as finite floats of the `expected` shape."""
-    x = np.asarray(value, dtype=float)
+    x = numbers(name, value)
     shape(name, x, expected)
     if not np.isfinite(x).all():
-        raise ValueError(f"{name}: non-finite values in shape {x.shape}; allowed: finite numbers")
+        raise ConfigError(name, Shown(f"non-finite values in shape {x.shape}"), "finite numbers")
+    return x
+
+
+def mask(name: str, value: ArrayLike, expected: tuple[int, ...]) -> NDArray[np.bool_]:
+    """`value` as truth values of the `expected` shape."""
+    x = plain(name, value)
+    shape(name, x, expected)
+    if x.dtype != bool:
+        raise ConfigError(name, Shown(f"{x.dtype} of shape {x.shape}"), "bool")
     return x
 
 
@@ -53,8 +59,6 @@ def orthonormal(name: str, basis: ArrayLike, tolerance: float = 1e-5) -> Array:
     u = array(name, basis, (None, None))
     gap = np.abs(u.T @ u - np.eye(u.shape[1])).max(initial=0.0)
     if not gap <= tolerance or u.shape[1] == 0:
-        raise ValueError(
-            f"{name}: shape {u.shape}, columns off orthonormal by {gap:.2g}; "
-            f"allowed: at least one column, off by <= {tolerance:g}"
-        )
+        given = Shown(f"shape {u.shape}, columns off orthonormal by {gap:.2g}")
+        raise ConfigError(name, given, f"at least one column, off by <= {tolerance:g}")
     return u

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import Array
 from synthsae.theory._check import real, whole
 
@@ -41,5 +42,5 @@ def sufficient_samples(m: int, k: int) -> int:
     """
     atoms, sparsity = int(whole("m", m)), int(whole("k", k))
     if sparsity > atoms:
-        raise ValueError(f"k: {sparsity}; allowed: at most m = {atoms}")
+        raise ConfigError("k", Shown(f"{sparsity}"), f"at most m = {atoms}")
     return sparsity * math.comb(atoms, sparsity) ** 2

@@ -11,13 +11,17 @@ from synthsae.theory.caps import cap_angle, cap_measure
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
 
 
-def chance_found(d: ArrayLike, m: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+def chance_found(
+    d: ArrayLike, m: ArrayLike, theta: ArrayLike = 0.7, absolute: bool = False
+) -> Array:
     """Chance p_hat: P(max of m random signed cosines in R^d >= theta) = 1 - (1 - A_d(theta))^m.
 
-    `d`, `m` (0 or more) and `theta` broadcast. Right down to 1e-300: no 1 - 1e-17 on the way.
+    With 2 A_d in place of A_d for absolute cosines, theta > 0. `d`, `m` (0 or more) and `theta`
+    broadcast. Right down to 1e-300: no 1 - 1e-17 on the way.
     """
+    sides = 2 if absolute else 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_miss = np.log1p(-cap_measure(whole("d", d), theta))
+        log_miss = np.log1p(-sides * cap_measure(whole("d", d), theta))
         n = whole("m", m, 0)
         return np.where(n == 0, 0.0, -np.expm1(n * log_miss))
 

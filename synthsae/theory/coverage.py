@@ -10,8 +10,9 @@ cover.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.geometry import Array, haar
-from synthsae.theory._check import Rng, orthonormal, real, shape, whole
+from synthsae.theory._check import Rng, mask, orthonormal, real, shape, whole
 from synthsae.theory.caps import cap_measure
 
 _CELLS = 1 << 21  # cosines held at once by the Monte Carlo: 16 MiB
@@ -68,20 +69,19 @@ def coverage_monte_carlo(
     live are ignored); `basis` [D, R] orthonormal columns.
     """
     u = orthonormal("basis", basis)
-    d = np.asarray(directions, dtype=float)
-    on, own = np.asarray(live, dtype=bool), np.asarray(members, dtype=bool)
+    d = numbers("directions", directions)
     shape("directions", d, (None, None, u.shape[0]))
-    shape("live", on, d.shape[:2])
-    shape("members", own, d.shape[:2])
+    on, own = mask("live", live, d.shape[:2]), mask("members", members, d.shape[:2])
     theta, draws = float(real("theta", theta, -1, 1)), int(whole("draws", draws))
     seeds, rank = len(d), u.shape[1]
     if seeds < 2:
-        raise ValueError(f"directions: {seeds} seeds, shape {d.shape}; allowed: 2 seeds or more")
+        raise ConfigError("directions", Shown(f"{seeds} seeds, shape {d.shape}"), "2 seeds or more")
     norms = np.linalg.norm(d[on], axis=-1)
     if not np.all(np.abs(norms - 1) < 1e-3):
-        raise ValueError(
-            f"directions: a live row of norm {norms[np.abs(norms - 1).argmax()]:.4g}; "
-            "allowed: unit rows"
+        raise ConfigError(
+            "directions",
+            Shown(f"a live row of norm {norms[np.abs(norms - 1).argmax()]:.4g}"),
+            "unit rows",
         )
     rows, code = [d[s, on[s]] for s in range(seeds)], [d[s, on[s]] @ u for s in range(seeds)]
     inside = [own[s, on[s]] for s in range(seeds)]

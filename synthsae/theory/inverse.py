@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import Array
 from synthsae.theory._check import real
 from synthsae.theory.caps import _cap
@@ -40,7 +41,9 @@ def implied_rank(
     least, most = (middle, middle) if interval is None else interval
     least, most = real("interval[0]", least), real("interval[1]", most)
     if np.any(least > middle) or np.any(middle > most):
-        raise ValueError(f"interval: ({least}, {most}); allowed: low <= p <= high, p = {middle}")
+        raise ConfigError(
+            "interval", Shown(f"({least}, {most})"), f"low <= p <= high, p = {middle}"
+        )
     low = np.where(most >= 1, 1.0, _invert(np.minimum(most, 1), size, cut))
     return RankEstimate(_invert(middle, size, cut), low, _invert(np.maximum(least, 0), size, cut))
 

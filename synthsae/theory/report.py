@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.stats import binom
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import Array
 from synthsae.theory._check import real
 from synthsae.theory.bounds import unique_sparsity, welch_bound
@@ -84,7 +85,7 @@ def identifiability_report(
     size = sae.for_width(w.d_model).size
     left = max(0.0, (size - w.n_isolated) / max(w.n_blocks, 1))
     if not n_samples > 0:
-        raise ValueError(f"n_samples: {n_samples}; allowed: above 0")
+        raise ConfigError("n_samples", Shown(f"{n_samples}"), "above 0")
     binding = np.nan if w.law == "sparse" else _binding(w, sae.k)
     active = n_samples * w.block_p if w.block_p else 0.0
     verdict, why, p = _verdict(w, left, binding, active, float(real("theta", theta, 0, 1)))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import Array, unit
 from synthsae.theory._check import Rng, whole
 
@@ -18,7 +19,7 @@ def random_overlap(d: ArrayLike, r1: ArrayLike, r2: ArrayLike) -> tuple[Array, A
     n, a, b = whole("d", d, 2), whole("r1", r1), whole("r2", r2)
     for name, r in (("r1", a), ("r2", b)):
         if np.any(r > n):
-            raise ValueError(f"{name}: {r.max()}; allowed: at most d = {n.min()}")
+            raise ConfigError(name, Shown(f"{r.max()}"), f"at most d = {n.min()}")
     n, a, b = (x.astype(float) for x in (n, a, b))
     variance = 2 * a * b * (n - a) * (n - b) / (n**2 * (n - 1) * (n + 2))
     return np.broadcast_arrays(a / n, b)[0].copy(), np.sqrt(variance) / b

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from synthsae.files import checksum, write
+from synthsae.files import checksum, make, write
 from synthsae.train.group import Group
 
 EVERY = 120.0
@@ -55,9 +55,9 @@ class Checkpoint:
         state = {key: v.detach().cpu().contiguous() for key, v in group.state().items()}
         data = save(state)
         old = self._files()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make(self.folder, "checkpoint")
         path = self.folder / f"{self._stem}-{checksum(data)[:16]}.safetensors"
-        write(path, data)
+        write(path, data, "checkpoint")
         for before in old:
             if before != path:
                 before.unlink()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from reprlib import repr as short
 from threading import Event
 
 import torch
@@ -38,6 +39,10 @@ class Trained:
     silent: Tensor
     frozen: dict[int, int]
     group_size: int
+
+    def __repr__(self) -> str:
+        loss = ", ".join(f"{float(v):.3g}" for v in (self.loss.min(), self.loss.max()))
+        return f"Trained({self.stack!r}, loss in [{loss}], frozen={short(self.frozen)})"
 
 
 def train(

@@ -1,6 +1,7 @@
 """What is planted in a world: the fields, their checks and the firing probabilities."""
 
 from dataclasses import dataclass, field
+from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from synthsae.geometry import Array
 from synthsae.world.magnitudes import FAMILIES
 
 LAWS = ("isotropic", "gaussian", "sparse", "generalised_normal")
+MOST = 2**24
+"""Isolated features at most: their directions and probabilities must fit into memory."""
 FULL = 4096
 """Features that may have a full correlation matrix: its factor takes F^2 numbers and F^3 work."""
 
@@ -90,7 +93,7 @@ class WorldConfig:
     def __post_init__(self) -> None:
         typed("world.", self)
         within("world.d_model", self.d_model, 1)
-        within("world.n_isolated", self.n_isolated, 0)
+        within("world.n_isolated", self.n_isolated, 0, MOST)
         within("world.isolated_p", self.isolated_p, 0, 1)
         within("world.zipf", self.zipf, 0)
         within("world.n_blocks", self.n_blocks, 0)
@@ -188,7 +191,7 @@ class WorldConfig:
                 raise ConfigError(
                     "world.zipf", self.zipf, "above 0 where world.isolated_p_max is set"
                 )
-        elif self.n_isolated and self.firing_probabilities()[0] > 1:
+        elif self.zipf and self.n_isolated and self.firing_probabilities()[0] > 1:
             raise ConfigError(
                 "world.zipf",
                 self.zipf,
@@ -198,7 +201,14 @@ class WorldConfig:
     @property
     def n_tree_nodes(self) -> int:
         """Isolated features that are in trees; they come first."""
-        return self.n_trees * sum(self.tree_branching**i for i in range(self.tree_depth + 1))
+        if self.tree_branching == 1:
+            return self.n_trees * (self.tree_depth + 1)
+        size = 1
+        for _ in range(self.tree_depth):
+            size = size * self.tree_branching + 1
+            if size > maxsize:  # no world has as many features
+                break
+        return self.n_trees * size
 
     def firing_probabilities(self) -> Array:
         """Firing probability of each isolated feature, most frequent first, [F].

@@ -1,0 +1,108 @@
+"""A tokenizer as its own files have it, and the ids of texts.
+
+transformer-lens writes BOS, EOS and padding into the tokenizer that it is given, transformers the
+defaults of a tokenizer's class. Only a token that the files of the tokenizer know is taken for one.
+"""
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realdata.config import SourceConfig
+from synthsae.checks import ConfigError
+
+Ids = NDArray[np.int32]
+
+
+class Tokenizer:
+    """A tokenizer of transformers, and the ids that it puts before documents and for the unknown.
+
+    Attributes:
+        own: the tokenizer of transformers.
+        declared: the ids of `bos`, `eos` and `unk` that the tokenizer's files know, or None.
+        bos: the id put before documents and contexts: BOS, EOS where there is no BOS, or None.
+        unk: the id of unknown characters, or None.
+        parsed: whether special tokens that a text spells out become special: where the source says
+            so, or where the tokenizer cannot read them as text.
+    """
+
+    def __init__(self, own: Any, folder: Path, source: SourceConfig, n_vocab: int):
+        """`n_vocab` is of the model. Raises ConfigError where it lacks the id of BOS."""
+        self.own, self._source, self._n_vocab = own, source, n_vocab
+        self.declared = {kind: _declared(own, folder, kind) for kind in ("bos", "eos", "unk")}
+        self.bos = next(
+            (self.declared[k] for k in ("bos", "eos") if self.declared[k] is not None), None
+        )
+        self.unk = self.declared["unk"]
+        names = {str(token) for token in own.added_tokens_decoder.values() if token.special}
+        longest = sorted(names, key=lambda name: (-len(name), name))
+        self._special = re.compile("|".join(map(re.escape, longest))) if names else None
+        self.parsed = source.special_tokens == "parse"
+        if not self.parsed and names:
+            ids = self._ids([longest[0]])[0]
+            self.parsed = ids == [own.convert_tokens_to_ids(longest[0])]
+        if self.bos is not None:
+            self._check(self.bos)
+
+    def encode(self, texts: list[str]) -> list[Ids]:
+        """Token ids of each text, [n], no BOS added; where special tokens are parsed, one that a
+        text begins with is left to the packer. Raises ConfigError where the model lacks an id.
+        """
+        found = [np.array(ids, np.int32) for ids in self._ids(texts)]
+        self._check(max((int(ids.max()) for ids in found if len(ids)), default=0))
+        if self.parsed and self.bos is not None:
+            found = [ids[1:] if len(ids) and ids[0] == self.bos else ids for ids in found]
+        return found
+
+    def spelled_out(self, text: str) -> int:
+        """How many special tokens a text spells out."""
+        return sum(1 for _ in self._special.finditer(text)) if self._special else 0
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        return self.own(
+            texts,
+            add_special_tokens=False,
+            split_special_tokens=self._source.special_tokens == "text",
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+
+    def _check(self, top: int) -> None:
+        if top >= self._n_vocab:
+            name = self.own.convert_ids_to_tokens(top)
+            text = (
+                f"a tokenizer that fits: it has the id {top} ({name!r}), the model's vocabulary "
+                f"ends at {self._n_vocab - 1}"
+            )
+            raise ConfigError("source.model", self._source.model, text)
+
+
+def _declared(own: Any, folder: Path, kind: str) -> int | None:
+    """The id of a special token that the tokenizer's files know, or None."""
+    token, found = getattr(own, f"{kind}_token"), getattr(own, f"{kind}_token_id")
+    if found is None or own.convert_ids_to_tokens(found) != token:  # the id of the unknown
+        return None
+    return found if found < own.vocab_size or token in _added(folder) else None
+
+
+def _added(folder: Path) -> set[str]:
+    """The tokens beyond the vocabulary proper that the files of a tokenizer list."""
+    names: set[str] = set()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        names |= {t["content"] for t in _json(folder / "tokenizer.json")["added_tokens"]}
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        listed = _json(folder / "tokenizer_config.json")["added_tokens_decoder"]
+        names |= {t["content"] for t in listed.values()}
+    with suppress(OSError, ValueError, TypeError):
+        names |= set(_json(folder / "added_tokens.json"))
+    return names
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))

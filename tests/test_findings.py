@@ -1,0 +1,132 @@
+"""What studies say and draw where something is missing: no nan, no warning, no impossible range."""
+
+import re
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from synthsae.cell import compute
+from synthsae.figures import phrases
+from synthsae.figures.common import interval_over_pairs
+from synthsae.run import assemble
+from synthsae.stats import Interval
+from synthsae.study import load, names, plan
+
+TINY = {
+    "train.n_steps": 12,
+    "train.batch_size": 32,
+    "train.device": "cpu",
+    "n_seeds": 3,
+    "eval_samples": 256,
+    "world_seed": (0,),
+}
+OWN: dict[str, dict] = {
+    "atoms_sweep": {"train.n_steps": (5, 12)},
+    "budget_sweep": {"train.n_steps": (0, 12)},
+    "consensus": {"n_seeds": 4},
+    "excess": {"train.n_steps": (5, 12)},
+    "law_sweep": {"world.rank": (2, 4)},
+    "pooling": {"n_seeds": 8},
+    "seed_sources": {"train.n_steps": (5, 12)},
+    "song_toy": {"train.n_steps": (5, 12)},
+    "synthetic_vs_real": {"sae.n_latents": 32},
+}
+WRONG = re.compile(r"\b(nan|inf|None)\b|\b1 (latents|groups|seeds|SAEs|values)\b|, ,|\(\)|\[\]")
+RANGE = re.compile(r"(?<![\d.(-])(-?\d[\d.,]*%?) to \1(?![\d.,%])")
+INTERVAL = re.compile(r"(-?\d\.\d+) [\[(](-?\d\.\d+)(?:,| to) (-?\d\.\d+)[\])]")
+SEEDS = ("seed", "seed_a", "seed_b")
+
+
+@pytest.fixture(scope="module", params=names())
+def saved(request: pytest.FixtureRequest) -> tuple[str, xr.Dataset]:
+    """The Dataset of a study whose SAEs have hardly been trained."""
+    study = load(request.param)
+    grid = plan(study, TINY | OWN.get(request.param, {}), quick=True)
+    cells = {c.digest: compute(c, study.measures, lambda steps: None) for c in grid.cells}
+    return request.param, assemble(grid, cells)
+
+
+def blanked(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """The Dataset with numbers that are missing or all alike, and cut to one value of an axis."""
+    numeric = [str(n) for n, v in ds.data_vars.items() if v.dtype.kind in "fiub"]
+    yield "as it is", ds
+    yield "all missing", ds.assign({n: ds[n] * np.nan for n in numeric})
+    for value in (0.0, 1.0):
+        yield f"all {value}", ds.assign({n: xr.full_like(ds[n], value, float) for n in numeric})
+    yield "two seeds", ds.isel({d: slice(2) for d in SEEDS if d in ds.dims})
+    for kept in (slice(1), slice(1, None)):
+        yield f"seeds {kept}", ds.assign({n: _only(ds[n], kept) for n in numeric})
+    for name in numeric:
+        yield f"{name} missing", ds.assign({name: ds[name] * np.nan})
+    for axis in ("n_steps", "n_latents", "rank", "k", "beta", "correlation", "noise"):
+        if axis in ds.dims:
+            yield f"one {axis}", ds.isel({axis: [-1]})
+
+
+def _only(values: xr.DataArray, kept: slice) -> xr.DataArray:
+    """NaN for the other seeds, as where they froze."""
+    for d in SEEDS:
+        if d in values.dims:
+            values = values.where(values[d].isin(values[d].values[kept]))
+    return values
+
+
+def test_no_sentence_has_what_is_not_known(saved: tuple[str, xr.Dataset]) -> None:
+    study, wrong = load(saved[0]), []
+    for case, ds in blanked(saved[1]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            text = study.finding(ds)
+        found = [m[0] for m in WRONG.finditer(text)]
+        found += [m[0] for m in RANGE.finditer(text) if m[1][0].isdigit()]
+        wrong += [(case, m, text) for m in found]
+        for m in INTERVAL.finditer(text):
+            if saved[0] != "asymmetry" and not -1 <= float(m[2]) <= float(m[3]) <= 1:
+                wrong.append((case, m[0], text))
+    assert not wrong
+
+
+def test_no_figure_shows_it(saved: tuple[str, xr.Dataset]) -> None:
+    study = load(saved[0])
+    for case, ds in blanked(saved[1]):
+        if case not in ("as it is", "two seeds", "seeds slice(1, None, None)"):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = study.figure(ds)
+        assert isinstance(figure, Figure)
+        for text in figure.findobj(Text):
+            assert not re.search(r"\b(nan|inf|None)\b", text.get_text()), (case, text)
+
+
+def test_numbers_in_words() -> None:
+    score = Interval(*np.array([0.766, 0.288, 1.245]))
+    assert phrases.interval(score, ".3f") == "0.766 [0.288, 1.000]"
+    assert phrases.interval(score, ".3f", phrases.ANY) == "0.766 [0.288, 1.245]"
+    assert phrases.interval(Interval(*np.array([0.1, -0.2, 0.4]))) == "0.10 [0.00, 0.40]"
+    assert phrases.interval(Interval(*np.array([0.5, np.nan, np.nan]))) == "0.50"
+    assert phrases.interval(Interval(*np.full(3, np.nan))) == "unknown"
+    assert phrases.number(np.inf) == phrases.number(np.nan) == "unknown"
+    assert phrases.number(-0.001) == "0.00"
+    assert phrases.number(-0.01) == "-0.01"
+    assert phrases.span([64, 64], ".0f") == "64"
+    assert phrases.span([16, 64], ".0f") == "16 to 64"
+    assert phrases.extremes([np.nan, 0.2, 0.1]) == "0.10 to 0.20"
+    assert phrases.extremes([]) == phrases.extremes([np.nan]) == "unknown"
+    assert phrases.count(1, "latent") == "1 latent"
+    assert phrases.count(0, "latent") == "0 latents"
+    assert phrases.change("0.10", "0.10") == "stays at 0.10"
+
+
+def test_seeds_without_all_pairs_are_left_out() -> None:
+    pairs = xr.DataArray(np.random.default_rng(0).random((4, 4)), dims=("seed_a", "seed_b"))
+    want = interval_over_pairs(pairs[[0, 1, 3]][:, [0, 1, 3]])
+    for lost in ({"seed_a": 2}, {"seed_b": 2}):
+        some = pairs.copy()
+        some[lost] = np.nan
+        assert interval_over_pairs(some) == want
