@@ -133,8 +133,6 @@ def attempt(
         wanted = [m for m in measures if name_of(m) in todo]
         try:
             result = _scored(cell, run, about, wanted, saved, phase)
-        except ConfigError as error:  # a measure that returns what cannot be saved
-            return Outcome(error=str(error), refused=True)
         except Exception as error:
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)

@@ -68,13 +68,6 @@ def stable_name(module: str) -> str:
     return re.sub(rf"^{PREFIX}[0-9a-f]{{8}}_", "", module)
 
 
-def texts_beside(module: ModuleType) -> list[str]:
-    """The texts that a study file, or a module beside one, imports from beside it."""
-    name = module.__name__
-    files = texts_of(_beside[name][0]) if name in _beside else _made.get(name, {})
-    return [importlib.util.decode_source(data) for data in list(files.values())[1:]]
-
-
 def texts_of(path: Path) -> dict[Path, bytes]:
     """The file at `path`, and the modules beside it that it imports, and that these import."""
     found: dict[Path, bytes] = {}
