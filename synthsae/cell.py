@@ -130,9 +130,8 @@ def attempt(
             return Outcome(error=in_a_line(error))
         if keep and trainings.record(cell.training) is None:
             trainings.save(cell.training, run, about)
-        wanted = [m for m in measures if name_of(m) in todo]
         try:
-            result = _scored(cell, run, about, wanted, saved, phase)
+            result = _scored(cell, run, about, measures, saved, phase)
         except Exception as error:
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
@@ -164,24 +163,22 @@ def _scored(
     cell: Cell,
     run: Run,
     about: dict[str, Any],
-    wanted: Sequence[Measure],
+    measures: Sequence[Measure],
     saved: xr.Dataset | None,
     phase: Callable[[str], object],
 ) -> xr.Dataset:
-    """What the measures find, those of `wanted` anew and the others as saved; NaN for a seed that
-    froze.
-    """
-    began, every, codes = time.perf_counter(), {}, dict(cell.codes)
-    scores, before = scores_of(saved), set(codes) - {name_of(m) for m in wanted}
-    for name in codes:
-        if name in before:
-            assert saved is not None
-            every[name] = saved[scores[name]["variables"]]
+    """What the measures find, as saved or anew; NaN for a seed that froze."""
+    began, codes, scores = time.perf_counter(), dict(cell.codes), scores_of(saved)
+    missing, every = cell.missing(saved), dict[str, xr.Dataset]()
     with threads(cell.config.train.threads):
-        for measure in wanted:
-            phase(measure.__name__)
-            every[name_of(measure)] = _of_all_seeds(measured(run, measure), cell.config)
-    dataset = merged({name: every[name] for name in codes})
+        for measure in measures:
+            name = name_of(measure)
+            if saved is not None and name not in missing:
+                every[name] = saved[scores[name]["variables"]]
+            else:
+                phase(measure.__name__)
+                every[name] = _of_all_seeds(measured(run, measure), cell.config)
+    dataset = merged([(m, every[name_of(m)]) for m in measures])
     keys = cell.keys()
     dataset.attrs = {key: about[key] for key in ("git_commit", "versions", "device", "precision")}
     dataset.attrs |= {

@@ -1,7 +1,7 @@
 """What measures return, checked and merged; an error names the measure."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Sequence
 from numbers import Number
 from typing import Any
 
@@ -33,18 +33,15 @@ def measured(run: Run, measure: Measure) -> xr.Dataset:
     return found
 
 
-def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """One Dataset of what the measures of these names returned.
-
-    Raises ConfigError for one that does not fit those before it.
-    """
+def merged(parts: Sequence[tuple[Measure, xr.Dataset]]) -> xr.Dataset:
+    """One Dataset of what measures returned. Raises ConfigError for one that does not fit."""
     dataset = xr.Dataset()
-    for name, part in parts.items():
+    for measure, part in parts:
         try:
             dataset = xr.merge([dataset, part], join="exact", compat="no_conflicts")
         except Exception as error:  # of several kinds, with what does not fit
             why = f"what fits the other measures ({in_a_line(error)})"
-            raise ConfigError(f"measure {name}", ", ".join(map(str, part)), why) from error
+            raise _refused(measure, ", ".join(map(str, part)), why) from error
     return dataset
 
 
