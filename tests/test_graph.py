@@ -201,7 +201,8 @@ def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, gpu):
     got = train(replayed, 20)
     assert replayed.frozen == {1: 17}
     assert len({int((s["silent"] >= 4 * B).sum()) for s in got}) > 3
-    assert [g.replays > 0 for g in FakeGraph.made] == [True, True]  # without room and with
+    assert len(FakeGraph.made) >= 2  # without room and with; how many rooms depends on rounding
+    assert all(g.replays > 0 for g in FakeGraph.made)
     assert_same(got, launched(monkeypatch, source, dead_after=4 * B, n_steps=20))
 
 

@@ -91,3 +91,11 @@ def test_the_null_sees_planted_blocks():
     draws = permuted_rv(blocks, blocks, np.random.default_rng(0), 50, diagonal=False)
     assert rv(blocks, blocks, diagonal=False) == pytest.approx(1)
     assert draws.mean() == pytest.approx(15 / 255, abs=0.01)
+
+
+def test_a_ratio_of_roundings_is_no_correlation():
+    """Orthonormal rows: their Gram matrix is diagonal but for rounding, which no two CPUs share."""
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
+    truth = np.cov(np.random.default_rng(1).standard_normal((6, 50)))
+    assert np.isnan(rv(truth, (q @ q.T + (q @ q.T).T) / 2, diagonal=False))
+    assert np.isfinite(rv(truth, q @ np.diag([1, 1, 1, 1, 1, 1.001]) @ q.T, diagonal=False))

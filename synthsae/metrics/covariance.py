@@ -8,6 +8,9 @@ from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
 
+ROUNDING = 1e-6
+"""Share of a matrix's largest entry that float32 may change."""
+
 
 def rv(a: ArrayLike, b: ArrayLike, diagonal: bool = True) -> Array:
     """RV coefficient (Robert and Escoufier 1976) tr(A B) / sqrt(tr(A A) tr(B B)): -> [...].
@@ -43,11 +46,16 @@ def permuted_rv(
 
 
 def off_diagonal(matrix: ArrayLike) -> Array:
-    """A copy of `matrix` [..., N, N] with zeros on the diagonal."""
+    """A copy of `matrix` [..., N, N] with zeros on the diagonal.
+
+    Zeros everywhere where what is left is no more than rounding (`ROUNDING` of the largest entry):
+    a ratio of roundings would differ from processor to processor.
+    """
     x = np.array(matrix, dtype=np.float64)
+    whole = np.max(np.abs(x), axis=(-2, -1), keepdims=True)
     i = np.arange(x.shape[-1])
     x[..., i, i] = 0.0
-    return x
+    return np.where(np.max(np.abs(x), axis=(-2, -1), keepdims=True) > ROUNDING * whole, x, 0.0)
 
 
 def _unit(x: Array) -> Array:
