@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import xarray as xr
+from cells import computed
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from synthsae.cell import compute
 from synthsae.figures import phrases
 from synthsae.figures.common import interval_over_pairs
 from synthsae.run import assemble
@@ -43,12 +43,13 @@ SEEDS = ("seed", "seed_a", "seed_b")
 
 
 @pytest.fixture(scope="module", params=names())
-def saved(request: pytest.FixtureRequest) -> tuple[str, xr.Dataset]:
+def saved(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, xr.Dataset]:
     """The Dataset of a study whose SAEs have hardly been trained."""
     study = load(request.param)
     grid = plan(study, TINY | OWN.get(request.param, {}), quick=True)
-    cells = {c.digest: compute(c, study.measures, lambda steps: None) for c in grid.cells}
-    return request.param, assemble(grid, cells)
+    return request.param, assemble(grid, computed(grid, study, tmp_path_factory.mktemp("out")))
 
 
 def blanked(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from cells import computed
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -17,7 +18,6 @@ from safetensors.torch import save_file
 from realdata.activations import Activations
 from realdata.config import SourceConfig
 from synthsae import SAEConfig, SAEStack, load_saelens, open_results
-from synthsae.cell import compute
 from synthsae.checks import ConfigError
 from synthsae.evaluate import evaluate
 from synthsae.run import assemble, run
@@ -287,7 +287,7 @@ def test_a_study_records_the_cut_by_cell(tmp_path: Path) -> None:
     x = X.copy()
     x[:3] *= 100
     study, grid = grid_of(x, tmp_path, [0.0, 10.0])
-    cells = {c.digest: compute(c, study.measures, lambda steps: None) for c in grid.cells}
+    cells = computed(grid, study, tmp_path / "out")
     found = json.loads(assemble(grid, cells).attrs["source"])
     assert [found[c.digest]["cut"]["train"] for c in grid.cells] == [0, 3]
     assert [found[c.digest]["max_norm"] for c in grid.cells] == [0, 10]
