@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from synthsae.blame import in_a_line
-from synthsae.checks import ConfigError, closest, one_of
+from synthsae.checks import ConfigError, closest, one_of, within
 from synthsae.config import Config, describe
 from synthsae.executors import Processes, dask
 from synthsae.folder import clean, listing
@@ -143,6 +143,7 @@ def _main(args: argparse.Namespace) -> int:
         why = f"a study that can be planned ({in_a_line(error)})"
         raise ConfigError("study", args.study, why) from error
     with executor(args, grid) as workers:
+        within("--keep-gib", args.keep_gib, 0)
         keep = 0.0 if args.no_keep_saes else args.keep_gib
         failed = run(args.study, study, grid, args.out, workers, keep, args.accept_stale)
         return 1 if failed else 0

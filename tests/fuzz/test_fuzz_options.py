@@ -45,7 +45,9 @@ options = (
     | st.tuples(st.just("--set"), shell.map("source.arrays={place}/x.npy".__add__))
     | st.tuples(st.just("--world"), st.sampled_from([*PRESETS, "", "small"]) | shell)
     | st.tuples(st.just("--workers"), st.sampled_from(["1", "2", "0", "-1", "x", "9" * 9]))
-    | st.sampled_from(["--quick", "--keep-saes", "--figures-only", "--help"]).map(lambda o: (o,))
+    | st.sampled_from(
+        ["--quick", "--no-keep-saes", "--accept-stale", "--figures-only", "--help"]
+    ).map(lambda o: (o,))
     | st.tuples(st.just("--out"), shell.map("{place}/out".__add__))
     | st.tuples(shell)
 )
