@@ -109,7 +109,7 @@ def test_everything_combines_and_batches_are_counter_based(law, without):
         ),
         (
             {"isolated_p_min": 0.1, "isolated_p_max": 0.4},
-            "world.zipf: 0.0; allowed: above 0 where world.isolated_p_max is set",
+            "world.zipf: 0.0; allowed: 1e-06 or more where world.isolated_p_max is set",
         ),
         ({"correlation": -0.1}, "world.correlation: -0.1; allowed: 0 or more, at most 1"),
         ({"correlation": 1.1}, "world.correlation: 1.1; allowed: 0 or more, at most 1"),

@@ -16,6 +16,9 @@ MOST = 2**24
 FULL = 4096
 """Features that may have a full correlation matrix: its factor takes F^2 numbers and F^3 work."""
 
+FLATTEST = 1e-6
+"""The least exponent that spreads a range of firing rates by more than rounding."""
+
 
 def _field(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
@@ -187,10 +190,9 @@ class WorldConfig:
             )
         if high is not None:
             within("world.isolated_p_min", low, 0, high)
-            if not self.zipf:
-                raise ConfigError(
-                    "world.zipf", self.zipf, "above 0 where world.isolated_p_max is set"
-                )
+            if self.zipf < FLATTEST:
+                allowed = f"{FLATTEST:g} or more where world.isolated_p_max is set"
+                raise ConfigError("world.zipf", self.zipf, allowed)
         elif self.zipf and self.n_isolated and self.firing_probabilities()[0] > 1:
             raise ConfigError(
                 "world.zipf",
