@@ -151,7 +151,7 @@ def _read(text: str, kind: Any) -> Any:
     text = text.strip()
     if text.lower() in WORDS:
         return WORDS[text.lower()]
-    parts = re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)([kMB]?)", text)
+    parts = re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)([kMB]?)", text)
     if parts is None:
         return float(text)
     if isinf(float(parts[1])):

@@ -623,6 +623,7 @@ def test_names_are_taken_as_they_are(field: str, text: str) -> None:
     ("text", "steps"),
     [
         ("1e3", 1000),
+        ("20.", 20),
         ("010", 10),
         ("1_000", 1000),
         ("1.5k", 1500),
