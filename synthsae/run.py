@@ -311,12 +311,16 @@ def present(study: Study, store: Store) -> None:
 
     Raises ConfigError where the study's figure or finding does not take this Dataset.
     """
+    from synthsae.figures.common import caveat, with_line_below
+
     dataset, name = store.open(), store.study
     drawn = {kind: io.BytesIO() for kind in ("png", "pdf")}
     try:
         figure, finding = study.figure(dataset), study.finding(dataset)
+        line = caveat(dataset)
+        frame = with_line_below(figure, line) if line else None
         for kind, data in drawn.items():
-            figure.savefig(data, format=kind, dpi=200)
+            figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
     except Exception as error:  # whatever a study's own code raises on numbers it has not met
         why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
