@@ -135,11 +135,13 @@ def caveat(ds: xr.Dataset) -> str:
 
 
 def with_line_below(figure: Figure, text: str) -> Bbox:
-    """Write `text` below a figure, which stays as it is; returns what is to be saved, in inches."""
+    """Write `text` below a figure, which stays as it is; returns what to save, in inches."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # all is in its place, and stays there
+    for legend in figure.legends:  # those at the edge of the figure
+        legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(text, max(20, int(width * 14)))  # 8 pt: about 16 letters an inch
-    below = 0.1 + 0.15 * len(lines)
-    figure.text(
-        0.1 / width, -0.03 / height, "\n".join(lines), fontsize=8, color=GREY, va="top", ha="left"
-    )
-    return Bbox([[0, -below], [width, height]])
+    lines = textwrap.wrap(text, max(20, int(14 * width)))  # 8 pt: about 16 letters an inch
+    at = (0.1 / width, -0.03 / height)
+    figure.text(*at, "\n".join(lines), fontsize=8, color=GREY, va="top", ha="left")
+    return Bbox([[0, -0.1 - 0.15 * len(lines)], [width, height]])
