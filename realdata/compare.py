@@ -23,6 +23,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
@@ -35,6 +36,7 @@ from realdata.dictionaries import read, shown, stacked
 from synthsae import files, measures
 from synthsae.cell import git_commit, versions
 from synthsae.checks import ConfigError
+from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.figures.report import stability_report
 from synthsae.figures.words import report
 from synthsae.results import Dictionaries
@@ -83,6 +85,7 @@ def compare(saes: Dictionaries) -> xr.Dataset:
         "cosines": "absolute" if saes.absolute else "signed",
         "copies": json.dumps(saes.copies),
         "notes": json.dumps(saes.notes),
+        "definitions": json.dumps(asdict(saes.definitions)),
     }
     return dataset
 
@@ -95,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         saes = [
             sae for path in args.saes for sae in read(path, args.decoder, transpose=args.transpose)
         ]
-        together = stacked(saes, args.live, args.absolute)
+        defined = Definitions(theta=args.theta)
+        together = stacked(saes, args.live, args.absolute, defined)
         for note in together.notes:
             print(f"{parser.prog}: {note}", file=sys.stderr)
         files.make(args.out, "--out")
@@ -153,5 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--decoder", metavar="NAME", help="the tensor that is the decoder, [M, D]")
     add("--transpose", action="store_true", help="the decoder is [D, M]")
     add("--live", type=Path, metavar="FILE", help=".npy of firing rates, or true if live, [S, M]")
+    text = f"cosine from which a latent is found in another SAE ({DEFAULTS.theta:g})"
+    add("--theta", type=float, default=DEFAULTS.theta, metavar="COSINE", help=text)
     add("--absolute", action="store_true", help="a latent and its negative are the same latent")
     return parser

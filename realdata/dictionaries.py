@@ -17,6 +17,7 @@ from realdata.layout import kind, known, layout
 from realdata.sae_config import Said
 from realdata.tensors import FLOATS, Tensors
 from synthsae.checks import ConfigError
+from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.geometry import Array, unit
 from synthsae.metrics import function
 from synthsae.metrics.copies import copies
@@ -70,7 +71,10 @@ def read(path: str | Path, decoder: str | None = None, transpose: bool = False) 
 
 
 def stacked(
-    saes: Sequence[Dictionary], live: Path | None = None, absolute: bool = False
+    saes: Sequence[Dictionary],
+    live: Path | None = None,
+    absolute: bool = False,
+    definitions: Definitions = DEFAULTS,
 ) -> Dictionaries:
     """SAEs side by side: smaller ones are filled up with dead rows, zero rows are dead.
 
@@ -79,6 +83,7 @@ def stacked(
     their configs, or with `absolute`.
 
     `live` is an `.npy` file with firing rates, or true for live latents, [S, M], of all `saes`.
+    What live and the other words mean is in `definitions`.
     Raises ConfigError for fewer than two SAEs that are no copies, for SAEs of which only some have
     codes of either sign, for a different d_model, and for a `live` that does not fit.
     """
@@ -92,7 +97,7 @@ def stacked(
     rows = unit(np.stack([_filled(_scaled(s.decoder), m) for s in saes]))
     alive: NDArray[np.bool_] = np.any(rows != 0, axis=2)
     if live is not None:
-        alive &= _live(live, alive.shape)
+        alive &= _live(live, alive.shape, definitions.live)
     for sae, on in zip(saes, alive, strict=True):
         if not on.any():
             raise ConfigError(sae.name, "no live latent", "one or more")
@@ -115,6 +120,7 @@ def stacked(
         tuple(len(saes[i].decoder) for i in kept),
         same,
         tuple(notes),
+        definitions,
     )
 
 
@@ -277,7 +283,7 @@ def _filled(rows: Array, m: int) -> Array:
     return np.concatenate([rows, np.zeros((m - len(rows), rows.shape[1]))])
 
 
-def _live(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _live(path: Path, shape: tuple[int, ...], least: float) -> NDArray[np.bool_]:
     """Live latents from a file of rates or of true and false."""
     try:
         values = np.load(path, allow_pickle=False)
@@ -286,7 +292,7 @@ def _live(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if values.shape != shape or values.dtype.kind not in "bf":
         allowed = f"rates, or true and false, of shape {shape}"
         raise ConfigError("--live", f"{values.dtype} of shape {values.shape}", allowed)
-    return values if values.dtype == bool else function.live(values)
+    return values if values.dtype == bool else function.live(values, least)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_budget
 from synthsae.figures.budget import first_stable
-from synthsae.figures.common import interval_over_seeds, slices
+from synthsae.figures.common import in_text, interval_over_seeds, slices
 from synthsae.figures.phrases import TO, interval, number, span
 from synthsae.geometry import Array
 from synthsae.study import Study
@@ -33,9 +33,10 @@ def finding(ds: xr.Dataset) -> str:
         end = part.isel(n_steps=-1)
         p, law = interval_over_seeds(end.block_reappearance), end.coverage_prediction.mean()
         gain = (part.loose_transfer - part.loose_transfer_null).mean("seed").dropna("n_steps")
+        least = in_text(part, "stable")
         first, start = first_stable(part), f"At {label} " if label else ""
         sentences.append(
-            f"{start}{'i' if start else 'I'}solated features come back (p_hat >= .95) "
+            f"{start}{'i' if start else 'I'}solated features come back (p_hat >= {least}) "
             + (f"from {first:,.0f} samples on" if np.isfinite(first) else "at no budget")
             + f"; with {number(end.training_samples, ',.0f')} samples block latents are at "
             f"{interval(p, '.3f', ends=TO)}, where the coverage law says {number(law, '.3f')}, "

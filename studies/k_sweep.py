@@ -14,9 +14,9 @@ import xarray as xr
 from synthsae import measures, needs
 from synthsae.config import Config
 from synthsae.figures import stability_by_k
-from synthsae.figures.common import slices
+from synthsae.figures.common import defined, slices
 from synthsae.figures.phrases import count, number
-from synthsae.figures.sparsity import KEEP, STABLE, last_stable
+from synthsae.figures.sparsity import KEEP, last_stable
 from synthsae.figures.variants import label
 from synthsae.study import Study
 from synthsae.train import TrainConfig
@@ -37,7 +37,8 @@ def finding(ds: xr.Dataset) -> str:
                 f"by {label(str(arch))} {until} (p_hat {number(p)} and EV {number(ev, '.3f')} at "
                 f"k = {one.k.values[-1]})"
             )
-        text = f"isolated features are stable (p_hat {STABLE:g} or more) {', '.join(clauses)}"
+        least = defined(part, "stable")
+        text = f"isolated features are stable (p_hat {least:g} or more) {', '.join(clauses)}"
         if "planted_l0" in part:
             need = count(part.planted_l0.mean(), "latent", ".3g")
             most = number(part.planted_l0_high.mean(), ".0f")

@@ -15,7 +15,7 @@ import xarray as xr
 
 from realdata.config import Config
 from synthsae import measures, needs
-from synthsae.figures.common import slices
+from synthsae.figures.common import defined, in_text, slices
 from synthsae.figures.phrases import count, number
 from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
 from synthsae.sae import SAEConfig
@@ -29,7 +29,7 @@ def finding(ds: xr.Dataset) -> str:
     text = []
     for label, part in slices(ds if "rank" in ds.dims else ds.expand_dims("rank"), KEEP):
         text += [f"With {label}:"] * bool(label)
-        mean = part.mean([d for d in WORLDS if d in part.dims])
+        mean = part.mean([d for d in WORLDS if d in part.dims], keep_attrs=True)
         if "union_block_law" in mean:
             text.append(_covered(mean))
         if "pool_features_found" in mean:
@@ -44,7 +44,7 @@ def _covered(mean: xr.Dataset) -> str:
         return "No block has latents that a union could cover."
     most = int(p.union_size.max())
     seen = [f"{n:.0f}" if n <= most else f"more than {most}" for n in map(needed, _each(p))]
-    law = [number(n, ".0f") for n in before_training(ranks)]
+    law = [number(n, ".0f") for n in before_training(ranks, defined(mean, "theta"))]
     gap = number(abs(p - mean.union_block_law).max(), ".3f")
     return (
         f"Of block latents of rank {', '.join(map(str, ranks))} 95% are in the union of "
@@ -63,12 +63,14 @@ def _found(pool: xr.Dataset) -> str:
     seen, strict, law, strict_law, isolated = (
         "/".join(number(v) for v in many[f"pool_{name}"].values) for name in JUDGED
     )
+    theta, same = in_text(pool, "theta"), in_text(pool, "same")
     return (
         f"A pool of {count(int(many.pool_size), 'seed')} has "
         f"{number(many.pool_features_found[-1], '.0%')} of the isolated features, one seed "
         f"{number(one.pool_features_found[-1], '.0%')}. A disjoint "
-        f"pool has, by rank, {seen} of its block latents at cosine .7 ({law} where they are "
-        f"rotated) and {strict} at .9 ({strict_law}), of its features' latents {isolated} at .9."
+        f"pool has, by rank, {seen} of its block latents at cosine {theta} ({law} where they are "
+        f"rotated) and {strict} at {same} ({strict_law}), of its features' latents {isolated} at "
+        f"{same}."
     )
 
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +42,8 @@ class Cell:
     Attributes:
         config: its configuration.
         digest: hash of the config, which names its file.
-        training: name of its training in `Trainings`: hashes of the config and of the code.
+        training: name of its training in `Trainings`: hashes of the code and of the config without
+            its definitions, so that cells which differ in these alone share it.
         codes: (name of a measure, hash of the code that it reaches), in order.
     """
 
@@ -57,13 +58,19 @@ class Cell:
 
         Raises ConfigError for a measure that is not a plain function of a file.
         """
-        name = digest(config.to_json())
+        training = f"{digest(config.trained_by)}-{training_code(config).digest}"
         codes = tuple((name_of(m), code_of(m).digest) for m in measures)
-        return cls(config, name, f"{name}-{training_code(config).digest}", codes)
+        return cls(config, digest(config.to_json()), training, codes)
+
+    @property
+    def trained(self) -> str:
+        """Hash of what its training depends on beside the code."""
+        return self.training.partition("-")[0]
 
     def keys(self) -> dict[str, str]:
         """By name of a measure, the hash of all that its numbers depend on."""
-        return {name: digest(self.training, name, code) for name, code in self.codes}
+        means = json.dumps(asdict(self.config.definitions))
+        return {name: digest(self.training, name, code, means) for name, code in self.codes}
 
     def missing(self, saved: xr.Dataset | None) -> set[str]:
         """The measures that the cell's file lacks, or has of other code or another training."""
@@ -77,8 +84,9 @@ def scores_of(saved: xr.Dataset | None) -> dict[str, dict[str, Any]]:
 
 
 def training_code(config: Config) -> Fingerprint:
-    """The code on which a training of `config` depends."""
-    return fingerprint("synthsae.results:run_cell", *config.reaches, ARCHITECTURES[config.sae.arch])
+    """The code on which a training of `config` depends; what words mean is for measures alone."""
+    roots = ("synthsae.results:run_cell", *config.reaches, ARCHITECTURES[config.sae.arch])
+    return fingerprint(*roots).without("synthsae.definitions")
 
 
 def code_of(measure: Measure) -> Fingerprint:
@@ -103,6 +111,10 @@ class Outcome:
     fatal: bool = False
 
 
+Made = dict[str, tuple[Run, dict[str, Any]] | Outcome]
+"""By name of a training: its SAEs in memory and how they were made, or why there are none."""
+
+
 def attempt(
     cell: Cell,
     measures: Sequence[Measure],
@@ -110,24 +122,27 @@ def attempt(
     progress: Callable[[int], object] = lambda steps: None,
     phase: Callable[[str], object] = lambda name: None,
     keep: bool = True,
+    made: Made | None = None,
 ) -> Outcome:
     """Compute what a cell's file lacks, and write it: a cluster may run a task twice.
 
-    Its SAEs are those of its training where that is there; else they are trained, and kept if
-    `keep` says so. Raises ConfigError where the cell cannot be written.
+    Its SAEs are those of its training where that is in `made` or on disk; else they are trained,
+    put into `made`, and kept if `keep` says so. Raises ConfigError where the cell cannot be
+    written.
     """
+    made = {} if made is None else made
     with ONE_AT_A_TIME:
         saved = store.read(cell.digest)
         todo = cell.missing(saved)
         if not todo:
             return Outcome()
         trainings = Trainings(store.out)
-        try:
-            run, about = _run(cell, trainings, store.checkpoint(cell.digest), progress, phase)
-        except ConfigError as error:  # its source cannot be used, or has no room on the disk
-            return Outcome(error=str(error), refused=True)
-        except Exception as error:  # a failing cell must not lose the others
-            return Outcome(error=in_a_line(error))
+        if cell.training not in made:
+            checkpoint = store.checkpoint(cell.trained)
+            made[cell.training] = _made(cell, trainings, checkpoint, progress, phase)
+        if isinstance(found := made[cell.training], Outcome):
+            return found
+        run, about = replace(found[0], config=cell.config), found[1]
         if keep and trainings.record(cell.training) is None:
             trainings.save(cell.training, run, about)
         try:
@@ -135,8 +150,24 @@ def attempt(
         except Exception as error:
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
-        shutil.rmtree(store.checkpoint(cell.digest), ignore_errors=True)
+        shutil.rmtree(store.checkpoint(cell.trained), ignore_errors=True)
         return Outcome()
+
+
+def _made(
+    cell: Cell,
+    trainings: Trainings,
+    checkpoint: Path,
+    progress: Callable[[int], object],
+    phase: Callable[[str], object],
+) -> tuple[Run, dict[str, Any]] | Outcome:
+    """The SAEs of a cell's training, or what kept them from being made."""
+    try:
+        return _run(cell, trainings, checkpoint, progress, phase)
+    except ConfigError as error:  # its source cannot be used, or has no room on the disk
+        return Outcome(error=str(error), refused=True)
+    except Exception as error:  # a failing cell must not lose the others
+        return Outcome(error=in_a_line(error))
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""The configuration of one cell (world, SAE, training, seeds) and how its fields are set."""
+"""The configuration of one cell (world, SAE, training, seeds, definitions), and setting fields."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from math import isinf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synthsae.checks import LARGEST, ConfigError, in_words, nearest, of_type, typed, within
+from synthsae.definitions import Definitions
 from synthsae.sae import SAEConfig
 from synthsae.train import ActivationSource, TrainConfig
 from synthsae.world import World, WorldConfig
@@ -48,6 +49,7 @@ class Config:
     eval_samples: int = field(
         default=32768, metadata={"help": "held-out samples for firing rates and explained variance"}
     )
+    definitions: Definitions = field(default_factory=Definitions)
 
     def __post_init__(self) -> None:
         typed("", self)
@@ -93,6 +95,13 @@ class Config:
     def to_json(self) -> str:
         """All fields as canonical JSON."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def trained_by(self) -> str:
+        """The fields on which a training depends, as canonical JSON: all but the definitions."""
+        found = json.loads(self.to_json())
+        del found["definitions"]
+        return json.dumps(found, sort_keys=True)
 
 
 def digest(*parts: str) -> str:

@@ -34,10 +34,9 @@ class Evaluation:
     rates: Array
     explained_variance: Array
 
-    @property
-    def live(self) -> NDArray[np.bool_]:
-        """Latents that fire on at least `metrics.function.LIVE` of the samples, [S, M]."""
-        return function.live(self.rates)
+    def live(self, threshold: float = function.LIVE) -> NDArray[np.bool_]:
+        """Latents that fire on at least that share of the samples, [S, M]."""
+        return function.live(self.rates, threshold)
 
 
 def evaluate(

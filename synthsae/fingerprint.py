@@ -42,6 +42,11 @@ class Fingerprint:
         """The hash of all parts, 16 hexadecimal digits."""
         return _hash("\0".join(f"{name}\0{part}" for name, part in sorted(self.parts.items())))
 
+    def without(self, module: str) -> "Fingerprint":
+        """The same but for what is in that module."""
+        kept = {n: p for n, p in self.parts.items() if n.partition(":")[0] != module}
+        return Fingerprint(kept)
+
     def changed(self, before: "Fingerprint | dict[str, str]") -> list[str]:
         """The names of definitions that are not what they were: changed, new or gone."""
         old = before.parts if isinstance(before, Fingerprint) else before

@@ -58,6 +58,11 @@ def pending(
     return Pending(cell, names, train, why, changed, stale)
 
 
+def to_train(work: Sequence[Pending]) -> list[Pending]:
+    """The first cell of every training that is to be made; cells may share one."""
+    return list({p.cell.training: p for p in reversed(work) if p.train}.values())[::-1]
+
+
 def reasons(work: Sequence[Pending]) -> list[str]:
     """Why something that was there is computed again, a line a kind."""
     again = Counter(p.why for p in work if p.why)
@@ -74,8 +79,8 @@ def reasons(work: Sequence[Pending]) -> list[str]:
 def keep(work: Sequence[Pending], trainings: Trainings, limit: int) -> set[str]:
     """The trainings whose SAEs are kept: the first that fit into `limit` bytes with those there."""
     left, kept = limit - trainings.size(), set()
-    for p in work:
-        if p.train and (need := n_bytes(p.cell.config)) <= left:
+    for p in to_train(work):
+        if (need := n_bytes(p.cell.config)) <= left:
             left -= need
             kept.add(p.cell.training)
     return kept
@@ -86,7 +91,7 @@ def _earlier(cell: Cell, saved: xr.Dataset | None, trainings: Trainings) -> str:
     if trainings.record(cell.training) or not cell.missing(saved):
         return ""
     used = [] if saved is None else [str(saved.attrs.get("training", ""))]
-    known = [name for name in [*trainings.names(cell.digest), *used] if name != cell.training]
+    known = [name for name in [*trainings.names(cell.trained), *used] if name != cell.training]
     return known[-1] if known else ""
 
 

@@ -20,11 +20,14 @@ POOLABLE = ("topk", "hierarchical_topk", "batchtopk")
 """Architectures whose latents have one encoder row each and mean the same in any order."""
 
 
-def pool(stack: SAEStack, rates: ArrayLike, *, rule: Rule = distinct) -> SAEStack:
+def pool(
+    stack: SAEStack, rates: ArrayLike, *, live: float = function.LIVE, rule: Rule = distinct
+) -> SAEStack:
     """One SAE, a stack of S = 1, with the latents of all S seeds of `stack` that `rule` keeps.
 
-    `rates` [S, M] are held-out firing rates (`Evaluation.rates`); latents that are not live are
-    left out before the rule, which by default drops near-duplicates (`metrics.pooling.distinct`).
+    `rates` [S, M] are held-out firing rates (`Evaluation.rates`); latents that fire less than
+    `live` are left out before the rule, which by default drops near-duplicates
+    (`metrics.pooling.distinct`).
     A latent keeps its decoder row, and an encoder that gives the pre-activation it had in its own
     seed; b_dec, and BatchTopK's threshold, are means over seeds. So one seed, or the same one
     several times, gives that SAE back. k stays: where it chooses among more latents that overlap,
@@ -38,7 +41,7 @@ def pool(stack: SAEStack, rates: ArrayLike, *, rule: Rule = distinct) -> SAEStac
         raise ConfigError("stack.config.arch", stack.config.arch, ", ".join(POOLABLE))
     params, rate = stack.params, _check.array("rates", rates, "[...]")
     _check.same("rates", rate.shape, "stack", tuple(params["w_dec"].shape[:2]))
-    kept = function.live(rate)
+    kept = function.live(rate, live)
     d, rate = stack.directions()[kept], rate[kept]
     kept[kept] = _check.mask("rule(directions, rates)", rule(d, rate), rate.shape)
     b_dec = params["b_dec"].mean(0, keepdim=True)

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae.config import Config
+from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import Array
 from synthsae.metrics import reappearance, recovery
@@ -64,6 +65,11 @@ class Run:
         return f"Run({type(self.source).__name__}, {what})"
 
     @property
+    def definitions(self) -> Definitions:
+        """What live, found, stable and the other words mean."""
+        return self.config.definitions
+
+    @property
     def world(self) -> World:
         """The planted truth. Raises ValueError where the source is no world."""
         if not isinstance(self.source, World):
@@ -98,7 +104,7 @@ class Run:
     @cached_property
     def live(self) -> NDArray[np.bool_]:
         """Live latents, [S, M]."""
-        return self.evaluation.live
+        return self.evaluation.live(self.definitions.live)
 
     @property
     def encoders(self) -> Array | None:
@@ -111,7 +117,7 @@ class Run:
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """Whether a latent of the first seed has a counterpart in the second, [S, S, M]."""
-        return reappearance.found(self.directions, live=self.live)
+        return reappearance.found(self.directions, self.definitions.theta, self.live)
 
     @cached_property
     def p_hat(self) -> Array:
@@ -119,10 +125,17 @@ class Run:
         return reappearance.share_of_others(self.found)
 
     @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """Class of every latent by its p_hat (`reappearance.labels`), [S, M]."""
+        return _labels(self.p_hat, self.definitions)
+
+    @cached_property
     def blocks(self) -> list[recovery.BlockRecovery]:
         """What became of each planted block."""
         return [
-            recovery.block_recovery(self.directions, basis, self.live, self.p_hat)
+            recovery.block_recovery(
+                self.directions, basis, self.live, self.p_hat, self.definitions.member
+            )
             for basis in self.bases
         ]
 
@@ -160,6 +173,7 @@ class Dictionaries:
         sizes: rows of each dictionary that are latents, dead ones too, [S]; none: M.
         copies: names of SAEs that are the same one, in groups; only the first of each is in here.
         notes: what else was found in the files, a line each.
+        definitions: what found, stable and the other words mean.
     """
 
     seeds: tuple[str, ...]
@@ -170,6 +184,7 @@ class Dictionaries:
     sizes: tuple[int, ...] = ()
     copies: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    definitions: Definitions = DEFAULTS
 
     @property
     def d_model(self) -> int:
@@ -184,12 +199,22 @@ class Dictionaries:
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""
-        return reappearance.found(self.directions, live=self.live, absolute=self.absolute)
+        theta = self.definitions.theta
+        return reappearance.found(self.directions, theta, self.live, absolute=self.absolute)
 
     @cached_property
     def p_hat(self) -> Array:
         """Reappearance probability of every live latent, NaN for dead ones, [S, M]."""
         return reappearance.share_of_others(self.found)
+
+    @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """Class of every latent by its p_hat (`reappearance.labels`), [S, M]."""
+        return _labels(self.p_hat, self.definitions)
+
+
+def _labels(p_hat: Array, d: Definitions) -> NDArray[np.str_]:
+    return reappearance.labels(p_hat, d.stable, d.unstable)
 
 
 def run_cell(

@@ -17,11 +17,12 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from synthsae.about import about, describe_coordinates
 from synthsae.blame import in_a_line
-from synthsae.cell import Cell, Outcome, attempt, code, code_of, training_code
+from synthsae.cell import Cell, Made, Outcome, attempt, code, code_of, training_code
 from synthsae.checks import ConfigError
 from synthsae.config import FORMAT, Config
-from synthsae.pending import Pending, keep, pending, reasons
+from synthsae.pending import Pending, keep, pending, reasons, to_train
 from synthsae.store import DamagedError, FormatError, Store
 from synthsae.study import Grid, Study, load
 from synthsae.train import EVERY, available, memory_bound, resolve_device
@@ -77,24 +78,24 @@ def run(
             flush=True,
         )
         _save_code(study, [p.cell for p in todo], trainings)
-        jobs = [Job(p.cell, p.train, not p.train or p.cell.training in kept) for p in todo]
+        jobs = jobs_of(todo, kept)
         if executor is None:
             outcomes = _in_process(jobs, study, store)
         else:
             outcomes = _on_workers(jobs, source, store, executor)
         failed: list[tuple[Cell, str]] = []
         refused = []
-        for i, outcome in outcomes:
+        for lost, outcome in outcomes:
             if outcome.fatal:
                 raise WorkerError(outcome.error)
             refused += [outcome.error] * outcome.refused
-            lost = todo[i].cell
             cell = None if outcome.error else store.await_cell(lost.digest)
             if cell is None:
                 failed.append((lost, outcome.error or "its file, just written, is not seen here"))
                 continue
             done[lost.digest] = cell
             if frozen := json.loads(cell.attrs["frozen"]):
+                i = [c.digest for c in grid.cells].index(lost.digest)
                 tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
         if refused and len(refused) == len(grid.cells):
             raise WorkerError(refused[0])
@@ -117,11 +118,29 @@ def run(
 
 
 class Job(NamedTuple):
-    """What a worker is told: a cell, whether it is trained, and whether its SAEs are kept."""
+    """What a worker is told: cells, whether they are trained, and whether their SAEs are kept.
 
-    cell: Cell
+    Several cells are of one training, which one worker makes once.
+    """
+
+    cells: tuple[Cell, ...]
     train: bool
     keep: bool
+
+
+def jobs_of(todo: Sequence[Pending], kept: Collection[str]) -> list[Job]:
+    """A job for each training that is to be made, and for each other cell."""
+    groups: dict[str, list[Pending]] = {}
+    for p in todo:
+        groups.setdefault(p.cell.training if p.train else p.cell.digest, []).append(p)
+    return [
+        Job(
+            tuple(p.cell for p in group),
+            group[0].train,
+            not group[0].train or group[0].cell.training in kept,
+        )
+        for group in groups.values()
+    ]
 
 
 def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
@@ -146,59 +165,69 @@ def _save_code(study: Study, cells: Sequence[Cell], trainings: Trainings) -> Non
         trainings.save_code(found)
 
 
-def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
-    """Which of `jobs`, and what became of it, one after another."""
-    total = sum(j.cell.config.n_seeds * j.cell.config.train.n_steps for j in jobs if j.train)
-    with _bar(total, " seed-steps") as bar:
-        for i, job in enumerate(jobs):
+def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[Cell, Outcome]]:
+    """The cells of `jobs`, and what became of each, one after another."""
+    trained, i = [j.cells[0].config for j in jobs if j.train], 0
+    n = sum(len(job.cells) for job in jobs)
+    with _bar(sum(c.n_seeds * c.train.n_steps for c in trained), " seed-steps") as bar:
+        for job in jobs:
+            made: Made = {}
+            for cell in job.cells:
+                i += 1
 
-            def phase(name: str, i: int = i) -> None:
-                bar.set_description(f"cell {i + 1} of {len(jobs)}, {name}", refresh=False)
+                def phase(name: str, i: int = i) -> None:
+                    bar.set_description(f"cell {i} of {n}, {name}", refresh=False)
 
-            yield i, attempt(job.cell, study.measures, store, bar.update, phase, job.keep)
+                args = (cell, study.measures, store, bar.update, phase, job.keep, made)
+                yield cell, attempt(*args)
 
 
 def _on_workers(
     jobs: list[Job], source: str, store: Store, executor: Executor
-) -> Iterator[tuple[int, Outcome]]:
-    """The same in the order in which cells are finished."""
+) -> Iterator[tuple[Cell, Outcome]]:
+    """The same in the order in which jobs are finished."""
     where = str(Path(source).resolve()) if source.endswith(".py") else source
     rest = (str(store.out.resolve()), store.owner, code())
-    futures = {executor.submit(work, j, where, *rest): i for i, j in enumerate(jobs)}
+    futures = {executor.submit(work, job, where, *rest): job.cells for job in jobs}
     try:
-        with _bar(len(jobs), " cells") as bar:
+        with _bar(sum(map(len, futures.values())), " cells") as bar:
             for future in as_completed(futures):
-                yield futures[future], _told(future)
-                bar.update()
+                cells = futures[future]
+                yield from zip(cells, _told(future, len(cells)), strict=True)
+                bar.update(len(cells))
     finally:
         for future in futures:
             future.cancel()
 
 
-def work(job: Job, source: str, out: str, owner: str, text: str) -> Outcome:
-    """Compute one cell where a worker is, for the run `owner`, by the same `text` (`cell.code`).
+def work(job: Job, source: str, out: str, owner: str, text: str) -> list[Outcome]:
+    """Compute the cells of a job where a worker is, for the run `owner`, by the same `text`
+    (`cell.code`).
 
     Errors come back as text: some exceptions cannot be pickled back from a worker.
     """
     try:
         study = load(source)
-        if text != code() or Cell.of(job.cell.config, study.measures).codes != job.cell.codes:
+        first = job.cells[0]
+        if text != code() or Cell.of(first.config, study.measures).codes != first.codes:
             same = "the same on every worker, file and version of synthsae: restart the workers"
             raise ConfigError("study", source, same)
         store = Store(Path(out), Path(source).stem, owner)
-        return attempt(job.cell, study.measures, store, keep=job.keep)
+        made: Made = {}
+        return [attempt(c, study.measures, store, keep=job.keep, made=made) for c in job.cells]
     except ConfigError as error:
-        return Outcome(error=str(error), fatal=True)
+        return [Outcome(error=str(error), fatal=True)] * len(job.cells)
 
 
-def _told(future: "Future[Outcome]") -> Outcome:
+def _told(future: "Future[list[Outcome]]", n: int) -> list[Outcome]:
+    """What became of the `n` cells of a job."""
     try:
         return future.result()
     except CancelledError:  # not by us
         text = "the executor let its tasks go: is its scheduler still there? Finished cells stay"
-        return Outcome(error=text, fatal=True)
+        return [Outcome(error=text, fatal=True)] * n
     except Exception as error:  # the executor has given up: the worker died, or cannot import
-        return Outcome(error=f"no answer from a worker: {in_a_line(error)}")
+        return [Outcome(error=f"no answer from a worker: {in_a_line(error)}")] * n
 
 
 def _bar(total: int, unit: str) -> tqdm:
@@ -249,11 +278,16 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
         "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
         "wall_seconds": sum(
-            cell.attrs["train_seconds"] + cell.attrs["score_seconds"] for cell in cells.values()
-        ),
+            {
+                cell.attrs["training"]: cell.attrs["train_seconds"] for cell in cells.values()
+            }.values()
+        )
+        + sum(cell.attrs["score_seconds"] for cell in cells.values()),
     }
-    if told := {key: about for key, about in sources.items() if about}:
+    if told := {key: said for key, said in sources.items() if said}:
         dataset.attrs["source"] = json.dumps(told)
+    dataset.attrs |= about(grid)
+    describe_coordinates(dataset, grid)
     return dataset
 
 
@@ -277,12 +311,16 @@ def present(study: Study, store: Store) -> None:
 
     Raises ConfigError where the study's figure or finding does not take this Dataset.
     """
+    from synthsae.figures.common import caveat, with_line_below
+
     dataset, name = store.open(), store.study
     drawn = {kind: io.BytesIO() for kind in ("png", "pdf")}
     try:
         figure, finding = study.figure(dataset), study.finding(dataset)
+        line = caveat(dataset)
+        frame = with_line_below(figure, line) if line else None
         for kind, data in drawn.items():
-            figure.savefig(data, format=kind, dpi=200)
+            figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
     except Exception as error:  # whatever a study's own code raises on numbers it has not met
         why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
@@ -301,15 +339,17 @@ def summary(
     """What a call is going to do, in a few lines."""
     configs = [cell.config for cell in grid.cells]
     axes = " x ".join(f"{name} ({', '.join(map(str, v))})" for name, v in grid.axes.items())
-    train = [p.cell.config for p in todo if p.train]
-    scored = len(todo) - len(train)
+    train = [p.cell.config for p in to_train(todo)]
+    scored, trainings = sum(not p.train for p in todo), {c.training for c in grid.cells}
 
     def over(name: str) -> str:
         values = sorted({c.get(name) for c in configs})
         return " to ".join(str(v) for v in dict.fromkeys((values[0], values[-1])))
 
     lines = [
-        f"{len(grid.cells)} cells, {len(train)} to train"
+        f"{len(grid.cells)} cells"
+        + f" of {len(trainings)} trainings" * (len(trainings) < len(grid.cells))
+        + f", {len(train)} to train"
         + (f", {scored} to score with SAEs that are there" if scored else "")
         + f": {axes}",
         f"{over('n_seeds')} seeds a cell, {over('train.n_steps')} steps of "

@@ -86,11 +86,15 @@ class Grid:
         axes: dimension name -> values, in order.
         cells: one for each point of the product of the axes, the last axis fastest.
         digest: hash of all cells.
+        fields: dimension name -> dotted name of the config's field.
+        quick: whether it is the small version of its study.
     """
 
     axes: dict[str, list[Any]]
     cells: list[Cell]
     digest: str
+    fields: dict[str, str]
+    quick: bool
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name}={short(values)}" for name, values in self.axes.items())
@@ -129,7 +133,8 @@ def plan(
             if value not in seen:
                 seen.append(value)
     _check(study, changes, dict(zip(axes, values.values(), strict=True)), list(cells.values()))
-    return Grid(values, list(cells.values()), digest(*cells))
+    fields = dict(zip(values, axes, strict=True))
+    return Grid(values, list(cells.values()), digest(*cells), fields, quick)
 
 
 def _check(

@@ -188,7 +188,7 @@ def test_a_planted_incoherent_dictionary_is_recovered_at_the_l0_asked(arch):
     config = TrainConfig(n_steps=500, batch_size=256, lr=0.02, group_size=3, device="cpu")
     stack = train(PLANTED, SAEConfig(arch=arch, n_latents=48, k=2), config, seeds=range(3)).stack
     seen = evaluate(stack, PLANTED, 16384)
-    for d, live in zip(seen.directions, seen.live, strict=True):
+    for d, live in zip(seen.directions, seen.live(), strict=True):
         assert latent.mcc(d[live], PLANTED.isolated) >= 0.97
     l0 = seen.rates.sum(1)
     if arch in ("relu", "jumprelu", "gated", "batchtopk"):

@@ -43,13 +43,13 @@ def test_rates_and_explained_variance_are_those_of_the_samples(monkeypatch, n_sa
     rows = saes.params["w_dec"].numpy()
     cosine = np.einsum("smd,smd->sm", got.directions, rows) / np.linalg.norm(rows, axis=2)
     np.testing.assert_allclose(cosine, np.ones((3, 8)), rtol=1e-6)
-    assert not got.live[1, 2]
+    assert not got.live()[1, 2]
 
 
 def test_live_latents_fire_on_at_least_one_sample_in_ten_thousand():
     rates = np.array([[0, 0.99e-4, 1e-4, 1]])
     got = evaluation.Evaluation(np.zeros((1, 4, 2)), rates, np.zeros(1))
-    assert got.live.tolist() == [[False, False, True, True]]
+    assert got.live().tolist() == [[False, False, True, True]]
 
 
 def test_held_out_samples_are_not_training_samples():

@@ -67,12 +67,12 @@ def test_what_crosses_is_small_and_a_cell_is_computed_once(
 ) -> None:
     study = load(str(TINY))
     grid, store = plan(study, {}), Store(tmp_path / "r", "tiny")
-    job = Job(grid.cells[0], train=True, keep=False)
+    job = Job((grid.cells[0],), train=True, keep=False)
     task = (job, str(TINY), str(tmp_path / "r"), store.owner, cell.code())
     assert len(pickle.dumps((work, task))) < 2000
     with store.hold():
         first = work(*task)
-        assert not first.error
+        assert not first[0].error
         assert store.read(grid.cells[0].digest) is not None
         monkeypatch.setattr(cell, "run_cell", None)
         assert work(*task) == first
@@ -109,8 +109,8 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
         patch.setattr("synthsae.store.SEEN_WITHIN", 0.0)
         (there / "tiny").mkdir(parents=True)
         (there / "tiny" / ".owner").write_text("process 1 on elsewhere, run 00000000")
-        outcome = work(
-            Job(grid.cells[0], True, False), str(TINY), str(there), store.owner, cell.code()
+        (outcome,) = work(
+            Job((grid.cells[0],), True, False), str(TINY), str(there), store.owner, cell.code()
         )
     assert outcome.fatal
     assert "allowed: a folder that all workers share" in outcome.error
@@ -131,8 +131,8 @@ def test_a_worker_with_another_study(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_worker_with_another_synthsae(tmp_path: Path) -> None:
     store = Store(tmp_path / "r", "tiny")
-    first = Job(plan(load(str(TINY)), {}).cells[0], True, False)
-    outcome = work(first, str(TINY), str(tmp_path / "r"), store.owner, "another")
+    first = Job((plan(load(str(TINY)), {}).cells[0],), True, False)
+    (outcome,) = work(first, str(TINY), str(tmp_path / "r"), store.owner, "another")
     assert outcome.fatal
     assert "restart the workers" in outcome.error
 

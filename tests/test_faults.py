@@ -243,7 +243,7 @@ def test_damaged_cells(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert said.count("does not match its checksum; it is computed again") == len(harmed)
     assert all(f"damaged: {path} " in said for path in harmed)
-    assert "24 cells, 12 to train" in said
+    assert "24 cells, 0 to train, 12 to score with SAEs that are there" in said
     check(out, whole)
 
 

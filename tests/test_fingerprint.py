@@ -43,7 +43,7 @@ def named(roots) -> list[str]:
     [
         # the definition of p_hat: the scores that report it
         (
-            ("metrics.reappearance", "THETA = 0.7", "THETA = 0.1"),
+            ("metrics.reappearance", "THETA = DEFAULTS.theta", "THETA = 0.1"),
             {"block_stability", "subspace_recovery"},
         ),
         # a kernel: the training
@@ -56,7 +56,7 @@ def named(roots) -> list[str]:
             {"block_stability"},
         ),
         # a comment and a docstring: nothing
-        (("metrics.reappearance", "THETA = 0.7", "THETA = 0.7  # as published; "), set()),
+        (("metrics.reappearance", "THETA = DEFAULTS.theta", "THETA = DEFAULTS.theta  # .7"), set()),
         (("sae.kernels", '"""Linear algebra', '"""Some linear algebra'), set()),
     ],
 )

@@ -12,22 +12,23 @@ import synthsae
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"blame", "checks", "files", "geometry", "gpu", "loading", "rng"},
+    {"blame", "checks", "definitions", "files", "fingerprint", "geometry", "gpu", "loading", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
     {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
     {"needs", "results"},
     {"measures", "packing", "store", "figures", "executors"},
-    {"measured"},
-    {"cell"},
-    {"study"},
-    {"run"},
+    {"measured", "trainings"},
+    {"cell", "folder"},
+    {"pending", "study"},
+    {"about", "run"},
     {"cli"},
 ]
 APART = set(permutations(["world", "sae", "metrics", "theory", "stats"], 2))
+APART |= {(part, "definitions") for part in ("world", "sae", "train")}
 APART |= {("train", "metrics"), ("train", "world"), ("train", "theory"), ("train", "stats")}
 HEIGHT = {name: i for i, floor in enumerate(FLOORS) for name in floor}
-RUN_AS_MAIN = {("study", "cli")}  # `python -m synthsae.study` hands over to the command line
+RUN_AS_MAIN = {("study", "cli"), ("study", "run")}  # `study.run`, and as a command
 
 
 def imported(path: Path) -> set[str]:

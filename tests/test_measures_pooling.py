@@ -8,6 +8,7 @@ import xarray as xr
 
 from synthsae import measures, theory
 from synthsae.config import Config, override
+from synthsae.definitions import DEFAULTS
 from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import haar, unit
 from synthsae.measures.kinds import planted_kinds
@@ -134,7 +135,7 @@ def test_rotation_keeps_codes_rigid_and_all_else_as_it_is(run: Run) -> None:
 
 def test_the_law_is_of_the_live_block_latents(run: Run) -> None:
     """With a block's latent dead in either SAE, and the same rotations: to the last bit."""
-    block = planted_kinds(run.world, run.directions)[0] & run.live
+    block = planted_kinds(run.world, run.directions, DEFAULTS)[0] & run.live
     seen = run.evaluation
     rates = seen.rates.copy()
     for s in (0, 1):
@@ -143,8 +144,8 @@ def test_the_law_is_of_the_live_block_latents(run: Run) -> None:
         Evaluation(seen.directions[[s]], rates[[s]], seen.explained_variance[[s]]) for s in (0, 1)
     )
     got = _scores(run, mine, other, np.random.default_rng(3))
-    a, b = (e.directions[0, e.live[0]] for e in (mine, other))
-    a = a[planted_kinds(run.world, a)[0]]
+    a, b = (e.directions[0, e.live()[0]] for e in (mine, other))
+    a = a[planted_kinds(run.world, a, DEFAULTS)[0]]
     assert len(a) == block[0].sum() - 1
     best = rotated(run, a, b, np.random.default_rng(3))
     assert got["block_reappearance_law"] == (best >= 0.7).mean()
@@ -164,17 +165,17 @@ def test_pools_are_what_they_say(run: Run, pools: xr.Dataset) -> None:
     ]
     for recipe, saes in (("kept", made), ("refitted", fitted)):
         seen = [evaluate(s, run.world, 3000) for s in saes]
-        a, b = (e.directions[0, e.live[0]] for e in seen)
+        a, b = (e.directions[0, e.live()[0]] for e in seen)
         at = pools.sel({"recipe": recipe, "pool_size": 2})
         ev = np.ravel([e.explained_variance for e in seen])
         np.testing.assert_allclose(at.pool_explained_variance, ev, atol=1e-4)
         np.testing.assert_array_equal(at.pool_latents, [len(a), len(b)])
-        dead = [1 - e.live.mean() for e in seen]
+        dead = [1 - e.live().mean() for e in seen]
         np.testing.assert_allclose(at.pool_dead_fraction, dead, atol=1e-9)
         c = a @ b.T
         found = [(c.max(1) >= 0.7).mean(), (c.max(0) >= 0.7).mean()]
         np.testing.assert_allclose(at.pool_reappearance, found)
-        block = planted_kinds(run.world, a)[0]
+        block = planted_kinds(run.world, a, DEFAULTS)[0]
         strict = (c.max(1) >= 0.9)[block].mean()
         assert at.pool_block_strict_reappearance[0] == pytest.approx(strict)
         has = (max_cosines(run.world.isolated, b) >= 0.9).mean()

@@ -184,7 +184,7 @@ def test_labels():
     want = ["unstable"] * 2 + ["middle"] * 3 + ["stable"] * 2 + ["dead", "stable", "unstable"]
     np.testing.assert_array_equal(reappearance.labels(p), want)
     np.testing.assert_array_equal(
-        reappearance.labels([0.1, 0.2, 0.8, 0.9], eps=0.2),
+        reappearance.labels([0.1, 0.2, 0.8, 0.9], 0.8, 0.2),
         ["unstable", "unstable", "stable", "stable"],
     )
 

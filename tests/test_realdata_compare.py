@@ -260,3 +260,21 @@ def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "file").touch()
     other = write(tmp_path / "other.safetensors", rows[::-1] ** 2)
     assert "--out" in refused(capsys, good, other, "--out", str(tmp_path / "file"))
+
+
+def test_theta_is_an_option_and_is_written_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rng = np.random.default_rng(1)
+    rows = dictionary(rng)
+    near = (
+        rows
+        + 0.6 * rng.standard_normal(rows.shape) / D**0.5 * np.linalg.norm(rows, axis=1)[:, None]
+    )
+    saes = [write(tmp_path / f"{n}.safetensors", r) for n, r in (("a", rows), ("b", near))]
+    strict, default = run(tmp_path, *saes, more=("--theta", "0.95")), run(tmp_path, *saes)
+    assert strict.live_reappearance.mean() < default.live_reappearance.mean()
+    assert json.loads(strict.attrs["definitions"])["theta"] == 0.95
+    assert json.loads(default.attrs["definitions"])["theta"] == 0.7
+    capsys.readouterr()
+    assert "definitions.theta" in refused(capsys, *saes, "--theta", "2")

@@ -23,7 +23,7 @@ def test_isolated_features_and_subspaces_return_and_isotropic_latents_follow_the
     trained = train(world, SAE, TRAIN, seeds=[0, 1, 2])
     assert trained.frozen == {}
     got = evaluate(trained.stack, world, 8192)
-    d, live = got.directions, got.live
+    d, live = got.directions, got.live()
     p_hat = latent.reappearance(d, live=live)
     for s in range(3):
         assert latent.mcc(d[s, live[s]], world.isolated) >= 0.99

@@ -130,10 +130,17 @@ EVERY = {"live_stability", "reconstruction", "mine"}
 @pytest.mark.parametrize(
     ("module", "old", "new", "trains", "scores"),
     [
-        ("metrics.reappearance", "THETA = 0.7", "THETA = 0.1", False, {"live_stability"}),
+        (
+            "metrics.reappearance",
+            "THETA = DEFAULTS.theta",
+            "THETA = 0.1",
+            False,
+            {"live_stability"},
+        ),
         ("sae.kernels", "values.relu_()", "values.relu_() * 1", True, EVERY),
         ("world.sampler", "WIDEST = 8192", "WIDEST = 4096", True, EVERY),
         ("measures.live", '"live latents",', '"live",', False, {"live_stability"}),
+        ("definitions", "_field(0.7", "_field(0.1", False, EVERY),
         ("sae.kernels", "import warnings\n", "import warnings  # for CSR\n", False, set()),
     ],
 )
@@ -142,9 +149,13 @@ def test_what_an_edit_computes_again(folder, edit, module, old, new, trains, sco
     did_train, scored, out = computed_again(folder)
     assert (did_train, scored) == (trains, scores)
     assert ("trained again, 2 cells: " in out) == trains
-    assert ("scored again, 2 cells, live_stability: " in out) == (scores == {"live_stability"})
+    assert ("scored again, 2 cells, live_stability: " in out) == (not trains and bool(scores))
     if scores:
-        name = {"metrics.reappearance": "THETA", "sae.kernels": "top"}.get(module, "")
+        name = {
+            "metrics.reappearance": "THETA",
+            "sae.kernels": "top",
+            "definitions": "Definitions",
+        }.get(module, "")
         assert f"synthsae.{module}:{name}" in out
     assert folder.run().count("2 cells, 0 to train: ") == 1  # and then all is up to date
 

@@ -9,9 +9,10 @@ import xarray as xr
 import synthsae
 from studies.pooling import JUDGED, finding
 from synthsae import cli
+from synthsae.definitions import DEFAULTS
 from synthsae.figures import pools_by_size
 from synthsae.figures.pooling import LINES, before_training, needed
-from synthsae.measures.pooling import SCORES
+from synthsae.measures.pooling import scores
 from synthsae.stats import mean_interval
 
 TINY = {
@@ -33,7 +34,7 @@ def ds() -> xr.Dataset:
     rng = np.random.default_rng(0)
     coords = {"rank": [2, 8], "world_seed": [0, 1], "recipe": list(LINES), "pool_size": [1, 4]}
     dims = ("rank", "world_seed", "recipe", "pool_size", "side")
-    made = {f"pool_{name}": (dims, rng.random((2, 2, 6, 2, 2))) for name in SCORES}
+    made = {f"pool_{name}": (dims, rng.random((2, 2, 6, 2, 2))) for name in scores(DEFAULTS)}
     coords |= {"union_size": range(1, 8), "seed": range(8)}
     union = ("rank", "world_seed", "union_size", "seed")
     p = np.array([0.96, 0.25])[:, None, None, None] + np.array([-0.01, 0.01])[:, None, None]
@@ -45,7 +46,7 @@ def ds() -> xr.Dataset:
 
 
 def test_seeds_needed() -> None:
-    assert before_training([2, 3, 4, 6, 8, 12, 16]).tolist() == [1, 2, 3, 5, 9, 31, 106]
+    assert before_training([2, 3, 4, 6, 8, 12, 16], 0.7).tolist() == [1, 2, 3, 5, 9, 31, 106]
     sizes = np.arange(1, 12)
     values = xr.DataArray(1 - 0.7**sizes, {"union_size": sizes}, ("union_size",))
     assert needed(values) == 9

@@ -157,8 +157,8 @@ def test_the_shared_subspace_is_that_of_unstable_latents() -> None:
     unstable = np.concatenate([rng.standard_normal((90, 4)), np.zeros((90, 36))], axis=1)
     rows = [np.concatenate([unstable[i::3], rng.standard_normal((300, 40))]) for i in range(3)]
     label = np.arange(330) < 30
-    assert prediction._f1([unit(r) for r in rows], [label, label], label, True) > 0.95
-    assert prediction._shared(unit(unstable)).shape == (40, 4)
+    assert prediction._f1([unit(r) for r in rows], [label, label], label, 0.9) > 0.95
+    assert prediction._shared(unit(unstable), 0.9).shape == (40, 4)
 
 
 def test_density_is_of_the_latents_own_seed() -> None:

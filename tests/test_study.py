@@ -485,10 +485,10 @@ def test_a_killed_cell_goes_on_from_its_checkpoint(
     monkeypatch.setattr(World, "batch", dying)
     with pytest.raises(SystemExit):
         cell.attempt(tiny, MEASURES, store)
-    assert list(store.checkpoint(tiny.digest).iterdir())
+    assert list(store.checkpoint(tiny.trained).iterdir())
     assert cell.attempt(tiny, MEASURES, store) == cell.Outcome()
     assert asked.count(0) == 3  # each seed's first batch, and the first of the evaluation
-    assert not store.checkpoint(tiny.digest).exists()
+    assert not store.checkpoint(tiny.trained).exists()
     a, b = (s.read(tiny.digest) for s in (whole, store))
     assert a is not None
     assert a.equals(b)

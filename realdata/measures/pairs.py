@@ -18,7 +18,7 @@ BEFORE, AFTER = 8, 2
 def matched_contexts(run: Run) -> xr.Dataset:
     """The pairs of live latents of the first two seeds, matched one to one, that are read best.
 
-    `PAIRS` of the largest cosine and, borderline, as many with a cosine closest to .7; of both
+    `PAIRS` of the largest cosine and, borderline, as many with a cosine closest to theta; of both
     latents the contexts where they fire most on held-out tokens, at most one a context, and the
     correlation of their activations there.
     """
@@ -31,7 +31,7 @@ def matched_contexts(run: Run) -> xr.Dataset:
     if len(cosine) < 2 * PAIRS:
         return xr.Dataset()
     order = np.argsort(-cosine, kind="stable")
-    near = np.argsort(np.abs(cosine - latent.THETA), kind="stable")
+    near = np.argsort(np.abs(cosine - run.definitions.theta), kind="stable")
     best = order[:PAIRS]
     chosen = np.r_[best, near[~np.isin(near, best)][:PAIRS]]
     ids = np.transpose([which[0][rows[chosen]], which[1][cols[chosen]]])
@@ -56,7 +56,13 @@ def matched_contexts(run: Run) -> xr.Dataset:
             "where it fires most, the token in brackets",
             "",
         ),
-    ).assign_coords(pair=[f"{kind} {i + 1}" for kind in KINDS for i in range(PAIRS)])
+    ).assign_coords(
+        pair=(
+            "pair",
+            [f"{kind} {i + 1}" for kind in KINDS for i in range(PAIRS)],
+            {"long_name": "matched latents of the first two seeds"},
+        )
+    )
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from realdata.activations import Activations
 from realdata.measures._text import at_hand, reader
-from synthsae.metrics import masking, reappearance
+from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
@@ -38,7 +38,7 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
         return xr.Dataset()
     splice = Splice.of(source, contexts)
     clean, zero = splice.loss(None), splice.loss(torch.zeros_like)
-    stack, label = at_hand(run), reappearance.labels(run.p_hat)
+    stack, label = at_hand(run), run.labels
     n = [round(share * run.live.shape[1]) for share in SHARES]
     loss = np.full((len(run.seeds), len(CLASSES), 2, len(n)), np.nan)
     ev = loss.copy()
@@ -71,7 +71,10 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
         matched_loss=(dims, risen[:, :, 1], f"rise of CE with {others} zeroed", "nats"),
         masked_ev=(dims, lost[:, :, 0], "EV lost with latents of a class zeroed"),
         matched_ev=(dims, lost[:, :, 1], f"EV lost with {others} zeroed"),
-    ).assign_coords(masked_class=list(CLASSES), zeroed=list(SHARES))
+    ).assign_coords(
+        masked_class=("masked_class", list(CLASSES), {"long_name": "class of the latents zeroed"}),
+        zeroed=("zeroed", list(SHARES), {"long_name": "latents zeroed, as a share of all"}),
+    )
 
 
 @dataclass(frozen=True)

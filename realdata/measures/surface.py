@@ -8,7 +8,6 @@ from scipy.sparse import csr_array
 from realdata.activations import Activations
 from realdata.measures._text import held_out_codes, reader
 from synthsae.geometry import Array
-from synthsae.metrics import reappearance
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 
@@ -41,7 +40,7 @@ def surface_form(run: Run, draws: int = 4) -> xr.Dataset:
         return xr.Dataset()
     rows, codes = held_out_codes(run, source)
     strings, rng = _strings(source, rows), numpy_generator("null", 0)
-    label = reappearance.labels(run.p_hat)
+    label = run.labels
     seen, null = np.full((2, len(codes), len(LABELS)), np.nan)
     for s, z in enumerate(codes):
         score = concentration(z, strings)

@@ -12,6 +12,7 @@ from synthsae.figures.common import (
     GREY,
     ORANGE,
     STYLE,
+    defined,
     error_bars,
     interval_over_seeds,
     slices,
@@ -132,7 +133,8 @@ def cost_by_stability(ds: xr.Dataset) -> Figure:
 def _single(ax: Axes, ds: xr.Dataset, name: str) -> None:
     """Rate against cost of every latent, and the ideal code with its lines of equal magnitude."""
     p, seeds = ds.latent_reappearance, max(1, SHOWN // ds.sizes["latent"])
-    chosen = {"stable": p >= 0.95, "unstable": p <= 0.05, "middle": (p > 0.05) & (p < 0.95)}
+    high, low = defined(ds, "stable"), defined(ds, "unstable")
+    chosen = {"stable": p >= high, "unstable": p <= low, "middle": (p > low) & (p < high)}
     for label, here in chosen.items():
         colour, marker = LOOK[label]
         points = [v.where(here).isel(seed=slice(seeds)) for v in (ds.latent_rate, ds.latent_cost)]

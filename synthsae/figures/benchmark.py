@@ -12,6 +12,7 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    in_text,
     interval_of_each,
     interval_over_seeds,
     slices,
@@ -62,7 +63,7 @@ def _stability(ax: Axes, ds: xr.Dataset) -> None:
     """p_hat of all live latents, of the features' latents, and the chance levels."""
     each = (
         ("live_reappearance", ORANGE, "o-", "p_hat of live latents"),
-        ("stable_share", ORANGE, "x:", "share with p_hat >= .95"),
+        ("stable_share", ORANGE, "x:", f"share with p_hat >= {in_text(ds, 'stable')}"),
     )
     for name, colour, style, text in each:
         _line(ax, ds.k, interval_over_seeds(ds[name]), colour, style, text)

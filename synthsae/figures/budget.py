@@ -14,6 +14,7 @@ from synthsae.figures.common import (
     GREY,
     ORANGE,
     STYLE,
+    defined,
     error_bars,
     interval_of_each,
     interval_over_seeds,
@@ -23,13 +24,11 @@ from synthsae.figures.phrases import number
 from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
-STABLE = 0.95
-LOOSE = "what does not come back\n(p_hat < 95%), energy in its\nsubspace of another seed"
 
 
 def first_stable(ds: xr.Dataset) -> float:
-    """The least budget, in samples, from which isolated features' p_hat stays >= .95, or NaN."""
-    below = np.flatnonzero(~(ds.isolated_reappearance.mean("seed").values >= STABLE))
+    """The least budget, in samples, from which isolated features' mean p_hat is stable, or NaN."""
+    below = np.flatnonzero(~(ds.isolated_reappearance.mean("seed").values >= defined(ds, "stable")))
     after = below[-1] + 1 if len(below) else 0
     samples = ds.training_samples.values
     return float(samples[after]) if after < len(samples) else np.nan
@@ -72,7 +71,7 @@ def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
     _budget_axis(ax, ds)
     at, found = first_stable(ds), float(ds.block_reappearance[{"n_steps": -1}].mean())
     ax.set_title(
-        f"{label}: isolated features {STABLE:.0%} stable\n"
+        f"{label}: isolated features {defined(ds, 'stable'):.0%} stable\n"
         + (f"from {at / 1000:.3g}k samples, " if np.isfinite(at) else "nowhere, ")
         + f"blocks at {number(found, '.0%')}"
     )
@@ -86,7 +85,8 @@ def _signs(ax: Axes, ds: xr.Dataset) -> None:
     score, null = (interval_over_seeds(ds[n]) for n in ("loose_transfer", "loose_transfer_null"))
     _points(ax, x, ev, PURPLE, "^-", "explained variance")
     _points(ax, x, overlap, GREEN, "s-", "overlap of the learned\nspan with the block")
-    _points(ax, x, score, "black", "D-", LOOSE)
+    loose = f"(p_hat < {defined(ds, 'stable'):.0%}), energy in its\nsubspace of another seed"
+    _points(ax, x, score, "black", "D-", f"what does not come back\n{loose}")
     _points(ax, x, null, GREY, ".:", "null: … of as many latents\nof any kind")
     above = list(score.estimate > null.estimate)
     ax.fill_between(x, null.estimate, score.estimate, where=above, color=GREY, alpha=0.25, lw=0)

@@ -1,12 +1,19 @@
-"""What all figures share: Okabe and Ito's colours, intervals over seeds, slices of a Dataset."""
+"""What all figures share: Okabe and Ito's colours, intervals over seeds, slices of a Dataset, the
+definitions behind it, and the line below a figure that says what to be careful with.
+"""
 
+import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
+from synthsae.definitions import DEFAULTS, shown
 from synthsae.stats import Interval, mean_interval, pairwise_interval, row_interval
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -97,3 +104,44 @@ def slices(ds: xr.Dataset, keep: Sequence[str]) -> Iterator[tuple[str, xr.Datase
     for values in product(*(ds[d].values for d in extra)):
         point = dict(zip(extra, values, strict=True))
         yield ", ".join(f"{d} = {v}" for d, v in point.items()), ds.sel(point)
+
+
+def defined(ds: xr.Dataset, name: str) -> float:
+    """A threshold of `Definitions` at one point of the Dataset; of a whole axis its first value."""
+    return _defined(ds, name)[0]
+
+
+def in_text(ds: xr.Dataset, name: str) -> str:
+    """The same as texts write it, with all the values of an axis: .5 or .7."""
+    return " or ".join(map(shown, _defined(ds, name)))
+
+
+def _defined(ds: xr.Dataset, name: str) -> list[float]:
+    if name in ds.coords:
+        return [float(v) for v in np.ravel(ds[name].values)]
+    written = json.loads(ds.attrs.get("definitions", "{}"))
+    return [float(v) for v in np.ravel(written.get(name, getattr(DEFAULTS, name)))]
+
+
+def caveat(ds: xr.Dataset) -> str:
+    """What a reader of a figure of `ds` must know of how it was made, or ""."""
+    said = []
+    if ds.attrs.get("quick") == "true":
+        said.append("quick run: few steps and seeds")
+    if stale := json.loads(ds.attrs.get("stale", "[]")):
+        more = f" and {len(stale) - 2} more" if len(stale) > 2 else ""
+        said.append(f"trained by earlier code: {', '.join(stale[:2])}{more} changed since")
+    return "; ".join(said)
+
+
+def with_line_below(figure: Figure, text: str) -> Bbox:
+    """Write `text` below a figure, which stays as it is; returns what to save, in inches."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # all is in its place, and stays there
+    for legend in figure.legends:  # those at the edge of the figure
+        legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(text, max(20, int(14 * width)))  # 8 pt: about 16 letters an inch
+    at = (0.1 / width, -0.03 / height)
+    figure.text(*at, "\n".join(lines), fontsize=8, color=GREY, va="top", ha="left")
+    return Bbox([[0, -0.1 - 0.15 * len(lines)], [width, height]])

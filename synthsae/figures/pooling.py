@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
-from synthsae.figures.common import BLUE, GREEN, GREY, ORANGE, STYLE, interval_over_seeds, slices
+from synthsae.figures.common import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    STYLE,
+    defined,
+    in_text,
+    interval_over_seeds,
+    slices,
+)
 from synthsae.figures.phrases import number
 from synthsae.geometry import Array
 from synthsae.stats import Interval, mean_interval
@@ -54,10 +64,10 @@ def needed(values: xr.DataArray, target: float = TARGET) -> float:
     return float(reached[0]) if reached.size else np.inf
 
 
-def before_training(rank: ArrayLike) -> Array:
+def before_training(rank: ArrayLike, theta: float) -> Array:
     """Seeds whose union covers .95 of a block by the law m A_R, assuming m = 2R latents a seed."""
     rank = np.asarray(rank)
-    return seeds_needed(coverage_closed(2 * rank, rank), TARGET)
+    return seeds_needed(coverage_closed(2 * rank, rank, theta), TARGET)
 
 
 def pools_by_size(ds: xr.Dataset) -> Figure:
@@ -115,7 +125,7 @@ def _needed(ax: Axes, ds: xr.Dataset) -> None:
         ("-", [r for r in RANKS if r <= most], "law before training, m = 2R"),
         ("--", [r for r in RANKS if r >= most], "the law alone: not measured"),
     ):
-        ax.plot(at, before_training(at), style, color=BLUE, lw=1, label=label)
+        ax.plot(at, before_training(at, defined(ds, "theta")), style, color=BLUE, lw=1, label=label)
     seen = [needed(p.sel(rank=r)) for r in ranks]
     ax.plot(ranks, seen, "o", color=BLUE, label="measured (ticks: each world)")
     for world in range(p.sizes.get("world_seed", 1)):
@@ -153,19 +163,27 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
     last = ds.sel({"recipe": "refitted"}).isel(pool_size=-1)
     x, told = np.arange(last.sizes["rank"]), {}
     for kind, colour, shift in (("isolated", BLUE, -0.08), ("block", ORANGE, 0.08)):
-        for strict, style, theta in (("", "-", ".7"), ("strict_", "--", ".9")):
+        for strict, style, which in (("", "-", "theta"), ("strict_", "--", "same")):
             score = f"pool_{kind}_{strict}reappearance"
             seen = interval(last[score])
             name = "features'" if kind == "isolated" else "block"
-            _bars(ax, x + shift, seen, f"o{style}", colour, f"{name} latents, cosine {theta}")
+            _bars(
+                ax,
+                x + shift,
+                seen,
+                f"o{style}",
+                colour,
+                f"{name} latents, cosine {in_text(ds, which)}",
+            )
             told[kind] = ", ".join(number(v).lstrip("0") for v in seen.estimate)
             if f"{score}_law" in last:
                 law = last[f"{score}_law"]
                 mean = law.mean([d for d in WORLDS if d in law.dims])
                 ax.plot(x + shift, mean, "_", color="black", ms=15, mew=1.6, zorder=3)
     ax.plot([], [], "_", color="black", ms=9, mew=1.6, label="the same pool, Haar-rotated")
+    same = in_text(ds, "same")
     ax.set_title(
-        f"refitted pools of {int(last.pool_size)}, found in others at cosine .9:\n"
+        f"refitted pools of {int(last.pool_size)}, found in others at cosine {same}:\n"
         f"{told['isolated']} of features' latents, {told['block']} of block"
     )
     ax.set_xticks(x, [str(r) for r in ds["rank"].values])

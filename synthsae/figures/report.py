@@ -15,7 +15,9 @@ from synthsae.figures.common import (
     GREY,
     ORANGE,
     STYLE,
+    defined,
     error_bars,
+    in_text,
     interval_over_seeds,
     slices,
 )
@@ -56,11 +58,12 @@ def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
 
 
 def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
-    """The histogram of p_hat, by its published labels."""
+    """The histogram of p_hat, by the labels."""
     counts = ds.reappearance_counts.sum("seed").sel(found_in=ds.found_in < ds.sizes["seed"])
     share = counts / max(float(counts.sum()), 1.0)
     p = ds.found_in.values[: len(share)] / (len(share) - 1)
-    colours = np.select([p >= 0.95, p <= 0.05], [BLUE, ORANGE], GREY)
+    high, low = defined(ds, "stable"), defined(ds, "unstable")
+    colours = np.select([p >= high, p <= low], [BLUE, ORANGE], GREY)
     ax.bar(p, share, width=0.8 / (len(share) - 1), color=colours)
     stable, unstable = (number(v.mean(), ".0%") for v in (ds.stable_share, ds.unstable_share))
     ax.set_title(f"{stable} of live latents come back always,\n{unstable} never")
@@ -83,14 +86,14 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
         ax.set_title("no pairs of live latents")
         return
     ax.set_ylim(0, 1.4 * top)  # room for the legend
-    ax.axvline(0.9, color=GREY, lw=0.8, ls=":")
+    ax.axvline(defined(ds, "same"), color=GREY, lw=0.8, ls=":")
     shown = ds.matched_histogram.values + ds.matched_histogram_chance.values > 0
     ax.set_xlim(min(0.0, x[shown].min()) - step, 1 + step)
     ax.set_ylabel("share of pairs")
     median, share = float(ds.matched_median.mean()), float(ds.matched_share.mean())
     ax.set_title(
         f"median {number(median)} (chance {number(ds.matched_median_chance)}),\n"
-        f"{number(share, '.0%')} of the pairs at .9 or more"
+        f"{number(share, '.0%')} of the pairs at {in_text(ds, 'same')} or more"
     )
     ax.legend(loc="upper left")
 

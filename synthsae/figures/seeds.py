@@ -14,6 +14,7 @@ from synthsae.figures.common import (
     ORANGE,
     STYLE,
     error_bars,
+    in_text,
     interval_of_each,
     interval_over_pairs,
     interval_over_seeds,
@@ -215,7 +216,7 @@ def _size(label: str, ds: xr.Dataset) -> str:
             for name, words, within in (
                 ("found_share", "p_hat of live latents", SHARE),
                 ("matched_median", "the median one-to-one cosine", COSINE),
-                ("matched_share", "the share at .9", SHARE),
+                ("matched_share", f"the share at {in_text(ds, 'same')}", SHARE),
             )
         )
         + f" (random median {number(b.matched_median_chance)}, p_hat at step 0 "

@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from synthsae.figures.common import (
     GREY,
     STYLE,
+    defined,
     error_bars,
     interval_of_each,
     interval_over_seeds,
@@ -21,14 +22,12 @@ from synthsae.figures.phrases import number
 from synthsae.figures.variants import LOOK, label
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
-STABLE = 0.95
-"""Mean p_hat from which isolated features are called stable."""
 LAW = "coverage law of its codes"
 
 
 def last_stable(ds: xr.Dataset) -> int | None:
     """The largest k up to which isolated features are stable at every k, of one architecture."""
-    stable = ds.sortby("k").isolated_reappearance.mean("seed") >= STABLE
+    stable = ds.sortby("k").isolated_reappearance.mean("seed") >= defined(ds, "stable")
     n = int(stable.cumprod("k").sum())
     return int(np.sort(ds.k.values)[n - 1]) if n else None
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from synthsae.geometry import Array
 from synthsae.measures._codes import Codes, shares
-from synthsae.metrics import masking, reappearance
+from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.metrics.regression import least_squares
-from synthsae.metrics.subspace import MEMBER, block_energy
+from synthsae.metrics.subspace import block_energy
 from synthsae.results import Run, labelled
 
 AT_ONCE = 2048
@@ -47,11 +47,11 @@ def latent_function(run: Run) -> xr.Dataset:
 
     The regression is log cost on log rate and p_hat, over the live latents of a seed whose removal
     costs anything (`useless_share` are the others); the means are of each class of
-    `reappearance.labels`.
+    `Run.labels`.
     """
     cost, energy = (np.where(run.live, v, np.nan) for v in removal(run))
     rate = np.where(run.live, run.evaluation.rates, np.nan)
-    label, each = reappearance.labels(run.p_hat), ("seed", "latent")
+    label, each = run.labels, ("seed", "latent")
     variables: dict[str, tuple] = dict(
         latent_rate=(each, rate, "firing rate of a live latent"),
         latent_cost=(each, cost, "EV lost when a live latent alone is zeroed"),
@@ -69,7 +69,7 @@ def latent_function(run: Run) -> xr.Dataset:
     if len(run.bases):
         inside = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
         variables["class_in_blocks"] = _by_class(
-            label, inside >= MEMBER, "share of latents inside planted blocks"
+            label, inside >= run.definitions.member, "share of latents inside planted blocks"
         )
     return labelled(run, **variables).assign_coords(label=list(masking.CLASSES))
 

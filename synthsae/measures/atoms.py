@@ -7,18 +7,16 @@ from synthsae.metrics import latent
 from synthsae.results import Run, labelled
 from synthsae.theory import coverage_closed, welch_bound
 
-FOUND = 0.9
-"""Cosine from which an atom counts as found."""
 
-
-def atom_recovery(run: Run, threshold: float = FOUND) -> xr.Dataset:
-    """Share of the atoms of each sparse block that are matched to a live latent at >= `threshold`.
+def atom_recovery(run: Run) -> xr.Dataset:
+    """Share of the atoms of each sparse block that are the same direction as a live latent.
 
     One-to-one (Hungarian, over all planted features) and signed, so that two close atoms need two
-    latents. Chance is at most min(1, m A_R(threshold)), the share of the block's sphere that its m
+    latents. Chance is at most min(1, m A_R(same)), the share of the block's sphere that its m
     measured latents cover many-to-one. NaN under laws without atoms.
     """
     features, n = run.world.features, run.config.world.n_isolated
+    threshold = run.definitions.same
     atoms, rank = run.world.atoms, run.config.world.rank
     m = atoms.shape[1]
     found = np.zeros((len(run.seeds), len(features)))

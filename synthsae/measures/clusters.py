@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from synthsae import theory
-from synthsae.metrics import groups, reappearance, recovery
+from synthsae.definitions import part
+from synthsae.metrics import groups, recovery
 from synthsae.results import Dictionaries, Run, labelled
 from synthsae.rng import numpy_generator
 
@@ -18,7 +19,7 @@ POOLED = 4096
 def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     """Groups of loose latents, pooled over seeds, that share a subspace (`metrics.groups`).
 
-    Loose: p_hat < .95; unstable ones alone (<= .05) are by choice too far apart to be joined. A
+    Loose: not stable; unstable ones alone are by choice too far apart to be joined. A
     group's span is then treated as a block: the live latents of *any* stability with half of their
     energy in it are its members, since p_hat of loose ones alone is small by choice. Their mean
     p_hat and their number a seed imply a rank by the coverage law, which is right where nothing
@@ -26,7 +27,8 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     groups there are. A single group that holds nearly everything says that cosines do not separate
     groups here. With absolute cosines a latent covers two caps, as two latents do.
     """
-    loose = run.live & (reappearance.labels(run.p_hat) != "stable")
+    defined, half = run.definitions, part(run.definitions.member)
+    loose = run.live & (run.labels != "stable")
     pool = run.directions[loose]
     if len(pool) > POOLED:
         rng = numpy_generator("null", 0)
@@ -34,14 +36,16 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
     found = groups.groups(pool, least=len(run.seeds))
     values = np.full((5, CLUSTERS), np.nan)
     for g, group in enumerate(found[:CLUSTERS]):
-        block = recovery.block_recovery(run.directions, group.span, run.live, run.p_hat)
+        block = recovery.block_recovery(
+            run.directions, group.span, run.live, run.p_hat, defined.member
+        )
         p, m = run.p_hat[block.members].mean(), block.latents.mean()
         values[:4, g] = len(group.rows) / len(pool), group.rank, m, p
-        values[4, g] = theory.implied_rank(p, 2 * m if run.absolute else m).rank
+        values[4, g] = theory.implied_rank(p, 2 * m if run.absolute else m, defined.theta).rank
     names = {
         "cluster_share": "share of the loose latents that are in the group",
         "cluster_rank": "dimensions of the group",
-        "cluster_latents": "live latents a seed with half of their energy in its span",
+        "cluster_latents": f"live latents a seed with {half} of their energy in its span",
         "cluster_reappearance": "mean p_hat of these",
         "cluster_implied_rank": "rank at which min(1, m A_R) is that mean",
     }

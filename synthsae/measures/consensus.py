@@ -18,17 +18,15 @@ SUBSETS = (2, 3, 4, 8, 16)
 """Numbers of seeds; those above the run's are left out."""
 REPEATS = 4
 """Disjoint sets of seeds taken of each number, at most."""
-RIGHT = 0.9
-"""Cosine with a feature, and overlap with a block, from which an entry is right."""
 
 
 def consensus_lists(run: Run) -> xr.Dataset:
     """How long the lists are, how much of each is wrong, and how much of the truth they hold.
 
     Over numbers of seeds (disjoint sets of the run's, summed) and levels. An identity is right
-    where its direction has a cosine of .9 or more with a planted feature: isolated, a sparse atom,
-    either end of a block of rank 1. A subspace is right where it overlaps one block by .9 or more
-    of the larger of the two ranks. Without a planted truth only the lengths.
+    where its direction is the same (`Definitions.same`) as a planted feature's: isolated, a sparse
+    atom, either end of a block of rank 1. A subspace is right where it overlaps one block by as
+    much of the larger of the two ranks. Without a planted truth only the lengths.
     """
     live, numbers = run.live, [n for n in SUBSETS if n <= len(run.seeds)]
     sets = [
@@ -53,18 +51,18 @@ def consensus_lists(run: Run) -> xr.Dataset:
 
 def _against_truth(run: Run, found: list[list[Consensus]]) -> dict[str, tuple]:
     """Wrong entries of both lists, and the recall of what is planted."""
-    features, grid = true_features(run), ("n_used", "level")
+    features, grid, right_at = true_features(run), ("n_used", "level"), run.definitions.same
     n = run.config.world.n_isolated
     blocks = list(run.bases) if run.config.world.rank > 1 else []
 
     def hits(c: Consensus, alpha: float) -> Mask:
-        near = unit(c.identities.direction) @ features.T >= RIGHT
+        near = unit(c.identities.direction) @ features.T >= right_at
         return near[_listed(c, "identities", alpha)]
 
     def inside(c: Consensus, alpha: float) -> Mask:
         kept = np.flatnonzero(_listed(c, "subspaces", alpha))
         score = [[alike(c.subspaces[i], u) for u in blocks] for i in kept]
-        return np.reshape(score, (len(kept), len(blocks))) >= RIGHT
+        return np.reshape(score, (len(kept), len(blocks))) >= right_at
 
     def mean(count: Array) -> Array:
         return count / np.reshape([len(c) for c in found], (-1, *[1] * (count.ndim - 1)))
@@ -81,12 +79,12 @@ def _against_truth(run: Run, found: list[list[Consensus]]) -> dict[str, tuple]:
         "identities_wrong": (
             grid,
             _total(found, lambda c, a: (~hits(c, a).any(axis=1)).sum()),
-            f"identities without a planted feature at cosine >= {RIGHT}",
+            f"identities without a planted feature at cosine >= {right_at:g}",
         ),
         "subspaces_wrong": (
             grid,
             _total(found, lambda c, a: (~inside(c, a).any(axis=1)).sum()),
-            f"subspaces that overlap no block by {RIGHT}",
+            f"subspaces that overlap no block by {right_at:g}",
         ),
         "ranks_covered": (
             grid,

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from synthsae.definitions import shown
 from synthsae.results import Dictionaries, Run, labelled
 
 
@@ -13,7 +14,7 @@ def reappearance_counts(run: Run | Dictionaries) -> xr.Dataset:
     is averaged over t. Its jackknife over seeds is right for dictionaries of any sizes.
     """
     n, count = len(run.seeds), run.live.sum(axis=1)
-    signs = "absolute" if run.absolute else "signed"
+    signs, theta = "absolute" if run.absolute else "signed", shown(run.definitions.theta)
     times = np.where(run.live, run.found.sum(axis=1) - 1, -1)
     histogram = np.array([np.bincount(row[row >= 0], minlength=n) for row in times])
     share = np.divide(
@@ -33,6 +34,6 @@ def reappearance_counts(run: Run | Dictionaries) -> xr.Dataset:
         found_share=(
             ("seed_a", "seed_b"),
             share,
-            f"share of the live latents of a that are found in b ({signs} cosine >= .7)",
+            f"share of the live latents of a that are found in b ({signs} cosine >= {theta})",
         ),
     )

@@ -21,7 +21,7 @@ def implied_rank(run: Run, level: float = 0.95) -> xr.Dataset:
     rank = theory.RankEstimate(*np.full((3, 1), np.nan))
     if len(rows) > 2:
         mean, low, high = (float(np.clip(v, 0, 1)) for v in row_interval(rows, level))
-        rank = theory.implied_rank(mean, m.mean(), interval=(low, high))
+        rank = theory.implied_rank(mean, m.mean(), run.definitions.theta, interval=(low, high))
     about = f"{level:.0%} interval over seeds of the mean p_hat of block latents"
     implied = "rank at which min(1, m A_R) is the mean p_hat"
     return labelled(

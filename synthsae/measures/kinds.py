@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from synthsae.definitions import Definitions, shown
 from synthsae.geometry import Array
-from synthsae.metrics.reappearance import THETA
 from synthsae.metrics.subspace import block_energy, members
 from synthsae.results import Run, labelled
 from synthsae.world import World
@@ -13,16 +13,18 @@ from synthsae.world import World
 Mask = NDArray[np.bool_]
 
 
-def planted_kinds(world: World, directions: Array) -> tuple[Mask, Mask]:
+def planted_kinds(world: World, directions: Array, defined: Definitions) -> tuple[Mask, Mask]:
     """Which unit `directions` [..., D] are a block's, and which an isolated feature's: [...] twice.
 
-    A block's: at least half of its energy in one block. A feature's: none of these, and a cosine of
-    .7 or more to an isolated feature.
+    A block's: a share `member` of its energy or more in one block. A feature's: none of these, and
+    a cosine of `theta` or more to an isolated feature.
     """
     none = np.zeros(directions.shape[:-1], dtype=bool)
-    block = np.any([none, *(members(directions, basis) for basis in world.bases)], axis=0)
+    block = np.any(
+        [none, *(members(directions, basis, None, defined.member) for basis in world.bases)], axis=0
+    )
     cosine = np.max(directions @ world.isolated.T, axis=-1, initial=-1.0)
-    return block, ~block & (cosine >= THETA)
+    return block, ~block & (cosine >= defined.theta)
 
 
 def latent_kinds(run: Run) -> xr.Dataset:
@@ -31,7 +33,8 @@ def latent_kinds(run: Run) -> xr.Dataset:
     Of a block or of a feature as in `planted_kinds`; more than one for each feature is splitting.
     The others are *surplus*: nothing planted is along them.
     """
-    block, feature = (run.live & kind for kind in planted_kinds(run.world, run.directions))
+    kinds_of = planted_kinds(run.world, run.directions, run.definitions)
+    block, feature = (run.live & kind for kind in kinds_of)
     surplus = run.live & ~block & ~feature
     kinds = {"block": block, "feature": feature, "surplus": surplus}
     counts = {
@@ -42,6 +45,7 @@ def latent_kinds(run: Run) -> xr.Dataset:
         _mean(block_energy(run.directions, basis), b.members)
         for b, basis in zip(run.blocks, run.bases, strict=True)
     ]
+    theta = shown(run.definitions.theta)
     return labelled(
         run,
         **counts,
@@ -49,7 +53,7 @@ def latent_kinds(run: Run) -> xr.Dataset:
         feature_splitting=(
             ("seed",),
             feature.sum(axis=1) / max(1, run.config.world.n_isolated),
-            "latents with a cosine of .7 or more to it, per isolated feature",
+            f"latents with a cosine of {theta} or more to it, per isolated feature",
             "latents",
         ),
         member_energy=(

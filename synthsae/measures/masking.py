@@ -5,7 +5,7 @@ import xarray as xr
 
 from synthsae.geometry import Array
 from synthsae.measures._codes import Codes, shares
-from synthsae.metrics import masking, reappearance
+from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
@@ -55,7 +55,7 @@ def masking_by_class(run: Run, n: int = 256, draws: int = 4) -> xr.Dataset:
 
 def _orders(run: Run, n: int, draws: int) -> tuple[list[list[dict[str, masking.Orders]]], Array]:
     """`masking_orders` of each seed and draw, and how well the rates match, [S, class]."""
-    label, rates = reappearance.labels(run.p_hat), run.evaluation.rates
+    label, rates = run.labels, run.evaluation.rates
     orders = []
     ratio = np.full((len(label), draws, len(masking.CLASSES)), np.nan)
     for s, seed in enumerate(run.seeds):

@@ -12,9 +12,6 @@ from synthsae.metrics import latent, shared
 from synthsae.results import Dictionaries, Run, labelled
 from synthsae.rng import numpy_generator
 
-SHARE = 0.9
-"""Cosine from which a matched pair counts as the same direction (Wyatt 2026)."""
-
 EDGES = np.linspace(-1, 1, 101)
 """Bins of the histogram of matched cosines."""
 
@@ -59,8 +56,8 @@ def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
 def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
     """Paulo and Belrose's rule (2501.16615): decoder and encoder rows match the same partner.
 
-    Both Hungarian matches, signed unless `run.absolute`, with cosines >= .7. Empty where there are
-    no encoder rows.
+    Both Hungarian matches, signed unless `run.absolute`, with cosines >= theta. Empty where there
+    are no encoder rows.
     """
     if run.encoders is None:
         return xr.Dataset()
@@ -69,9 +66,8 @@ def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
     for s, t in combinations(range(n), 2):
         a, b = (run.live[i] for i in (s, t))
         decoders, encoders = run.directions, run.encoders
-        both = shared.shared_pair(
-            decoders[s, a], encoders[s, a], decoders[t, b], encoders[t, b], absolute=run.absolute
-        ).sum()
+        rows = (decoders[s, a], encoders[s, a], decoders[t, b], encoders[t, b])
+        both = shared.shared_pair(*rows, run.definitions.theta, run.absolute).sum()
         share[s, t], share[t, s] = both / max(1, count[s]), both / max(1, count[t])
     text = "share of live latents of a whose decoder and encoder match the same latent of b"
     return labelled(run, shared_share=(("seed_a", "seed_b"), share, text))
@@ -80,15 +76,15 @@ def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
 def _agreement(
     run: Run | Dictionaries, keep: NDArray[np.bool_], suffix: str, what: str
 ) -> xr.Dataset:
-    n = len(run.seeds)
+    n, same = len(run.seeds), run.definitions.same
     score, bins = np.full((3, n, n), np.nan), np.zeros(len(EDGES) - 1)
     for s, t in combinations(range(n), 2):
         a, b = (run.directions[i, keep[i]] for i in (s, t))
         cosine = latent.matched_cosines(a, b, run.absolute)
-        score[:, s, t] = score[:, t, s] = _scores(cosine)
+        score[:, s, t] = score[:, t, s] = _scores(cosine, same)
         bins += np.histogram(cosine, EDGES)[0]
-    null, null_bins = _null(keep.sum(axis=1), run.d_model, run.absolute)
-    texts = ("PW-MCC: mean", "median", f"share >= {SHARE:g}")
+    null, null_bins = _null(keep.sum(axis=1), run.d_model, same, run.absolute)
+    texts = ("PW-MCC: mean", "median", f"share >= {same:g}")
     variables: dict[str, tuple] = {}
     for i, (name, text) in enumerate(
         zip(("pairwise_mcc", "matched_median", "matched_share"), texts, strict=True)
@@ -108,13 +104,13 @@ def _agreement(
     return labelled(run, **variables).assign_coords(cosine=(EDGES[:-1] + EDGES[1:]) / 2)
 
 
-def _scores(cosine: Array) -> tuple[float, float, float]:
-    """Mean, median and share >= SHARE, NaN of nothing."""
-    seen = latent.summarise(cosine, threshold=SHARE)
+def _scores(cosine: Array, same: float) -> tuple[float, float, float]:
+    """Mean, median and share >= `same`, NaN of nothing."""
+    seen = latent.summarise(cosine, threshold=same)
     return seen.mean, seen.median, seen.share
 
 
-def _null(count: NDArray[np.intp], d: int, absolute: bool) -> tuple[Array, Array]:
+def _null(count: NDArray[np.intp], d: int, same: float, absolute: bool) -> tuple[Array, Array]:
     """The scores of random dictionaries [draws, 3], with the sizes of one pair of seeds after the
     other, and the histogram of all their matched cosines.
     """
@@ -124,6 +120,6 @@ def _null(count: NDArray[np.intp], d: int, absolute: bool) -> tuple[Array, Array
     for k in range(draws):
         a, b = (unit(rng.standard_normal((m, d))) for m in pairs[k % len(pairs)])
         cosine = latent.matched_cosines(a, b, absolute)
-        scores.append(_scores(cosine))
+        scores.append(_scores(cosine, same))
         bins += np.histogram(cosine, EDGES)[0]
     return np.array(scores), bins

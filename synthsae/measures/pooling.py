@@ -7,14 +7,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from synthsae.definitions import Definitions, shown
 from synthsae.ensembles import boost, evaluate_ensemble
 from synthsae.evaluate import Evaluation, evaluate
 from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
 from synthsae.measures.unions import turned
 from synthsae.metrics.latent import max_cosines
-from synthsae.metrics.pooling import DUPLICATE
-from synthsae.metrics.reappearance import BLOCK, THETA
+from synthsae.metrics.pooling import distinct
+from synthsae.metrics.reappearance import BLOCK
 from synthsae.pooling import pool
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
@@ -27,22 +28,27 @@ Key = tuple[str, int]
 RECIPES = ("kept", "refitted", "random", "wide", "averaged", "boosted")
 """Ways to spend N seeds, as `pools` says."""
 
-SCORES = {
-    "explained_variance": "explained variance",
-    "l0": "active latents a sample",
-    "latents": "live latents",
-    "dead_fraction": "share of latents that fire on fewer than 1e-4 of the samples",
-    "reappearance": "share of live latents with one of the other pool at cosine >= 0.7",
-    "strict_reappearance": f"the same at cosine >= {DUPLICATE}",
-    "block_reappearance": "share of block latents with one of the other pool at cosine >= 0.7",
-    "block_strict_reappearance": f"the same at cosine >= {DUPLICATE}",
-    "block_reappearance_law": "block_reappearance with these latents Haar-rotated in each block",
-    "block_strict_reappearance_law": "block_strict_reappearance with them rotated",
-    "isolated_reappearance": "share of isolated features' latents with one of the other pool",
-    "isolated_strict_reappearance": f"the same at cosine >= {DUPLICATE}",
-    "features_found": f"share of isolated features with a live latent at cosine >= {DUPLICATE}",
-}
-"""What a pool is scored by, in words."""
+
+def scores(d: Definitions) -> dict[str, str]:
+    """What a pool is scored by, in words."""
+    same = f"the same at cosine >= {d.same:g}"
+    found = f"with one of the other pool at cosine >= {d.theta:g}"
+    rotated = "these latents Haar-rotated in each block"
+    return {
+        "explained_variance": "explained variance",
+        "l0": "active latents a sample",
+        "latents": "live latents",
+        "dead_fraction": f"share of latents that fire on fewer than {shown(d.live)} of the samples",
+        "reappearance": f"share of live latents {found}",
+        "strict_reappearance": same,
+        "block_reappearance": f"share of block latents {found}",
+        "block_strict_reappearance": same,
+        "block_reappearance_law": f"block_reappearance with {rotated}",
+        "block_strict_reappearance_law": "block_strict_reappearance with them rotated",
+        "isolated_reappearance": "share of isolated features' latents with one of the other pool",
+        "isolated_strict_reappearance": same,
+        "features_found": f"share of isolated features with a live latent at cosine >= {d.same:g}",
+    }
 
 
 SIZES = (1, 2, 4, 8, 16)
@@ -68,7 +74,7 @@ def pools(run: Run) -> xr.Dataset:
     - *averaged*, *boosted*: the ensembles of Gadgil et al. (`synthsae.ensembles`), N M latents in
       N n_steps steps and no refit. N k latents of a sample fire, not k.
 
-    Learning rates are the run's times sqrt(M / M'), as the default's are. Scores are `SCORES`, as
+    Learning rates are the run's times sqrt(M / M'), as the default's are. Scores are `scores`, as
     pool_NAME; those of planted kinds where the truth is known. `side` is the half; replicates are
     other cells (world_seed, first_seed). Where a block's code has no preferred direction, rotating
     one of two independent pools changes nothing in law: the `_law` scores are exact in expectation,
@@ -89,7 +95,8 @@ def pools(run: Run) -> xr.Dataset:
         for name, value in _scores(run, sides[side][key], sides[1 - side][key], rng).items():
             found.setdefault(name, np.full(shape, np.nan))[at] = value
     dims = ("recipe", "pool_size", "side")
-    out = {f"pool_{name}": (dims, values, SCORES[name]) for name, values in found.items()}
+    texts = scores(run.definitions)
+    out = {f"pool_{name}": (dims, values, texts[name]) for name, values in found.items()}
     coords = {"recipe": list(RECIPES), "pool_size": sizes}
     return labelled(run, **out).assign_coords(coords)
 
@@ -97,12 +104,13 @@ def pools(run: Run) -> xr.Dataset:
 def _made(run: Run, stack: SAEStack, start: int, chain: SAEStack) -> dict[Key, Evaluation]:
     """What (recipe, N) makes of the first N seeds from position `start` of `stack` on."""
     source, samples, out = run.source, run.config.eval_samples, {}
+    live, rule = run.definitions.live, partial(distinct, threshold=run.definitions.duplicate)
     for n in pool_sizes(run):
         members = stack.select(range(start, start + n))
         rates = run.evaluation.rates[start : start + n]
-        kept = pool(members, rates)
+        kept = pool(members, rates, live=live, rule=rule)
         rng = numpy_generator("null", members.seeds[0], n)
-        drawn = pool(members, rates, rule=partial(_draw, kept.config.size, rng))
+        drawn = pool(members, rates, live=live, rule=partial(_draw, kept.config.size, rng))
         both = refit(SAEStack.join([kept, drawn]), source, _scaled(run, kept.config))
         refitted, random = both.select([0]), both.select([1])
         saes = (kept, refitted, random, _wide(run, members, kept.config))
@@ -138,22 +146,24 @@ def _scaled(run: Run, config: SAEConfig) -> TrainConfig:
 def _scores(
     run: Run, mine: Evaluation, other: Evaluation, rng: np.random.Generator
 ) -> dict[str, float]:
-    """`SCORES` of one SAE whose latents are looked for in another; both have S = 1."""
-    a, b = (seen.directions[0, seen.live[0]] for seen in (mine, other))
+    """`scores` of one SAE whose latents are looked for in another; both have S = 1."""
+    d = run.definitions
+    live, there = mine.live(d.live)[0], other.live(d.live)[0]
+    a, b = mine.directions[0, live], other.directions[0, there]
     parts = np.array_split(a, max(1, len(a) // BLOCK))  # no whole matrix of cosines
     best = np.concatenate([max_cosines(part, b) for part in parts])
     out = {
         "explained_variance": float(mine.explained_variance[0]),
         "l0": float(mine.rates.sum()),
         "latents": float(len(a)),
-        "dead_fraction": float(1 - mine.live.mean()),
-    } | _found("", best)
+        "dead_fraction": float(1 - live.mean()),
+    } | _found("", best, d)
     if run.planted:
-        block, isolated = planted_kinds(run.world, a)
-        out |= _found("block_", best[block]) | _found("isolated_", best[isolated])
-        law = _found("block_", rotated(run, a[block], b, rng))
+        block, isolated = planted_kinds(run.world, a, d)
+        out |= _found("block_", best[block], d) | _found("isolated_", best[isolated], d)
+        law = _found("block_", rotated(run, a[block], b, rng), d)
         out |= {f"{name}_law": share for name, share in law.items()}
-        out["features_found"] = _share(max_cosines(run.world.isolated, a) >= DUPLICATE)
+        out["features_found"] = _share(max_cosines(run.world.isolated, a) >= d.same)
     return out
 
 
@@ -162,9 +172,9 @@ def rotated(run: Run, a: Array, b: Array, rng: np.random.Generator, draws: int =
     return np.array([max_cosines(turned(run, a[None], rng)[0], b) for _ in range(draws)])
 
 
-def _found(kind: str, best: Array) -> dict[str, float]:
+def _found(kind: str, best: Array, d: Definitions) -> dict[str, float]:
     """Shares of the largest cosines `best` that reach either threshold."""
-    names = (f"{kind}reappearance", THETA), (f"{kind}strict_reappearance", DUPLICATE)
+    names = (f"{kind}reappearance", d.theta), (f"{kind}strict_reappearance", d.same)
     return {name: _share(best >= theta) for name, theta in names}
 
 

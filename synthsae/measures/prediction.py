@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from synthsae.geometry import Array
-from synthsae.metrics import reappearance, transfer
+from synthsae.metrics import transfer
 from synthsae.metrics.subspace import block_energy, learned_span
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
@@ -17,8 +17,6 @@ Mask = NDArray[np.bool_]
 SHARED = "shared subspace"
 SETS = ("decoder", "rate", "density", SHARED, "planted blocks")
 """What the labels are told from; see `label_prediction`."""
-OWN = 0.9
-"""Share of the energy of unstable latents that their shared subspace holds."""
 
 
 def label_prediction(run: Run) -> xr.Dataset:
@@ -30,14 +28,14 @@ def label_prediction(run: Run) -> xr.Dataset:
     - rate: the logarithm of the firing rate;
     - density: largest, smallest and summed squared cosine to the other live latents of its seed;
     - shared subspace: energy in the top dimensions of the unstable latents that it learns from, as
-      many as hold 90% of theirs;
+      many as hold the share `Definitions.energy` of theirs;
     - planted blocks: energy in them; NaN where none are planted.
 
     Beside it, F1 of calling all unstable, and that of the same fit to labels permuted within seeds.
     All labels are of the whole run: p_hat of one seed has seen the seed that is left out. Seeds
     with only one of the classes are left out, as NaN.
     """
-    label = reappearance.labels(run.p_hat)
+    label, energy = run.labels, run.definitions.energy
     kept = [s for s, here in enumerate(label) if {"stable", "unstable"} <= set(here)]
     truth = {s: label[s][_known(label[s])] == "unstable" for s in kept}
     x = {s: _features(run, s, _known(label[s])) for s in kept}
@@ -49,8 +47,9 @@ def label_prediction(run: Run) -> xr.Dataset:
         for f, name in enumerate(SETS):
             if name != "planted blocks" or len(run.bases):
                 rows = [x[t][name] for t in (*train, s)]
-                score[s, f] = _f1(rows, [truth[t] for t in train], truth[s], name == SHARED)
-                null[s, f] = _f1(rows, mixed, truth[s], name == SHARED)
+                known, own = [truth[t] for t in train], energy if name == SHARED else None
+                score[s, f] = _f1(rows, known, truth[s], own)
+                null[s, f] = _f1(rows, mixed, truth[s], own)
     share = np.array([truth[s].mean() if s in kept else np.nan for s in range(len(label))])
     dims, learned = ("seed", "features"), "F1 of unstable, learned on the other seeds"
     return labelled(
@@ -97,16 +96,18 @@ def _density(d: Array, which: Mask, block: int = 1024) -> Array:
     return out
 
 
-def _f1(rows: Sequence[Array], labels: Sequence[Mask], answer: Mask, shared: bool) -> float:
-    """F1 of the fit to all but the last of `rows`, on the last; `shared`: to their energy."""
+def _f1(rows: Sequence[Array], labels: Sequence[Mask], answer: Mask, energy: float | None) -> float:
+    """F1 of the fit to all but the last of `rows`, on the last; with `energy` to theirs in the
+    subspace that holds that share of it.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     train, y, test = np.concatenate(rows[:-1]), np.concatenate(labels), rows[-1]
-    if shared:
-        span = _shared(train[y])
+    if energy is not None:
+        span = _shared(train[y], energy)
         train, test = block_energy(train, span)[:, None], block_energy(test, span)[:, None]
     fit = make_pipeline(
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000)
@@ -114,7 +115,7 @@ def _f1(rows: Sequence[Array], labels: Sequence[Mask], answer: Mask, shared: boo
     return float(f1_score(answer, fit.predict(test), zero_division=0.0))
 
 
-def _shared(unstable: Array) -> Array:
-    """The top right singular subspace that holds 90% of the energy of directions, [D, r]."""
-    r = int(np.searchsorted(transfer.transfer_curve(unstable, unstable), OWN))
+def _shared(unstable: Array, energy: float) -> Array:
+    """The top right singular subspace with that share of the energy of directions, [D, r]."""
+    r = int(np.searchsorted(transfer.transfer_curve(unstable, unstable), energy))
     return learned_span(unstable, max(r, 1))

@@ -3,7 +3,6 @@
 import numpy as np
 import xarray as xr
 
-from synthsae.metrics import reappearance
 from synthsae.results import Run, labelled
 
 LABELS = ("stable", "middle", "unstable")
@@ -11,8 +10,8 @@ LABELS = ("stable", "middle", "unstable")
 
 def firing_rates(run: Run) -> xr.Dataset:
     """Mean share of held-out samples on which live latents of each class fire; NaN for none."""
-    label, rate = reappearance.labels(run.p_hat), run.evaluation.rates
-    chosen = np.array([label == name for name in LABELS]).swapaxes(0, 1)
+    rate = run.evaluation.rates
+    chosen = np.array([run.labels == name for name in LABELS]).swapaxes(0, 1)
     count = chosen.sum(axis=2)
     total = (rate[:, None] * chosen).sum(axis=2)
     mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

@@ -2,11 +2,13 @@
 
 import xarray as xr
 
+from synthsae.definitions import shown
 from synthsae.results import Run, labelled
 
 
 def reconstruction(run: Run) -> xr.Dataset:
     """What the SAEs do on held-out samples."""
+    live = shown(run.definitions.live)
     return labelled(
         run,
         explained_variance=(("seed",), run.evaluation.explained_variance, "explained variance"),
@@ -14,6 +16,6 @@ def reconstruction(run: Run) -> xr.Dataset:
         dead_fraction=(
             ("seed",),
             1 - run.live.mean(axis=1),
-            "share of latents that fire on fewer than 1e-4 of the samples",
+            f"share of latents that fire on fewer than {live} of the samples",
         ),
     )

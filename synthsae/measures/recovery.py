@@ -39,11 +39,12 @@ def subspace_recovery(run: Run) -> xr.Dataset:
 def feature_recovery(run: Run) -> xr.Dataset:
     """Whether planted features are latents: cosine to the truth, and reappearance."""
     features, n = run.world.features, run.config.world.n_isolated
+    theta = run.definitions.theta
     matched = np.zeros((len(run.seeds), len(features)))
     for s, live in enumerate(run.live):
         _, which, cosine = latent.match(run.directions[s, live], features)
         matched[s, which] = cosine
-    found = planted.feature_reappearance(run.directions, features, run.p_hat, run.live)
+    found = planted.feature_reappearance(run.directions, features, run.p_hat, run.live, theta)
     in_blocks = matched[:, n:].reshape(len(run.seeds), *run.world.atoms.shape[:2])
     live_count = round(run.live.sum(axis=1).mean())
     chance = chance_mcc(run.d_model, live_count, len(features))
@@ -57,7 +58,7 @@ def feature_recovery(run: Run) -> xr.Dataset:
         ),
         isolated_reappearance_chance=(
             (),
-            theory.chance_found(run.d_model, live_count),
+            theory.chance_found(run.d_model, live_count, theta),
             "p_hat of a random direction at the mean live count",
         ),
         feature_mcc=(

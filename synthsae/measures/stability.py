@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from synthsae import theory
+from synthsae.definitions import part
 from synthsae.measures._chance import chance_mcc
 from synthsae.metrics import latent, reappearance
 from synthsae.results import Run, labelled, lawful, over_others
@@ -13,13 +14,14 @@ from synthsae.sae import SAEStack
 
 def block_stability(run: Run) -> xr.Dataset:
     """How often the latents of each block come back in another seed, beside chance."""
-    chance = theory.chance_found(run.d_model, run.live.sum(axis=1))
+    theta, half = run.definitions.theta, part(run.definitions.member)
+    chance = theory.chance_found(run.d_model, run.live.sum(axis=1), theta)
     return labelled(
         run,
         block_reappearance=(
             ("seed", "block"),
             run.per_block(lambda b: b.reappearance),
-            "mean p_hat of a block's latents (many-to-one signed cosine >= 0.7)",
+            f"mean p_hat of a block's latents (many-to-one signed cosine >= {theta:g})",
         ),
         block_reappearance_chance=(
             ("seed",),
@@ -29,7 +31,7 @@ def block_stability(run: Run) -> xr.Dataset:
         latents_per_block=(
             ("seed", "block"),
             run.per_block(lambda b: b.latents),
-            "live latents with at least half of their energy in the block",
+            f"live latents with at least {half} of their energy in the block",
             "latents",
         ),
     )
@@ -38,12 +40,14 @@ def block_stability(run: Run) -> xr.Dataset:
 def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
     """The p_hat that random rotations in the blocks give: a prediction or, elsewhere, a null."""
     world, m = run.config.world, run.per_block(lambda b: b.latents)
+    theta = run.definitions.theta
     rotated = [
         theory.coverage_monte_carlo(
             run.directions,
             run.live,
             block.members,
             basis,
+            theta,
             draws=draws,
             rng=numpy_generator("null", run.config.world_seed, g),
         )
@@ -65,12 +69,12 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
         ),
         coverage_closed_form=(
             ("seed", "block"),
-            over_others(theory.coverage_closed(m, world.rank)),
+            over_others(theory.coverage_closed(m, world.rank, theta)),
             "min(1, m A_R) with the measured number m of latents",
         ),
         coverage_a_priori=(
             (),
-            theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)
+            theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks, theta)
             if lawful(run.config)
             else np.nan,
             "min(1, m A_R), before training, assuming m = min(2R, latents left)",
@@ -104,7 +108,7 @@ def initial_agreement(run: Run) -> xr.Dataset:
         run,
         initial_reappearance=(
             ("seed",),
-            reappearance.reappearance(start).mean(axis=1),
+            reappearance.reappearance(start, run.definitions.theta).mean(axis=1),
             "mean p_hat of all latents at step 0",
         ),
     )

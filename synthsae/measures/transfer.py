@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from synthsae.geometry import Array
-from synthsae.metrics import reappearance, transfer
+from synthsae.metrics import transfer
 from synthsae.metrics.rank import effective_rank, iid_effective_rank
 from synthsae.metrics.subspace import block_energy
 from synthsae.results import Dictionaries, Run, labelled
@@ -19,14 +19,14 @@ RANDOM = 20
 def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     """Energy of the other seeds' unstable latents in the top r dimensions of a seed's, r = 0..D.
 
-    Unstable: p_hat <= .05. The nulls (`metrics.transfer`): r / D, the 95% range of random
+    The nulls (`metrics.transfer`): r / D, the 95% range of random
     subspaces, and in place of its unstable ones as many stable latents of the same seed (or all,
     if those are fewer), or as many of all its live ones, which answers for directions in which all
     latents are large (`draws` times). The prediction, where blocks are planted: unstable latents
     fill all of their G R dimensions evenly and nothing else, min(1, r / (G R)). NaN where a seed
     has no unstable latent, no stable one for the null, or no other seed an unstable one.
     """
-    label, d = reappearance.labels(run.p_hat), run.d_model
+    label, d = run.labels, run.d_model
     curve, null, every, low, high = np.full((5, len(label), d + 1), np.nan)
     for s in range(len(label)):
         rng = numpy_generator("null", 0, 1, s)
@@ -60,7 +60,7 @@ def class_dimension(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     more. Beside them the value of as many i.i.d. directions, in all D dimensions and in those of
     the blocks. Where blocks are planted: the mean share of a latent's energy that they hold.
     """
-    label, (g, d, r) = reappearance.labels(run.p_hat), run.bases.shape
+    label, (g, d, r) = run.labels, run.bases.shape
     ranks, rows = np.full((4, len(label)), np.nan), np.zeros(len(label))
     for s, mine in enumerate(label):
         rng = numpy_generator("null", 0, 2, s)

@@ -11,7 +11,7 @@ from synthsae.geometry import Array
 from synthsae.measures.kinds import planted_kinds
 from synthsae.metrics import reappearance
 from synthsae.metrics.latent import cosines
-from synthsae.metrics.pooling import DUPLICATE, any_drawn, found_in_pools
+from synthsae.metrics.pooling import any_drawn, found_in_pools
 from synthsae.results import Run, labelled, lawful
 from synthsae.rng import numpy_generator
 from synthsae.stats import rotation_null
@@ -26,10 +26,9 @@ def unions(run: Run) -> xr.Dataset:
     """
     sizes, kinds = range(1, len(run.seeds)), {"": run.live}
     if run.planted:
-        block, isolated = planted_kinds(run.world, run.directions)
+        block, isolated = planted_kinds(run.world, run.directions, run.definitions)
         kinds |= {"block_": run.live & block, "isolated_": run.live & isolated}
-    hits = reappearance.found(run.directions, live=run.live)
-    found = (found_in_pools(hits, n) for n in sizes)
+    found = (found_in_pools(run.found, n) for n in sizes)
     share = np.array([[_mean(p, chosen) for chosen in kinds.values()] for p in found])
     out = {
         f"union_{kind}reappearance": (
@@ -59,14 +58,15 @@ def _laws(run: Run, sizes: Sequence[int], draws: int = 4) -> dict[str, tuple]:
     """
     if not run.blocks:
         return {}
-    world, rng = run.config.world, numpy_generator("null", run.config.world_seed, len(run.blocks))
+    world, theta = run.config.world, run.definitions.theta
+    rng = numpy_generator("null", run.config.world_seed, len(run.blocks))
     block = np.any([b.members for b in run.blocks], axis=0)
     shares = []
     for _ in range(draws):
-        hits = reappearance.found(turned(run, run.directions, rng), live=run.live)
+        hits = reappearance.found(turned(run, run.directions, rng), theta, run.live)
         shares.append([_mean(found_in_pools(hits, n), block) for n in sizes])
     left = run.config.sae.for_width(run.d_model).size - world.n_isolated
-    prior = theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks)
+    prior = theory.coverage_a_priori(world.rank, max(0, left) / world.n_blocks, theta)
     before = theory.pooled_reappearance(prior, sizes)
     return {
         "union_block_law": (
@@ -84,16 +84,16 @@ def _laws(run: Run, sizes: Sequence[int], draws: int = 4) -> dict[str, tuple]:
 
 def _features(run: Run, sizes: Sequence[int]) -> dict[str, tuple]:
     """Isolated features that N seeds have, 1 - (1 - q)^N for one that a seed has by chance q."""
-    features = run.world.isolated
+    features, same = run.world.isolated, run.definitions.same
     if not len(features):
         return {}
     near = [
-        cosines(features, d[live]).max(axis=1, initial=-1) >= DUPLICATE
+        cosines(features, d[live]).max(axis=1, initial=-1) >= same
         for d, live in zip(run.directions, run.live, strict=True)
     ]
     seeds, count = len(near), np.sum(near, axis=0)
     share = [any_drawn(count, seeds, n).mean() for n in sizes]
-    text = f"share of isolated features with a latent at cosine >= {DUPLICATE} among N seeds"
+    text = f"share of isolated features with a latent at cosine >= {same:g} among N seeds"
     return {"union_features_found": (("union_size",), share, text)}
 
 

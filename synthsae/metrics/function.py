@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae.checks import ConfigError, Shown
+from synthsae.definitions import DEFAULTS
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-LIVE = 1e-4  # a live latent fires on at least this share of the samples
+LIVE = DEFAULTS.live
 
 
 @dataclass(frozen=True)

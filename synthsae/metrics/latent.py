@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from synthsae.checks import ConfigError, Shown
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
 from synthsae.metrics import _check
 from synthsae.metrics.reappearance import THETA, found, reappearance
@@ -155,7 +156,9 @@ class Summary(NamedTuple):
 
 
 def summarise(
-    values: ArrayLike, quantiles: tuple[float, ...] = QUANTILES, threshold: float = 0.9
+    values: ArrayLike,
+    quantiles: tuple[float, ...] = QUANTILES,
+    threshold: float = DEFAULTS.same,
 ) -> Summary:
     """Mean, median, `quantiles` and share >= `threshold` of matched or max cosines, [n].
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae.checks import ConfigError, Shown
+from synthsae.definitions import DEFAULTS
 from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines
 from synthsae.metrics.reappearance import BLOCK, ROUNDING
@@ -15,7 +16,7 @@ from synthsae.metrics.reappearance import BLOCK, ROUNDING
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-DUPLICATE = 0.9
+DUPLICATE = DEFAULTS.duplicate
 """Signed cosine from which two decoder directions are near-duplicates."""
 
 

@@ -12,13 +12,14 @@ from array_api_compat import array_namespace, device, is_array_api_obj, to_devic
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae.checks import ConfigError, Shown, numbers
+from synthsae.definitions import DEFAULTS
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-THETA = 0.7  # Gerasimov et al. (arXiv 2606.12138), as is EPS
-EPS = 0.05
+THETA = DEFAULTS.theta
+STABLE, UNSTABLE = DEFAULTS.stable, DEFAULTS.unstable
 BLOCK = 1024  # rows of a cosine matrix held at a time
 ROUNDING = 1e-12  # a copy counts as found at theta = 1, 19 seeds of 20 as a p_hat of .95
 
@@ -102,10 +103,12 @@ def share_of_others(hits: ArrayLike) -> Array:
     return np.where(alive, (h.sum(axis=1) - alive) / (len(h) - 1), np.nan)
 
 
-def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:
-    """ "stable" (p_hat >= 1 - eps), "unstable" (<= eps), "middle" or, where NaN, "dead": [...].
+def labels(
+    p_hat: ArrayLike, stable: float = STABLE, unstable: float = UNSTABLE
+) -> NDArray[np.str_]:
+    """ "stable" (p_hat >= `stable`), "unstable" (<= `unstable`), "middle" or, where NaN, "dead".
 
-    Raises ValueError for eps outside [0, .5) and p_hat outside [0, 1].
+    Raises ValueError for p_hat and thresholds outside [0, 1], and `unstable` not below `stable`.
     """
     p = numbers("p_hat", p_hat)
     known = p[~np.isnan(p)]
@@ -113,9 +116,11 @@ def labels(p_hat: ArrayLike, eps: float = EPS) -> NDArray[np.str_]:
         raise ConfigError(
             "p_hat", Shown(f"{known.min():g} to {known.max():g}"), "0 to 1, NaN if dead"
         )
-    if not 0 <= eps < 0.5:
-        raise ConfigError("eps", Shown(f"{eps}"), "from 0 to below 0.5")
-    cases = [np.isnan(p), p >= 1 - eps - ROUNDING, p <= eps + ROUNDING]
+    stable = _check.between("stable", stable, 0, 1)
+    unstable = _check.between("unstable", unstable, 0, 1)
+    if not unstable < stable:
+        raise ConfigError("unstable", Shown(f"{unstable}"), f"below stable, {stable:g}")
+    cases = [np.isnan(p), p >= stable - ROUNDING, p <= unstable + ROUNDING]
     return np.select(cases, ["dead", "stable", "unstable"], default="middle")
 
 

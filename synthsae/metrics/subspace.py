@@ -8,13 +8,14 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
 from synthsae.metrics import _check
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-MEMBER = 0.5  # share of a latent's energy that makes it a member of a block
+MEMBER = DEFAULTS.member
 
 
 def orthonormal(basis: ArrayLike, name: str = "basis") -> Array:

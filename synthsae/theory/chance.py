@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import Array, unit
 from synthsae.theory._check import Rng, whole
 from synthsae.theory.caps import cap_angle, cap_measure
@@ -12,7 +13,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
 
 
 def chance_found(
-    d: ArrayLike, m: ArrayLike, theta: ArrayLike = 0.7, absolute: bool = False
+    d: ArrayLike, m: ArrayLike, theta: ArrayLike = DEFAULTS.theta, absolute: bool = False
 ) -> Array:
     """Chance p_hat: P(max of m random signed cosines in R^d >= theta) = 1 - (1 - A_d(theta))^m.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae.checks import ConfigError, Shown, numbers
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import Array, haar
 from synthsae.theory._check import Rng, mask, orthonormal, real, shape, whole
 from synthsae.theory.caps import cap_measure
@@ -18,7 +19,7 @@ from synthsae.theory.caps import cap_measure
 _CELLS = 1 << 21  # cosines held at once by the Monte Carlo: 16 MiB
 
 
-def coverage_closed(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+def coverage_closed(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = DEFAULTS.theta) -> Array:
     """min(1, m A_R(theta)): the coverage of m disjoint caps, an upper bound for any m atoms.
 
     Equal to the coverage where atoms are at least 2 arccos(theta) apart (91.15 degrees at .7);
@@ -28,12 +29,14 @@ def coverage_closed(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = 0.7) -> Ar
     return np.minimum(1.0, real("m", m, 0) * cap_measure(rank, theta))
 
 
-def coverage_independent(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+def coverage_independent(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = DEFAULTS.theta) -> Array:
     """1 - (1 - A_R(theta))^m: the expected coverage of m >= 0 independent uniform atoms."""
     return 1 - (1 - cap_measure(rank, theta)) ** real("m", m, 0)
 
 
-def coverage_a_priori(rank: ArrayLike, latents_left: ArrayLike, theta: ArrayLike = 0.7) -> Array:
+def coverage_a_priori(
+    rank: ArrayLike, latents_left: ArrayLike, theta: ArrayLike = DEFAULTS.theta
+) -> Array:
     """`coverage_closed` before training, ASSUMING m = min(2R, `latents_left`) latents per block.
 
     The count of the cross-polytope +-e_i, an assumption and not a law: runs gave m / R of 2.0 to
@@ -50,7 +53,7 @@ def coverage_monte_carlo(
     live: ArrayLike,
     members: ArrayLike,
     basis: ArrayLike,
-    theta: float = 0.7,
+    theta: float = DEFAULTS.theta,
     *,
     draws: int = 64,
     rng: Rng = 0,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthsae.checks import ConfigError, Shown
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import Array
 from synthsae.theory._check import real
 from synthsae.theory.caps import _cap
@@ -24,7 +25,7 @@ class RankEstimate(NamedTuple):
 def implied_rank(
     p: ArrayLike,
     m: ArrayLike,
-    theta: float = 0.7,
+    theta: float = DEFAULTS.theta,
     *,
     interval: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> RankEstimate:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binom
 
 from synthsae.checks import ConfigError, Shown
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import Array
 from synthsae.theory._check import real
 from synthsae.theory.bounds import unique_sparsity, welch_bound
@@ -58,7 +59,7 @@ class BlockReport(NamedTuple):
 
 
 def identifiability_report(
-    world: WorldLike, sae: SAELike, *, n_samples: float = np.inf, theta: float = 0.7
+    world: WorldLike, sae: SAELike, *, n_samples: float = np.inf, theta: float = DEFAULTS.theta
 ) -> tuple[BlockReport, ...]:
     """For every block of `world`: latents identifiable, subspace only, or lost, and why. [G]
 
