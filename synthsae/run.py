@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
+from synthsae import progress
 from synthsae.blame import in_a_line
 from synthsae.cell import Cell, Outcome, attempt, code, code_of, training_code
 from synthsae.checks import ConfigError
@@ -95,7 +95,8 @@ def run(
                 continue
             done[lost.digest] = cell
             if frozen := json.loads(cell.attrs["frozen"]):
-                tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
+                text = f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)"
+                progress.say(text, sys.stdout)
         if refused and len(refused) == len(grid.cells):
             raise WorkerError(refused[0])
         for lost, why in failed:
@@ -148,14 +149,10 @@ def _save_code(study: Study, cells: Sequence[Cell], trainings: Trainings) -> Non
 
 def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
     """Which of `jobs`, and what became of it, one after another."""
-    total = sum(j.cell.config.n_seeds * j.cell.config.train.n_steps for j in jobs if j.train)
-    with _bar(total, " seed-steps") as bar:
+    with progress.bar("grid", len(jobs), "cells") as count:
         for i, job in enumerate(jobs):
-
-            def phase(name: str, i: int = i) -> None:
-                bar.set_description(f"cell {i + 1} of {len(jobs)}, {name}", refresh=False)
-
-            yield i, attempt(job.cell, study.measures, store, bar.update, phase, job.keep)
+            yield i, attempt(job.cell, study.measures, store, job.keep)
+            count(1)
 
 
 def _on_workers(
@@ -166,10 +163,10 @@ def _on_workers(
     rest = (str(store.out.resolve()), store.owner, code())
     futures = {executor.submit(work, j, where, *rest): i for i, j in enumerate(jobs)}
     try:
-        with _bar(len(jobs), " cells") as bar:
+        with progress.bar("grid", len(jobs), "cells") as count:
             for future in as_completed(futures):
                 yield futures[future], _told(future)
-                bar.update()
+                count(1)
     finally:
         for future in futures:
             future.cancel()
@@ -186,7 +183,8 @@ def work(job: Job, source: str, out: str, owner: str, text: str) -> Outcome:
             same = "the same on every worker, file and version of synthsae: restart the workers"
             raise ConfigError("study", source, same)
         store = Store(Path(out), Path(source).stem, owner)
-        return attempt(job.cell, study.measures, store, keep=job.keep)
+        with progress.hidden():
+            return attempt(job.cell, study.measures, store, job.keep)
     except ConfigError as error:
         return Outcome(error=str(error), fatal=True)
 
@@ -199,11 +197,6 @@ def _told(future: "Future[Outcome]") -> Outcome:
         return Outcome(error=text, fatal=True)
     except Exception as error:  # the executor has given up: the worker died, or cannot import
         return Outcome(error=f"no answer from a worker: {in_a_line(error)}")
-
-
-def _bar(total: int, unit: str) -> tqdm:
-    every = 0.2 if sys.stderr.isatty() else 20.0  # seconds between redraws; a log wants few lines
-    return tqdm(total=total, unit=unit, mininterval=every, disable=not total)
 
 
 def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -280,9 +273,10 @@ def present(study: Study, store: Store) -> None:
     dataset, name = store.open(), store.study
     drawn = {kind: io.BytesIO() for kind in ("png", "pdf")}
     try:
-        figure, finding = study.figure(dataset), study.finding(dataset)
-        for kind, data in drawn.items():
-            figure.savefig(data, format=kind, dpi=200)
+        with progress.bar("figure"):
+            figure, finding = study.figure(dataset), study.finding(dataset)
+            for kind, data in drawn.items():
+                figure.savefig(data, format=kind, dpi=200)
     except Exception as error:  # whatever a study's own code raises on numbers it has not met
         why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error

@@ -12,7 +12,7 @@ import synthsae
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"blame", "checks", "files", "geometry", "gpu", "loading", "rng"},
+    {"blame", "checks", "files", "geometry", "gpu", "loading", "progress", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
     {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
