@@ -20,7 +20,7 @@ RANK_COLUMNS = ("date", "commit", "machine", "wall s", "in cells", "peak MiB", "
 METRICS_COLUMNS = (
     *("M", "products s", "p_hat s", "ratio", "p_hat holds MiB", "Hungarian s", "peak MiB"),
 )
-SPLICED_COLUMNS = ("model", "layer", "before s", "now s", "now / before", "losses differ by")
+SPLICED_COLUMNS = ("model", "layer", "before s", "now s", "now / before", "rounds")
 
 
 def markdown(columns: tuple[str, ...], body: list[tuple[Any, ...]]) -> str:
@@ -104,7 +104,7 @@ def _spliced_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     times = (f"{statistics.median(before):.1f}", f"{statistics.median(after):.1f}")
     ratio = f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
     site = f"{row['layer']} of {row['layers']}"
-    return row["model"], site, *times, ratio, f"{row['apart']:.0e}"
+    return row["model"], site, *times, ratio, str(len(ratios))
 
 
 def load(folder: Path, name: str) -> Record | None:
