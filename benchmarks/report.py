@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ RANK_COLUMNS = ("date", "commit", "machine", "wall s", "in cells", "peak MiB", "
 METRICS_COLUMNS = (
     *("M", "products s", "p_hat s", "ratio", "p_hat holds MiB", "Hungarian s", "peak MiB"),
 )
+SPLICED_COLUMNS = ("model", "layer", "before s", "now s", "now / before", "rounds")
 
 
 def markdown(columns: tuple[str, ...], body: list[tuple[Any, ...]]) -> str:
@@ -88,6 +90,23 @@ def metrics(record: Record) -> Iterator[str]:
     yield markdown(METRICS_COLUMNS, [tuple(row) for row in record["rows"]])
 
 
+def spliced(record: Record) -> Iterator[str]:
+    """The section of the spliced loss."""
+    yield "## The spliced loss"
+    yield texts.SPLICED
+    yield "{date}, {machine}, one thread.".format(**record)
+    yield markdown(SPLICED_COLUMNS, [_spliced_row(row) for row in record["rows"]])
+
+
+def _spliced_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    before, after = zip(*row["seconds"], strict=True)
+    ratios = [a / b for b, a in row["seconds"]]
+    times = (f"{statistics.median(before):.1f}", f"{statistics.median(after):.1f}")
+    ratio = f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
+    site = f"{row['layer']} of {row['layers']}"
+    return row["model"], site, *times, ratio, str(len(ratios))
+
+
 def load(folder: Path, name: str) -> Record | None:
     """A record, or None where it has not been made."""
     path = folder / f"{name}.json"
@@ -121,6 +140,8 @@ def write(folder: Path = RESULTS) -> None:
         parts += rank_sweep(record)
     if record := load(folder, "metrics"):
         parts += metrics(record)
+    if record := load(folder, "spliced"):
+        parts += spliced(record)
     home = folder.parent
     (home / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
     for device in ("cpu", "cuda"):

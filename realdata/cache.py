@@ -15,7 +15,6 @@ import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -23,12 +22,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realdata.arrays import pieces
 from realdata.config import SourceConfig, cache_folder
 from realdata.identity import identity
-from synthsae import files
+from synthsae import files, progress
 from synthsae.checks import ConfigError
 
 SPLITS = ("train", "eval")
@@ -62,7 +60,7 @@ class Folder:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                print(f"waiting: another process makes {self.path}", file=sys.stderr)
+                progress.say(f"waiting: another process makes {self.path}")
                 lock.acquire()
         try:
             files.sweep(self.path)
@@ -85,7 +83,7 @@ class Folder:
             allowed = f"a disk with {need / gib:.3g} GiB of room; {free / gib:.3g} are free"
             raise ConfigError("source.cache", str(self.path), allowed)
         text = f"{what}: {need / gib:.3g} GiB (limit {limit:g}) in {self.path}"
-        tqdm.write(text, file=sys.stderr)
+        progress.say(text)
 
     def save(self, name: str, data: bytes | NDArray) -> None:
         """Write a file of the folder, whole or not at all; arrays as .npy."""
@@ -102,7 +100,7 @@ class Folder:
         for path in self.path.glob(f"{split}-{number:05d}-*.npy"):
             if path.stem.endswith(f"-{files.checksum(path.read_bytes())[:16]}"):
                 return True
-            print(f"damaged, and harvested again: {path}", file=sys.stderr)
+            progress.say(f"damaged, and harvested again: {path}")
             with self._usable():
                 path.unlink()
         return False
@@ -140,11 +138,12 @@ class Folder:
         header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
         self.announce(f"copy: {n:,} rows of {name}", array.size * array.dtype.itemsize)
         try:
-            with self._usable(), open(aside, "wb") as file, self._bar(n) as bar:
+            bar = progress.bar("copy", n, "rows")
+            with self._usable(), open(aside, "wb") as file, bar as count:
                 np.lib.format.write_array_header_1_0(file, header)
                 for rows in pieces(array, name):
                     file.write(np.ascontiguousarray(rows, array.dtype).data)
-                    bar.update(len(rows))
+                    count(len(rows))
                 file.flush()
                 os.fsync(file.fileno())
                 self.check()
@@ -170,12 +169,8 @@ class Folder:
             return None
         except (OSError, ValueError, KeyError):
             pass
-        print(f"damaged, and mended: {self.path}", file=sys.stderr)
+        progress.say(f"damaged, and mended: {self.path}")
         return None
-
-    def _bar(self, total: int) -> tqdm:
-        every = 0.2 if sys.stderr.isatty() else 20.0
-        return tqdm(total=total, desc="copy", unit=" rows", unit_scale=True, mininterval=every)
 
     def _usable(self) -> AbstractContextManager[None]:
         return files.usable("source.cache", self.path)

@@ -30,10 +30,9 @@ from types import FrameType
 from typing import NoReturn
 
 import xarray as xr
-from tqdm import tqdm
 
 from realdata.dictionaries import read, shown, stacked
-from synthsae import files, measures
+from synthsae import files, measures, progress
 from synthsae.cell import git_commit, versions
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
@@ -65,11 +64,13 @@ def compare(saes: Dictionaries) -> xr.Dataset:
     """
     small = saes.directions.shape[1] <= MATCHED_AT_MOST
     chosen = MEASURES + MATCHED if small else MEASURES
-    dataset = xr.merge(
-        [measure(saes) for measure in tqdm(chosen, unit=" measures", mininterval=1)],
-        join="exact",
-        compat="no_conflicts",
-    )
+    found = []
+    with progress.bar("comparison", len(chosen), "measures") as count:
+        for measure in chosen:
+            with progress.bar(measure.__name__):
+                found.append(measure(saes))
+            count(1)
+    dataset = xr.merge(found, join="exact", compat="no_conflicts")
     sizes = saes.directions.any(axis=2).sum(axis=1)
     dataset["latents"] = ("seed", sizes, {"long_name": "decoder rows not zero", "units": "latents"})
     if saes.sizes:

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from tqdm import tqdm
-
 from realdata.packing import Packers, Watch
 from realdata.text import Documents
 from realdata.tokenizer import Tokenizer
+from synthsae.progress import Count
 
 
 class Facts(Watch):
@@ -14,13 +13,15 @@ class Facts(Watch):
     what is put before documents, and how many special tokens the tokenised text spells out.
     """
 
-    def __init__(self, documents: Documents, tokens: Tokenizer, bar: tqdm):
-        self._documents, self._tokens, self._bar = documents, tokens, bar
+    def __init__(self, documents: Documents, tokens: Tokenizer, count: Count):
+        self._documents, self._tokens, self._count = documents, tokens, count
         self.found: dict[str, Any] = {}
+        self._seen = 0
 
     def begin(self, held_out: str) -> None:
         """See `Watch`."""
-        self._bar.reset()
+        self._count(-self._seen)
+        self._seen = 0
         self.found = {"held_out": held_out, "spelled_out": 0}
 
     def texts(self, texts: list[str]) -> None:
@@ -29,7 +30,8 @@ class Facts(Watch):
 
     def progress(self, n: int) -> None:
         """See `Watch`."""
-        self._bar.update(n)
+        self._seen += n
+        self._count(n)
 
     def end(self, packers: Packers) -> None:
         """See `Watch`."""

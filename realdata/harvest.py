@@ -6,7 +6,6 @@ shard (three times `SHARD_BYTES`) and some 20 bytes for each token.
 """
 
 import json
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,14 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realdata import facts, hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.config import SourceConfig
 from realdata.model import LanguageModel
+from synthsae import progress
 from synthsae.cell import threads
 from synthsae.checks import ConfigError
+from synthsae.progress import Count
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""
@@ -67,40 +67,35 @@ class _Harvest:
         what = f"harvest: {s.tokens:,} activations of {s.model}, {s.hook} {s.layer}"
         self.folder.announce(what, s.tokens * (self.width + 16))
         about: dict[str, Any] = {"source": asdict(self.source), "identity": self.folder.identity}
-        with self._bar("text") as bar:
-            splits = self._contexts(bar)
+        with progress.bar("text", s.tokens, "tokens") as count:
+            splits = self._contexts(count)
         about["text"] = self._text_facts()
         about["causal"] = self._causal(splits["train"][0][0])
-        with self._bar(f"{self.source.hook} {self.source.layer}") as bar:
+        with progress.bar(f"{s.hook} {s.layer}", s.tokens, "tokens") as count:
             for split, (tokens, positions) in splits.items():
-                self._shards(split, tokens, positions, bar)
+                self._shards(split, tokens, positions, count)
                 about[split] = {"contexts": len(tokens), "rows": len(positions)}
         about["versions"] = {name: version(name) for name in VERSIONS}
         about["seconds"] = time.perf_counter() - began
         self.folder.save("manifest.json", json.dumps(about, indent=1).encode())
 
-    def _bar(self, what: str) -> tqdm:
-        every = 0.2 if sys.stderr.isatty() else 20.0
-        total = self.source.tokens
-        return tqdm(total=total, desc=what, unit=" tokens", unit_scale=True, mininterval=every)
-
-    def _contexts(self, bar: tqdm) -> dict[str, packing.Packed]:
+    def _contexts(self, count: Count) -> dict[str, packing.Packed]:
         """The contexts and positions of each split: those saved, or the text's."""
         names = {split: (f"{split}-tokens.npy", f"{split}-positions.npy") for split in SPLITS}
         saved = {s: (self.folder.load(t), self.folder.load(p)) for s, (t, p) in names.items()}
         whole = {s: (t, p) for s, (t, p) in saved.items() if t is not None and p is not None}
         if len(whole) == len(names) and self._text_facts():
-            bar.update(self.source.tokens)
+            count(self.source.tokens)
             return whole
         local = text.local(self.source)
         revision = "" if local else identity.revision(self.source.text)
         documents = text.Documents(self.source, revision)
-        found = facts.Facts(documents, self.model.tokens, bar)
+        found = facts.Facts(documents, self.model.tokens, count)
         read = self.model.encode, self.model.bos, self.source
         made = packing.pack(documents, *read, found)
         documents.refuse()
         if said := facts.notable(found.found):
-            tqdm.write(f"text: {said}", file=sys.stderr)
+            progress.say(f"text: {said}")
         for split, (tokens, positions) in names.items():
             self.folder.save(tokens, made[split][0])
             self.folder.save(positions, made[split][1])
@@ -117,26 +112,25 @@ class _Harvest:
         """Whether no activation depends on a later token; says so where one does."""
         causal = self.model.causal(torch.from_numpy(np.array(context)))
         if not causal:
-            tqdm.write(
+            progress.say(
                 f"warning: {self.source.model} is not causal: activations of a token depend on "
-                "tokens behind it",
-                file=sys.stderr,
+                "tokens behind it"
             )
         return causal
 
-    def _shards(self, split: str, tokens: NDArray, positions: NDArray, bar: tqdm) -> None:
+    def _shards(self, split: str, tokens: NDArray, positions: NDArray, count: Count) -> None:
         """Write the shards of a split that are not there."""
         for number, start in enumerate(range(0, len(tokens), self.per_shard)):
             stop = min(start + self.per_shard, len(tokens))
             edges = np.searchsorted(positions, [start * tokens.shape[1], stop * tokens.shape[1]])
             if self.folder.has_shard(split, number):
-                bar.update(int(edges[1] - edges[0]))
+                count(int(edges[1] - edges[0]))
                 continue
             parts = []
             for i in range(start, stop, self.source.batch):
                 j = min(i + self.source.batch, stop)
                 parts.append(self._read(split, i, tokens[i:j], positions[edges[0] : edges[1]]))
-                bar.update(len(parts[-1]))
+                count(len(parts[-1]))
             self.folder.save_shard(split, number, np.concatenate(parts))
 
     def _read(self, split: str, first: int, tokens: NDArray, positions: NDArray) -> NDArray:

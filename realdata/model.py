@@ -4,8 +4,9 @@ Weights are those of the folder, neither folded nor centred. `transformers` load
 only and without the hub; transformer-lens' `TransformerBridge` (3 or 4) puts the hooks in.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch.nn.functional import cross_entropy
 
 from realdata import hub
 from realdata.config import HOOKS, SourceConfig
+from realdata.from_site import FromSite, n_skipped
 from realdata.tokenizer import Ids, Tokenizer
+from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.train import resolve_device
 
@@ -41,7 +44,7 @@ class LanguageModel:
         self.device = resolve_device(source.device, "source.device")
         folder = hub.weights(source.model)
         try:
-            with _quiet():
+            with _quiet(), progress.bar(f"loading {source.model}"):
                 self._bridge, tokenizer = _load(folder, source.dtype, self.device)
         except ImportError as error:
             text = f'only with transformer-lens: pip install "synthsae[real]" ({error})'
@@ -104,11 +107,29 @@ class LanguageModel:
         def spliced(x: Tensor, hook: object) -> Tensor | None:
             return None if replace is None else replace(x).to(x)
 
-        logits = self._run(tokens, spliced)[:, :-1].float()
+        logits = self._run(tokens, spliced)
         targets = tokens[:, 1:].to(logits.device, torch.long)
-        return cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(
-            targets
-        )
+        losses = [  # a context at a time: all logits are not copied
+            cross_entropy(one[:-1].float(), target, reduction="none")
+            for one, target in zip(logits, targets, strict=True)
+        ]
+        return torch.stack(losses)
+
+    def from_site(self, tokens: Tensor) -> FromSite:
+        """Contexts [B, T], read up to the site once; what is below it is not run again.
+
+        In a model where that changes the loss all of it is run, each time.
+        """
+        return FromSite(self, tokens, self._n_skipped)
+
+    @property
+    def blocks(self) -> Sequence[Any]:
+        """Its blocks, as transformers has them."""
+        return [block.original_component for block in self._bridge.blocks]
+
+    @cached_property
+    def _n_skipped(self) -> int:
+        return n_skipped(self)
 
     def _run(self, tokens: Tensor, hook: Callable[..., Any]) -> Tensor:
         at = tokens.to(self.device, torch.long)

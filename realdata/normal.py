@@ -1,7 +1,6 @@
 """What is done to activations when they are read: a cut, the centre and the scale, all recorded."""
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -11,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from realdata.cache import Folder
 from realdata.config import SourceConfig
 from realdata.rows import Rows
+from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.sae import SAEStack
 
@@ -115,7 +114,9 @@ def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) ->
     try:
         found = Statistics(**json.loads((folder.path / name).read_text()))
     except (OSError, ValueError, TypeError):
-        found = _measure(splits, source)
+        n = sum(map(len, splits.values())) + len(splits["train"])
+        with progress.bar("statistics", n, "rows") as count:
+            found = _measure(splits, source, count)
         folder.check()
         folder.save(name, json.dumps(asdict(found)).encode())
     _judge(found, source.arrays or f"{source.model}, {source.hook} {source.layer}")
@@ -142,11 +143,12 @@ def _judge(found: Statistics, what: str) -> None:
 @cache
 def _say(text: str) -> None:
     """Once in a process: every cell of a grid reads the same rows."""
-    tqdm.write(text, file=sys.stderr)
+    progress.say(text)
 
 
-def _measure(splits: dict[str, Rows], source: SourceConfig) -> Statistics:
-    norms = {split: _norms(rows, split, source) for split, rows in splits.items()}
+def _measure(splits: dict[str, Rows], source: SourceConfig, count: progress.Count) -> Statistics:
+    """The statistics; `count` is told of every row of all splits, and of training rows again."""
+    norms = {split: _norms(rows, split, source, count) for split, rows in splits.items()}
     zero = {split: int((v == 0).sum()) for split, v in norms.items()}
     train = norms["train"]
     median = float(np.median(train[train > 0])) if train.any() else 0.0
@@ -156,6 +158,7 @@ def _measure(splits: dict[str, Rows], source: SourceConfig) -> Statistics:
     for x in _kept(splits["train"], train <= limit):
         total += x.sum(0)
         square += float((x**2).sum())
+        count(len(x))
     mean, square = total / n, square / n
     variance = square - float(mean @ mean)
     if variance < 1e-6 * square:  # rounding would be seen in their difference
@@ -174,7 +177,9 @@ def _kept(rows: Rows, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
         start += len(x)
 
 
-def _norms(rows: Rows, split: str, source: SourceConfig) -> NDArray[np.float64]:
+def _norms(
+    rows: Rows, split: str, source: SourceConfig, count: progress.Count
+) -> NDArray[np.float64]:
     """The norm of every row, [n]; raises ConfigError unless all are finite and some differ."""
     norms, first, differ = np.empty(len(rows)), rows.read(np.zeros(1, np.int64)), len(rows) == 1
     start = 0
@@ -183,6 +188,7 @@ def _norms(rows: Rows, split: str, source: SourceConfig) -> NDArray[np.float64]:
             norms[start : start + len(x)] = np.linalg.norm(x.astype(np.float64), axis=1)
         differ = differ or bool((x != first).any())
         start += len(x)
+        count(len(x))
     if not np.isfinite(norms).all():
         bad = np.flatnonzero(~np.isfinite(norms))
         where = f"row {bad[0]} of the {split} rows is the first"

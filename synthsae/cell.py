@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -18,6 +18,7 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from synthsae import progress
 from synthsae.blame import in_a_line
 from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
@@ -119,8 +120,6 @@ def attempt(
     cell: Cell,
     measures: Sequence[Measure],
     store: Store,
-    progress: Callable[[int], object] = lambda steps: None,
-    phase: Callable[[str], object] = lambda name: None,
     keep: bool = True,
     made: Made | None = None,
 ) -> Outcome:
@@ -138,15 +137,15 @@ def attempt(
             return Outcome()
         trainings = Trainings(store.out)
         if cell.training not in made:
-            checkpoint = store.checkpoint(cell.trained)
-            made[cell.training] = _made(cell, trainings, checkpoint, progress, phase)
+            made[cell.training] = _made(cell, trainings, store.checkpoint(cell.trained))
         if isinstance(found := made[cell.training], Outcome):
             return found
         run, about = replace(found[0], config=cell.config), found[1]
         if keep and trainings.record(cell.training) is None:
-            trainings.save(cell.training, run, about)
+            with progress.bar("saving the SAEs"):
+                trainings.save(cell.training, run, about)
         try:
-            result = _scored(cell, run, about, measures, saved, phase)
+            result = _scored(cell, run, about, measures, saved)
         except Exception as error:
             return Outcome(error=in_a_line(error))
         store.write(cell.digest, result)
@@ -155,38 +154,27 @@ def attempt(
 
 
 def _made(
-    cell: Cell,
-    trainings: Trainings,
-    checkpoint: Path,
-    progress: Callable[[int], object],
-    phase: Callable[[str], object],
+    cell: Cell, trainings: Trainings, checkpoint: Path
 ) -> tuple[Run, dict[str, Any]] | Outcome:
     """The SAEs of a cell's training, or what kept them from being made."""
     try:
-        return _run(cell, trainings, checkpoint, progress, phase)
+        return _run(cell, trainings, checkpoint)
     except ConfigError as error:  # its source cannot be used, or has no room on the disk
         return Outcome(error=str(error), refused=True)
     except Exception as error:  # a failing cell must not lose the others
         return Outcome(error=in_a_line(error))
 
 
-def _run(
-    cell: Cell,
-    trainings: Trainings,
-    checkpoint: Path,
-    progress: Callable[[int], object],
-    phase: Callable[[str], object],
-) -> tuple[Run, dict[str, Any]]:
+def _run(cell: Cell, trainings: Trainings, checkpoint: Path) -> tuple[Run, dict[str, Any]]:
     """The cell's SAEs, evaluated, and how they were made: those that are there, or trained now."""
     with threads(cell.config.train.threads):
-        phase("opening")
-        about = trainings.record(cell.training)
-        run = trainings.load(cell.training, cell.config)
+        with progress.bar("opening the SAEs"):
+            about = trainings.record(cell.training)
+            run = trainings.load(cell.training, cell.config)
         if run is not None and about is not None:
             return run, about
         began = time.perf_counter()
-        phase("training")
-        run = run_cell(cell.config, progress, checkpoint)
+        run = run_cell(cell.config, checkpoint)
     return run, provenance(cell.config) | {"train_seconds": time.perf_counter() - began}
 
 
@@ -196,7 +184,6 @@ def _scored(
     about: dict[str, Any],
     measures: Sequence[Measure],
     saved: xr.Dataset | None,
-    phase: Callable[[str], object],
 ) -> xr.Dataset:
     """What the measures find, as saved or anew; NaN for a seed that froze."""
     began, codes, scores = time.perf_counter(), dict(cell.codes), scores_of(saved)
@@ -207,8 +194,8 @@ def _scored(
             if saved is not None and name not in missing:
                 every[name] = saved[scores[name]["variables"]]
             else:
-                phase(measure.__name__)
-                every[name] = _of_all_seeds(measured(run, measure), cell.config)
+                with progress.bar(measure.__name__):
+                    every[name] = _of_all_seeds(measured(run, measure), cell.config)
     dataset = merged([(m, every[name_of(m)]) for m in measures])
     keys = cell.keys()
     dataset.attrs = {key: about[key] for key in ("git_commit", "versions", "device", "precision")}

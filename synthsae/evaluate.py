@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthsae import progress
 from synthsae.checks import ConfigError, of_type, within
 from synthsae.geometry import Array
 from synthsae.metrics import function
@@ -52,16 +53,18 @@ def evaluate(
     s, m = stack.params["w_dec"].shape[:2]
     counts = torch.zeros(s, m, dtype=torch.long, device=device)
     residual: function.Residual | None = None
-    for t in range(-(-n_samples // BATCH)):
-        size = min(BATCH, n_samples - t * BATCH)
-        x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)[:size]
-        code = stack.encode(x)
-        counts += kernels.firing_counts(code, m)
-        error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
-        scatter = x.double().var(0, correction=0).sum() * size
-        sums = [v.cpu().numpy() for v in (x.double().mean(0), scatter, error.double() ** 2)]
-        part = function.Residual(size, *sums)
-        residual = part if residual is None else residual + part
+    with progress.bar("evaluation", n_samples, "samples") as count:
+        for t in range(-(-n_samples // BATCH)):
+            size = min(BATCH, n_samples - t * BATCH)
+            x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)[:size]
+            code = stack.encode(x)
+            counts += kernels.firing_counts(code, m)
+            error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
+            scatter = x.double().var(0, correction=0).sum() * size
+            sums = [v.cpu().numpy() for v in (x.double().mean(0), scatter, error.double() ** 2)]
+            part = function.Residual(size, *sums)
+            residual = part if residual is None else residual + part
+            count(size)
     assert residual is not None
     if not np.isfinite(residual.mean).all():
         name = f"{type(source).__name__}.batch"
@@ -110,10 +113,12 @@ def held_out(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The samples of `evaluate` once more, in batches: (x [B, D], dense codes [S, B, M])."""
     device = stack.params["w_dec"].device
-    for t in range(-(-n_samples // BATCH)):
-        x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
-        x = x[: n_samples - t * BATCH]
-        yield x, stack.encode(x).dense(stack.params["w_dec"].shape[1])
+    with progress.bar("held-out samples", n_samples, "samples") as count:
+        for t in range(-(-n_samples // BATCH)):
+            x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
+            x = x[: n_samples - t * BATCH]
+            yield x, stack.encode(x).dense(stack.params["w_dec"].shape[1])
+            count(len(x))
 
 
 def planted_magnitudes(

@@ -24,6 +24,8 @@ from synthsae.loading import LOCK, stable_name
 
 OURS = ("synthsae", "realdata", "studies")
 """Packages that are followed; libraries are told apart by their versions, elsewhere."""
+APART = ("synthsae.progress",)
+"""Modules of ours that are not followed: what is shown on the screen is in no number."""
 
 STANDARD = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib"))
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
@@ -73,6 +75,8 @@ def fingerprint_of(names: Sequence[str], read: Read) -> Fingerprint:
 
 def source(module: str) -> str | None:
     """The text of a module of ours, or of a user's own file as it was imported; else None."""
+    if module in APART:
+        return None
     if module.partition(".")[0] in OURS:
         found = importlib.util.find_spec(module)
         path = found and found.origin

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae import progress
 from synthsae.config import Config
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.evaluate import Evaluation, evaluate
@@ -217,25 +218,23 @@ def _labels(p_hat: Array, d: Definitions) -> NDArray[np.str_]:
     return reappearance.labels(p_hat, d.stable, d.unstable)
 
 
-def run_cell(
-    config: Config,
-    progress: Callable[[int], object] = lambda steps: None,
-    checkpoint: Path | None = None,
-) -> Run:
+def run_cell(config: Config, checkpoint: Path | None = None) -> Run:
     """Open the source of `config`, train its seeds and evaluate them on held-out samples.
 
     `checkpoint` is the folder for states of a long training, as of `train`.
     Raises FloatingPointError where fewer than two seeds stayed finite.
     """
-    source = config.open()
-    trained = train(
-        source,
-        config.sae,
-        config.train,
-        seeds=config.seeds,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    with progress.bar("opening the source"):
+        source = config.open()
+    with progress.bar("training", config.n_seeds * config.train.n_steps, "seed-steps") as count:
+        trained = train(
+            source,
+            config.sae,
+            config.train,
+            seeds=config.seeds,
+            progress=count,
+            checkpoint=checkpoint,
+        )
     frozen = {config.seeds[i]: step for i, step in trained.frozen.items()}
     kept = [i for i, seed in enumerate(config.seeds) if seed not in frozen]
     if len(kept) < 2:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
+from synthsae import progress
 from synthsae.about import about, describe_coordinates
 from synthsae.blame import in_a_line
 from synthsae.cell import Cell, Made, Outcome, attempt, code, code_of, training_code
@@ -96,7 +96,8 @@ def run(
             done[lost.digest] = cell
             if frozen := json.loads(cell.attrs["frozen"]):
                 i = [c.digest for c in grid.cells].index(lost.digest)
-                tqdm.write(f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)")
+                text = f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)"
+                progress.say(text, sys.stdout)
         if refused and len(refused) == len(grid.cells):
             raise WorkerError(refused[0])
         for lost, why in failed:
@@ -167,19 +168,12 @@ def _save_code(study: Study, cells: Sequence[Cell], trainings: Trainings) -> Non
 
 def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[Cell, Outcome]]:
     """The cells of `jobs`, and what became of each, one after another."""
-    trained, i = [j.cells[0].config for j in jobs if j.train], 0
-    n = sum(len(job.cells) for job in jobs)
-    with _bar(sum(c.n_seeds * c.train.n_steps for c in trained), " seed-steps") as bar:
+    with progress.bar("grid", sum(len(job.cells) for job in jobs), "cells") as count:
         for job in jobs:
             made: Made = {}
             for cell in job.cells:
-                i += 1
-
-                def phase(name: str, i: int = i) -> None:
-                    bar.set_description(f"cell {i} of {n}, {name}", refresh=False)
-
-                args = (cell, study.measures, store, bar.update, phase, job.keep, made)
-                yield cell, attempt(*args)
+                yield cell, attempt(cell, study.measures, store, job.keep, made)
+                count(1)
 
 
 def _on_workers(
@@ -190,11 +184,11 @@ def _on_workers(
     rest = (str(store.out.resolve()), store.owner, code())
     futures = {executor.submit(work, job, where, *rest): job.cells for job in jobs}
     try:
-        with _bar(sum(map(len, futures.values())), " cells") as bar:
+        with progress.bar("grid", sum(map(len, futures.values())), "cells") as count:
             for future in as_completed(futures):
                 cells = futures[future]
                 yield from zip(cells, _told(future, len(cells)), strict=True)
-                bar.update(len(cells))
+                count(len(cells))
     finally:
         for future in futures:
             future.cancel()
@@ -214,7 +208,8 @@ def work(job: Job, source: str, out: str, owner: str, text: str) -> list[Outcome
             raise ConfigError("study", source, same)
         store = Store(Path(out), Path(source).stem, owner)
         made: Made = {}
-        return [attempt(c, study.measures, store, keep=job.keep, made=made) for c in job.cells]
+        with progress.hidden():
+            return [attempt(c, study.measures, store, job.keep, made) for c in job.cells]
     except ConfigError as error:
         return [Outcome(error=str(error), fatal=True)] * len(job.cells)
 
@@ -228,11 +223,6 @@ def _told(future: "Future[list[Outcome]]", n: int) -> list[Outcome]:
         return [Outcome(error=text, fatal=True)] * n
     except Exception as error:  # the executor has given up: the worker died, or cannot import
         return [Outcome(error=f"no answer from a worker: {in_a_line(error)}")] * n
-
-
-def _bar(total: int, unit: str) -> tqdm:
-    every = 0.2 if sys.stderr.isatty() else 20.0  # seconds between redraws; a log wants few lines
-    return tqdm(total=total, unit=unit, mininterval=every, disable=not total)
 
 
 def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -316,11 +306,12 @@ def present(study: Study, store: Store) -> None:
     dataset, name = store.open(), store.study
     drawn = {kind: io.BytesIO() for kind in ("png", "pdf")}
     try:
-        figure, finding = study.figure(dataset), study.finding(dataset)
-        line = caveat(dataset)
-        frame = with_line_below(figure, line) if line else None
-        for kind, data in drawn.items():
-            figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
+        with progress.bar("figure"):
+            figure, finding = study.figure(dataset), study.finding(dataset)
+            line = caveat(dataset)
+            frame = with_line_below(figure, line) if line else None
+            for kind, data in drawn.items():
+                figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
     except Exception as error:  # whatever a study's own code raises on numbers it has not met
         why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error

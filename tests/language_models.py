@@ -53,6 +53,15 @@ KINDS = {
         "model.norm",
         LLAMA_LIKE | {"head_dim": 8, "num_key_value_heads": 1, "sliding_window": 8},
     ),
+    "gemma3_text": Kind(
+        "model.layers",
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+        "model.norm",
+        LLAMA_LIKE
+        | {"head_dim": 8, "num_key_value_heads": 1, "sliding_window": 8}
+        | {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]},
+    ),
     "llama": Kind(
         "model.layers", "self_attn", "mlp", "model.norm", LLAMA_LIKE | {"num_key_value_heads": 1}
     ),

@@ -86,7 +86,7 @@ def test_threads_are_those_of_the_config(
     """Of PyTorch and of NumPy, while a cell is computed: rounding depends on their number."""
     seen: list[int] = []
 
-    def spy(config: Config, progress: object, checkpoint: object) -> None:
+    def spy(config: Config, checkpoint: object) -> None:
         blas = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
         seen.extend([torch.get_num_threads(), *blas])
         raise RuntimeError

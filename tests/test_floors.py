@@ -12,7 +12,8 @@ import synthsae
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"blame", "checks", "definitions", "files", "fingerprint", "geometry", "gpu", "loading", "rng"},
+    {"blame", "checks", "definitions", "files", "fingerprint", "geometry", "gpu", "loading"}
+    | {"progress", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
     {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},

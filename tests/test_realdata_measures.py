@@ -1,5 +1,6 @@
 """Measures on a tiny language model: against their definitions and against known answers."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from realdata import measures
 from realdata.activations import Activations
 from realdata.config import Config, SourceConfig
 from realdata.measures._text import held_out_codes
-from realdata.measures.spliced import Splice
+from realdata.measures.spliced import Ablation, Splice
 from realdata.measures.surface import concentration
 from synthsae.config import override
 from synthsae.evaluate import evaluate, held_out
@@ -98,19 +99,60 @@ def test_losses_are_those_of_the_model(run: Run) -> None:
 
 
 def test_masking_everything_is_the_bias_alone(run: Run) -> None:
-    splice = Splice.of(reader(run), 10)
+    splice, source = Splice.of(reader(run), 10), reader(run)
     sae = run.stack.select([0])
-    loss, ev = splice.masked(sae, np.arange(32))
-    bias = sae.params["b_dec"][0]
-    source = reader(run)
-    assert loss == pytest.approx(splice.loss(lambda x: source.normal.undo(bias.expand_as(x))))
+    whole, nothing = Ablation(0, frozenset()), Ablation(0, frozenset(range(32)))
+    found, bias = splice.losses(sae, [nothing, whole]), sae.params["b_dec"][0]
+
+    def biased(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(splice.replaced[..., None], source.normal.undo(bias), x)
+
+    want = source.model.loss(splice.tokens, biased).double().mean()
+    assert found.loss[0] == pytest.approx(float(want))
     drawn = splice.tokens.numpy()
     chosen = (source.contexts("eval")[:, None] == drawn).all(axis=2).any(axis=1)
     rows = np.flatnonzero(chosen[source.places(np.arange(source.n_eval))[0]])
     x = source.read(rows).double().numpy()
-    want = 1 - ((x - bias.numpy()) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
-    assert ev == pytest.approx(want, abs=1e-5)
-    assert splice.masked(sae, [])[1] > ev
+    ev = 1 - ((x - bias.numpy()) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
+    assert found.ev[0] == pytest.approx(ev, abs=1e-5)
+    assert found.ev[1] > found.ev[0]
+
+
+@pytest.mark.parametrize("batch", [7, 32, 100])
+def test_losses_are_those_of_whole_passes(run: Run, batch: int) -> None:
+    """However many contexts and ablations are in one pass; the SAE is run as a SAE is."""
+    source = reader(run)
+    config = replace(source.source, batch=batch)
+    other = Activations(config, source.splits, source.statistics, source.manifest)
+    splice, rng = Splice.of(other, 20), np.random.default_rng(0)
+    ablations = [Ablation(s, frozenset(rng.permutation(32)[:n])) for s in (0, 2) for n in (0, 3, 9)]
+    found = splice.losses(run.stack, ablations)
+    on = splice.replaced[..., None]
+    assert found.clean == pytest.approx(float(source.model.loss(splice.tokens).mean()), abs=1e-6)
+    zero = source.model.loss(splice.tokens, lambda x: x * ~on)
+    assert found.zero == pytest.approx(float(zero.mean()), abs=1e-6)
+    for (s, latents), loss in zip(ablations, found.loss, strict=True):
+        sae = run.stack.select([s])
+        sae.params["w_dec"] = sae.params["w_dec"].clone()
+        sae.params["w_dec"][:, sorted(latents)] = 0
+
+        def through(x: torch.Tensor, sae: SAEStack = sae) -> torch.Tensor:
+            made = sae.decode(sae.encode(source.normal.apply(x.reshape(-1, WIDTH))))[0]
+            return torch.where(on, source.normal.undo(made).reshape(x.shape), x)
+
+        whole = source.model.loss(splice.tokens, through).double().mean()
+        assert loss == pytest.approx(float(whole), abs=1e-6)
+    assert len(set(found.loss)) == len(ablations)
+
+
+def test_the_cost_is_said_before_it_starts(run: Run, capsys: pytest.CaptureFixture) -> None:
+    ds = measures.spliced_loss(run, contexts=9)
+    lines = capsys.readouterr().err.splitlines()
+    (said,) = [line for line in lines if " passes over " in line]
+    found = re.fullmatch(r"spliced_loss: (\d+) passes over 9 contexts of 16 tokens", said)
+    assert found is not None
+    zeroed = ds[["masked_ev", "matched_ev"]].isel(zeroed=slice(1, None)).notnull().sum()
+    assert int(found[1]) <= 2 + 3 + int(zeroed.masked_ev + zeroed.matched_ev)
 
 
 def test_masked_loss_grows_from_zero(run: Run) -> None:

@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +260,53 @@ def test_importing_is_cheap() -> None:
     code = f"import sys, realdata.config; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def elsewhere(model: LanguageModel, layer: int, hook: str) -> LanguageModel:
+    """The same model with another site; loading takes long."""
+    other = copy(model)
+    other.source = replace(model.source, layer=layer, hook=hook)
+    other._site = f"blocks.{layer}.hook_{hook}"
+    return other
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_the_site_on(language_model: Folders, kind: str) -> None:
+    """To the bit what the whole model has, and what is below the site is not run."""
+    loaded, ran = load(language_model(kind)), set()
+    for i, block in enumerate(loaded.blocks):
+        for child in block.children():
+            child.register_forward_hook(lambda m, x, out, i=i: ran.add(i))
+    changes = [lambda x: x.flip(-1), torch.zeros_like, lambda x: x]
+    for layer, hook in product(range(LAYERS), HOOKS):
+        model = elsewhere(loaded, layer, hook)
+        site = model.from_site(TOKENS)
+        assert torch.equal(site.clean, model.loss(TOKENS))
+        assert torch.equal(site.x, model.activations(TOKENS))
+        ran.clear()
+        found = site.loss(torch.stack([change(site.x) for change in changes]))
+        assert ran == set(range(layer + (hook == "resid_post"), LAYERS))
+        for change, several in zip(changes, found, strict=True):
+            whole = model.loss(TOKENS, change)
+            assert torch.equal(site.loss(change(site.x)[None])[0], whole)
+            torch.testing.assert_close(several, whole, rtol=1e-6, atol=1e-6)
+        assert ran == set(range(LAYERS))  # the whole model runs again
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_model_that_remembers_runs_whole(language_model: Folders, missing: bool) -> None:
+    """Its last block uses what the first one left beside the residual stream."""
+    model, left = load(language_model("llama"), 1), [torch.tensor(1.0)]
+    first, last = model.blocks[0].mlp, model.blocks[2].mlp
+    first.register_forward_hook(lambda m, x, out: left.append(out.mean()))
+
+    def use(module: Any, inputs: Any, out: Tensor) -> Tensor:
+        return out * (left.pop() if missing else left[-1])
+
+    last.register_forward_hook(use)
+    if missing:
+        left.clear()
+    site = model.from_site(TOKENS)
+    x = site.x.flip(-1)
+    assert torch.equal(site.loss(x[None])[0], model.loss(TOKENS, lambda _: x))
+    assert (site.loss(x[None])[0] - site.clean).abs().max() > 0.01

@@ -179,10 +179,10 @@ def test_failing_cell_is_reported_and_others_kept(
 ) -> None:
     whole = cell.run_cell
 
-    def broken(config: Config, progress: object, checkpoint: object) -> results.Run:
+    def broken(config: Config, checkpoint: object) -> results.Run:
         if config.world.law == "sparse" and config.world.rank == 2:
             raise RuntimeError("no luck")
-        return whole(config, progress)  # type: ignore[arg-type]
+        return whole(config)
 
     monkeypatch.setattr(cell, "run_cell", broken)
     assert go(tmp_path) == 1
@@ -220,11 +220,11 @@ def test_ctrl_c_keeps_cells_and_says_how_to_go_on(
 ) -> None:
     whole, calls = cell.run_cell, []
 
-    def interrupted(config: Config, progress: object, checkpoint: object) -> results.Run:
+    def interrupted(config: Config, checkpoint: object) -> results.Run:
         calls.append(config)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return whole(config, progress)  # type: ignore[arg-type]
+        return whole(config)
 
     monkeypatch.setattr(cell, "run_cell", interrupted)
     assert go(tmp_path) == 130

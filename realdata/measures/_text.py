@@ -6,6 +6,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from realdata.activations import Activations
+from synthsae import progress
 from synthsae.evaluate import BATCH
 from synthsae.results import Run
 from synthsae.sae import SAEStack
@@ -30,13 +31,15 @@ def held_out_codes(run: Run, source: Activations) -> tuple[NDArray[np.int64], li
     device, m = stack.params["w_dec"].device, stack.params["w_dec"].shape[1]
     rows: list[NDArray[np.int64]] = []
     codes: list[list[csr_array]] = [[] for _ in run.seeds]
-    for t in range(-(-n // BATCH)):
-        at = source.rows(t, BATCH, seed=0, stream="eval")[: n - t * BATCH]
-        rows.append(at)
-        code = stack.encode(source.read(at, device=device))
-        for s, parts in enumerate(codes):
-            which = None if code.indices is None else code.indices[s]
-            parts.append(_sparse(code.values[s], which, m))
+    with progress.bar("codes of held-out rows", n, "rows") as count:
+        for t in range(-(-n // BATCH)):
+            at = source.rows(t, BATCH, seed=0, stream="eval")[: n - t * BATCH]
+            rows.append(at)
+            code = stack.encode(source.read(at, device=device))
+            for s, parts in enumerate(codes):
+                which = None if code.indices is None else code.indices[s]
+                parts.append(_sparse(code.values[s], which, m))
+            count(len(at))
     return np.concatenate(rows), [_joined(parts) for parts in codes]
 
 

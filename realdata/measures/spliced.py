@@ -1,7 +1,9 @@
 """What the model loses when it goes on with the reconstruction in place of its activations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +13,14 @@ from torch import Tensor
 
 from realdata.activations import Activations
 from realdata.measures._text import at_hand, reader
+from synthsae import progress
+from synthsae.geometry import Array
 from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack, kernels
-
-Replace = Callable[[Tensor], Tensor]
+from synthsae.sae.kernels import Code
 
 CLASSES = ("stable", "unstable")
 SHARES = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
@@ -36,35 +39,34 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     source = reader(run)
     if source is None:
         return xr.Dataset()
-    splice = Splice.of(source, contexts)
-    clean, zero = splice.loss(None), splice.loss(torch.zeros_like)
     stack, label = at_hand(run), run.labels
     n = [round(share * run.live.shape[1]) for share in SHARES]
-    loss = np.full((len(run.seeds), len(CLASSES), 2, len(n)), np.nan)
-    ev = loss.copy()
+    number: dict[Ablation, int] = {}
+    which = np.full((len(run.seeds), len(CLASSES), 2, len(n)), -1)
     for s, seed in enumerate(run.seeds):
         rates, rng = run.evaluation.rates[s], numpy_generator("null", 0, seed)
         orders = masking.masking_orders(label[s], rates, n[-1], rng)
-        whole = splice.masked(stack.select([s]), [])
+        which[s, :, :, 0] = number.setdefault(Ablation(s, frozenset()), len(number))
         for c, kind in enumerate(CLASSES):
             for o, order in enumerate(orders[kind]):
                 for i, count in enumerate(n):
                     if 0 < count <= len(order):
-                        found = splice.masked(stack.select([s]), order[:count])
-                        loss[s, c, o, i], ev[s, c, o, i] = found
-            loss[s, c, :, 0], ev[s, c, :, 0] = whole
+                        ablation = Ablation(s, frozenset(order[:count].tolist()))
+                        which[s, c, o, i] = number.setdefault(ablation, len(number))
+    found = Splice.of(source, contexts).losses(stack, list(number))
+    loss, ev = (np.where(which < 0, np.nan, values[which]) for values in (found.loss, found.ev))
     spliced = loss[:, 0, 0, 0]
     lost, risen = ev[..., :1] - ev, loss - loss[..., :1]
     dims = ("seed", "masked_class", "zeroed")
     others = "others of like firing rates"
     return labelled(
         run,
-        ce_clean=((), clean, "cross-entropy of held-out contexts", "nats"),
-        ce_zero=((), zero, "the same with zeros for activations", "nats"),
+        ce_clean=((), found.clean, "cross-entropy of held-out contexts", "nats"),
+        ce_zero=((), found.zero, "the same with zeros for activations", "nats"),
         ce_spliced=(("seed",), spliced, "the same with reconstructions for activations", "nats"),
         loss_recovered=(
             ("seed",),
-            (zero - spliced) / (zero - clean),
+            (found.zero - spliced) / (found.zero - found.clean),
             "(CE_zero - CE_spliced) / (CE_zero - CE_clean)",
         ),
         masked_loss=(dims, risen[:, :, 0], "rise of CE with latents of a class zeroed", "nats"),
@@ -75,6 +77,24 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
         masked_class=("masked_class", list(CLASSES), {"long_name": "class of the latents zeroed"}),
         zeroed=("zeroed", list(SHARES), {"long_name": "latents zeroed, as a share of all"}),
     )
+
+
+class Ablation(NamedTuple):
+    """An SAE, by its position in the stack, with some of its latents zeroed."""
+
+    sae: int
+    latents: frozenset[int]
+
+
+class Losses(NamedTuple):
+    """Mean cross-entropy in nats: of the model as it is, with zeros in place of its activations,
+    and with the reconstruction of each ablation, [A]; and the EV of that on the same tokens, [A].
+    """
+
+    clean: float
+    zero: float
+    loss: Array
+    ev: Array
 
 
 @dataclass(frozen=True)
@@ -94,40 +114,69 @@ class Splice:
         kept[source.places(np.arange(source.n_eval))] = True
         return cls(source, torch.from_numpy(np.array(every[some])), torch.from_numpy(kept[some]))
 
-    def loss(self, replace: Replace | None) -> float:
-        """Mean cross-entropy in nats with `replace` [n, D] applied at the positions replaced."""
-        total, size = 0.0, self.source.source.batch
-        for start in range(0, len(self.tokens), size):
-            at = self.replaced[start : start + size]
+    def losses(self, stack: SAEStack, ablations: Sequence[Ablation]) -> Losses:
+        """What the model loses with each ablation; those of one SAE stand together.
 
-            def spliced(x: Tensor, at: Tensor = at) -> Tensor:
-                assert replace is not None
-                here = at.to(x.device)
-                out = x.clone()
-                out[here] = replace(x[here].float()).to(x.dtype)
-                return out
+        `source.batch` contexts are read at a time, once each up to the site. The model goes on from
+        there for one ablation after another, or several at once where the contexts are fewer.
+        """
+        (n, t), size = self.tokens.shape, self.source.source.batch
+        total, parts = np.zeros(2 + len(ablations)), []
+        passes = 2 + len(ablations)
+        about = f"{passes} passes over {n} contexts of {t} tokens"
+        with progress.bar("spliced_loss", passes * n, "contexts", about) as count:
+            for i in range(0, n, size):
+                tokens, at = self.tokens[i : i + size], self.replaced[i : i + size]
+                loss, part = self._losses(tokens, at, stack, ablations, count)
+                total += loss
+                parts.append(part)
+        clean, zero, *loss = total / (n * (t - 1))
+        ev = [1 - sum(batches[1:], batches[0]).fvu for batches in zip(*parts, strict=True)]
+        return Losses(clean, zero, np.array(loss), np.array(ev))
 
-            tokens = self.tokens[start : start + size]
-            hook = None if replace is None else spliced
-            total += float(self.source.model.loss(tokens, hook).double().sum())
-        return total / (self.tokens.shape[0] * (self.tokens.shape[1] - 1))
+    def _losses(
+        self,
+        tokens: Tensor,
+        at: Tensor,
+        stack: SAEStack,
+        ablations: Sequence[Ablation],
+        count: progress.Count,
+    ) -> tuple[list[float], list[Residual]]:
+        """Summed cross-entropy of some contexts: clean, zero, each ablation; residuals of each."""
+        normal, site = self.source.normal, self.source.model.from_site(tokens)
+        here, many = at.to(site.x.device), max(1, self.source.source.batch // len(tokens))
+        count(len(tokens))
 
-    def masked(
-        self, sae: SAEStack, latents: Sequence[int] | NDArray[np.intp]
-    ) -> tuple[float, float]:
-        """Cross-entropy and EV with the reconstruction of one SAE, `latents` of it zeroed."""
-        w = sae.params["w_dec"].clone()
-        w[:, list(latents)] = 0
-        sums: list[Residual] = []
+        def loss(made: Tensor) -> list[float]:
+            """With `made` [A, n, D] at the positions replaced."""
+            x = site.x.repeat(len(made), 1, 1, 1)
+            x[:, here] = made.to(x)
+            summed = site.loss(x).double().sum((1, 2)).tolist()
+            count(len(tokens) * len(made))
+            return summed
 
-        def replace(x: Tensor) -> Tensor:
-            seen = self.source.normal.apply(x).to(w.device)
-            made = (kernels.decode(sae.encode(seen), w) + sae.params["b_dec"][:, None])[0]
-            sums.append(Residual.of(seen.cpu().numpy(), made.cpu().numpy()))
-            return self.source.normal.undo(made).to(x.device)
+        x = site.x[here].float()
+        found = [float(site.clean.double().sum()), *loss(torch.zeros_like(x)[None])]
+        seen, residuals = normal.apply(x).to(stack.params["w_dec"].device), []
+        for s, group in groupby(ablations, lambda ablation: ablation.sae):
+            sae, wanted = stack.select([s]), [ablation.latents for ablation in group]
+            code = sae.encode(seen)
+            for i in range(0, len(wanted), many):
+                made = reconstructions(sae, code, wanted[i : i + many])
+                residuals += [Residual.of(seen.cpu().numpy(), one.cpu().numpy()) for one in made]
+                found += loss(normal.undo(made))
+        return found, residuals
 
-        loss = self.loss(replace)
-        whole = sums[0]
-        for part in sums[1:]:
-            whole = whole + part
-        return loss, float(1 - whole.fvu)
+
+def reconstructions(sae: SAEStack, code: Code, zeroed: Sequence[frozenset[int]]) -> Tensor:
+    """What one SAE makes of its code of n samples with each of these sets of latents zeroed,
+    [A, n, D].
+    """
+    w, (values, indices) = sae.params["w_dec"], code
+    keep = torch.ones(len(zeroed), w.shape[1], device=w.device)
+    for row, latents in zip(keep, zeroed, strict=True):
+        row[list(latents)] = 0
+    kept = values * (keep[:, None] if indices is None else keep[:, indices[0]])
+    repeated = None if indices is None else indices.repeat(1, len(zeroed), 1)
+    made = kernels.decode(Code(kept.flatten(0, 1)[None], repeated), w)
+    return made.view(len(zeroed), -1, w.shape[2]) + sae.params["b_dec"]
