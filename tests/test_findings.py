@@ -10,11 +10,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from synthsae.cell import compute
+from synthsae.cell import attempt
 from synthsae.figures import phrases
 from synthsae.figures.common import interval_over_pairs
 from synthsae.run import assemble
 from synthsae.stats import Interval
+from synthsae.store import Store
 from synthsae.study import load, names, plan
 
 TINY = {
@@ -43,11 +44,17 @@ SEEDS = ("seed", "seed_a", "seed_b")
 
 
 @pytest.fixture(scope="module", params=names())
-def saved(request: pytest.FixtureRequest) -> tuple[str, xr.Dataset]:
+def saved(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, xr.Dataset]:
     """The Dataset of a study whose SAEs have hardly been trained."""
     study = load(request.param)
     grid = plan(study, TINY | OWN.get(request.param, {}), quick=True)
-    cells = {c.digest: compute(c, study.measures, lambda steps: None) for c in grid.cells}
+    store = Store(tmp_path_factory.mktemp("findings") / "r", request.param)
+    cells = {}
+    for cell in grid.cells:
+        assert not attempt(cell, study.measures, store, keep=False).error
+        cells[cell.digest] = store.read(cell.digest)
     return request.param, assemble(grid, cells)
 
 
