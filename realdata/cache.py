@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from realdata.arrays import pieces
-from realdata.config import SourceConfig, cache_folder
+from realdata.config import cache_folder
 from realdata.identity import identity
 from synthsae import files
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 SPLITS = ("train", "eval")
 

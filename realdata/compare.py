@@ -37,6 +37,7 @@ from synthsae.cell import git_commit, versions
 from synthsae.checks import ConfigError
 from synthsae.figures.report import stability_report
 from synthsae.figures.words import report
+from synthsae.needs import needs_of
 from synthsae.results import Dictionaries
 
 MATCHED_AT_MOST = 20_000
@@ -59,10 +60,12 @@ CAVEAT = (
 def compare(saes: Dictionaries) -> xr.Dataset:
     """Every measure between the SAEs that needs only their weights, as one Dataset.
 
-    Those of whole cosine matrices (one-to-one, MMCS) are left out above `MATCHED_AT_MOST` latents.
+    Those of whole cosine matrices (one-to-one, MMCS) are left out above `MATCHED_AT_MOST` latents,
+    and those of encoders where these are not at hand.
     """
     small = saes.directions.shape[1] <= MATCHED_AT_MOST
-    chosen = MEASURES + MATCHED if small else MEASURES
+    every = MEASURES + MATCHED if small else MEASURES
+    chosen = [m for m in every if saes.encoders is not None or "encoders" not in needs_of(m)]
     dataset = xr.merge(
         [measure(saes) for measure in tqdm(chosen, unit=" measures", mininterval=1)],
         join="exact",

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from realdata import facts, hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
-from realdata.config import SourceConfig
 from realdata.model import LanguageModel
 from synthsae.cell import threads
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from realdata.cache import Folder
-from realdata.config import SourceConfig
 from realdata.rows import Rows
 from synthsae.checks import ConfigError
 from synthsae.sae import SAEStack
+from synthsae.sources import SourceConfig
 
 LARGEST = 1e36
 """Root mean square of a coordinate, and the inverse of the smallest, that float32 can scale; its

@@ -16,8 +16,8 @@ world's):
 import xarray as xr
 
 from realdata import measures as text
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import asymmetry as told
 from synthsae.figures import cost_by_stability
 from synthsae.figures.phrases import SHARE, interval, number

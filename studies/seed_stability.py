@@ -25,8 +25,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from realdata import measures as text
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import stability_by_size
 from synthsae.figures.seeds import report_by_size
 from synthsae.study import Study
@@ -69,7 +69,8 @@ study = Study(
         train=TrainConfig(n_steps=1000, batch_size=512),
         eval_samples=16384,
     ),
-    axes={"source.layer": (0,), "sae.n_latents": (128, 512, 2048)},
+    axes={"sae.n_latents": (128, 512, 2048)},
+    axes_of={"model": {"source.layer": (0,)}},
     measures=(
         *measures.REPORT,
         measures.matched_agreement_all,

@@ -24,6 +24,7 @@ from synthsae.config import Config, digest
 from synthsae.fingerprint import Fingerprint, fingerprint
 from synthsae.loading import stable_name
 from synthsae.measured import measured, merged
+from synthsae.needs import fitting
 from synthsae.results import Measure, Run, run_cell
 from synthsae.sae import ARCHITECTURES
 from synthsae.store import Store
@@ -53,12 +54,13 @@ class Cell:
 
     @classmethod
     def of(cls, config: Config, measures: Sequence[Measure]) -> "Cell":
-        """The cell of `config` on which these measures are taken, with the code as it is now.
+        """The cell of `config` on which those of these measures are taken that have what they need
+        there, with the code as it is now.
 
         Raises ConfigError for a measure that is not a plain function of a file.
         """
         name = digest(config.to_json())
-        codes = tuple((name_of(m), code_of(m).digest) for m in measures)
+        codes = tuple((name_of(m), code_of(m).digest) for m in fitting(measures, config))
         return cls(config, name, f"{name}-{training_code(config).digest}", codes)
 
     def keys(self) -> dict[str, str]:
@@ -121,7 +123,7 @@ def attempt(
         todo = cell.missing(saved)
         if not todo:
             return Outcome()
-        trainings = Trainings(store.out)
+        measures, trainings = fitting(measures, cell.config), Trainings(store.out)
         try:
             run, about = _run(cell, trainings, store.checkpoint(cell.digest), progress, phase)
         except ConfigError as error:  # its source cannot be used, or has no room on the disk

@@ -33,7 +33,7 @@ ALIASES = {
     "--text": "source.text",
     "--tokens": "source.tokens",
 }
-"""Short flags and the config fields that they set; `source` is for studies that take a model."""
+"""Short flags and the config fields that they set."""
 
 
 FOLDER = {"results": listing, "clean": clean}
@@ -142,6 +142,8 @@ def _main(args: argparse.Namespace) -> int:
     except Exception as error:  # whatever the study's own classes and functions raise
         why = f"a study that can be planned ({in_a_line(error)})"
         raise ConfigError("study", args.study, why) from error
+    if args.world and not any(cell.config.planted for cell in grid.cells):
+        raise ConfigError("--world", args.world, "no other source beside it")
     with executor(args, grid) as workers:
         keep = 0.0 if args.no_keep_saes else args.keep_gib
         failed = run(args.study, study, grid, args.out, workers, keep, args.accept_stale)

@@ -206,7 +206,7 @@ def run_cell(
     trained = train(
         source,
         config.sae,
-        config.train,
+        config.training,
         seeds=config.seeds,
         progress=progress,
         checkpoint=checkpoint,

@@ -7,11 +7,10 @@ has. So little crosses, a file has one writer, and a worker that dies loses one 
 import io
 import json
 import sys
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future, as_completed
-from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -72,6 +71,7 @@ def run(
         kept = keep(todo, trainings, int(keep_gib * GIB))
         print(
             f"{store.study}: {study.question}\n{summary(grid, todo, kept, store, executor)}",
+            *grid.notes,
             *reasons(todo),
             sep="\n",
             flush=True,
@@ -148,7 +148,7 @@ def _save_code(study: Study, cells: Sequence[Cell], trainings: Trainings) -> Non
 
 def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[int, Outcome]]:
     """Which of `jobs`, and what became of it, one after another."""
-    total = sum(j.cell.config.n_seeds * j.cell.config.train.n_steps for j in jobs if j.train)
+    total = sum(j.cell.config.n_seeds * j.cell.config.training.n_steps for j in jobs if j.train)
     with _bar(total, " seed-steps") as bar:
         for i, job in enumerate(jobs):
 
@@ -246,7 +246,7 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     dataset.attrs |= {
         "hash": grid.digest,
         "format": FORMAT,
-        "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
+        "config": json.dumps({"base": grid.cells[0].config.record(), "axes": grid.axes}),
         "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
         "wall_seconds": sum(
             cell.attrs["train_seconds"] + cell.attrs["score_seconds"] for cell in cells.values()
@@ -304,17 +304,22 @@ def summary(
     train = [p.cell.config for p in todo if p.train]
     scored = len(todo) - len(train)
 
-    def over(name: str) -> str:
-        values = sorted({c.get(name) for c in configs})
-        return " to ".join(str(v) for v in dict.fromkeys((values[0], values[-1])))
+    def over(values: Iterable[Any]) -> str:
+        found = sorted(set(values))
+        return " to ".join(str(v) for v in dict.fromkeys((found[0], found[-1])))
 
+    seeds = over(config.n_seeds for config in configs)
+    trainings = [config.training for config in configs]
+    steps, size, data, device = (
+        over(getattr(t, name) for t in trainings)
+        for name in ("n_steps", "batch_size", "data", "device")
+    )
     lines = [
         f"{len(grid.cells)} cells, {len(train)} to train"
         + (f", {scored} to score with SAEs that are there" if scored else "")
         + f": {axes}",
-        f"{over('n_seeds')} seeds a cell, {over('train.n_steps')} steps of "
-        f"{over('train.batch_size')} samples each, {over('train.data')} data, "
-        f"{over('train.device') if executor else _resources(configs)}",
+        f"{seeds} seeds a cell, {steps} steps of {size} samples each, {data} data, "
+        f"{device if executor else _resources(configs)}",
     ]
     if train:
         where = store.checkpoint("")

@@ -18,8 +18,8 @@ from safetensors.numpy import save, save_file
 
 from realdata import arrays
 from realdata.activations import Activations
-from realdata.config import SourceConfig
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 X = np.random.default_rng(0).normal(3, 2, (200, 6)).astype(np.float32)
 

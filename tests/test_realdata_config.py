@@ -19,9 +19,10 @@ from language_models import KINDS, LAYERS, WIDTH
 
 import synthsae.config
 from realdata import hub
-from realdata.config import Config, SourceConfig, cache_folder
+from realdata.config import cache_folder
 from synthsae.checks import ConfigError
-from synthsae.config import describe, override
+from synthsae.config import Config, describe, override
+from synthsae.sources import SourceConfig
 from synthsae.study import load, plan
 from synthsae.train import TrainConfig
 from synthsae.world import World

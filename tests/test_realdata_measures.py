@@ -12,15 +12,15 @@ from scipy.sparse import csr_array
 
 from realdata import measures
 from realdata.activations import Activations
-from realdata.config import Config, SourceConfig
 from realdata.measures._text import held_out_codes
 from realdata.measures.spliced import Splice
 from realdata.measures.surface import concentration
-from synthsae.config import override
+from synthsae.config import Config, override
 from synthsae.evaluate import evaluate, held_out
 from synthsae.metrics import latent, reappearance
 from synthsae.results import Run, run_cell
 from synthsae.sae import SAEConfig, SAEStack
+from synthsae.sources import SourceConfig
 
 WIDTH = 16
 

@@ -13,6 +13,7 @@ from realdata.activations import Activations
 from realdata.measures._text import at_hand, reader
 from synthsae.metrics import masking, reappearance
 from synthsae.metrics.function import Residual
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack, kernels
@@ -24,6 +25,7 @@ SHARES = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """How many latents are zeroed, as shares of the dictionary."""
 
 
+@requires("stack", "tokens")
 def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     """Cross-entropy of held-out contexts with reconstructions spliced in, whole and masked.
 
@@ -34,8 +36,6 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     `masked_ev` and `matched_ev` are the EV lost on the same tokens. NaN beyond a class's latents.
     """
     source = reader(run)
-    if source is None:
-        return xr.Dataset()
     splice = Splice.of(source, contexts)
     clean, zero = splice.loss(None), splice.loss(torch.zeros_like)
     stack, label = at_hand(run), reappearance.labels(run.p_hat)

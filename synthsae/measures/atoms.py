@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from synthsae.metrics import latent
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.theory import coverage_closed, welch_bound
 
@@ -11,6 +12,7 @@ FOUND = 0.9
 """Cosine from which an atom counts as found."""
 
 
+@requires("blocks")
 def atom_recovery(run: Run, threshold: float = FOUND) -> xr.Dataset:
     """Share of the atoms of each sparse block that are matched to a live latent at >= `threshold`.
 

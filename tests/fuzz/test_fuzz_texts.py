@@ -16,8 +16,8 @@ from language_models import save
 
 from realdata import text
 from realdata.activations import Activations
-from realdata.config import SourceConfig
 from realdata.packing import pack
+from synthsae.sources import SourceConfig
 
 DOCUMENTS = getattr(text, "Documents", None) or text.documents
 KINDS = [".txt", ".jsonl", ".jsonl.gz", ".parquet", ".JSONL", ".json", ".csv", ".txt.gz"]
