@@ -171,7 +171,7 @@ def _more_than_none(field: str, configs: Sequence[Config]) -> None:
     for config in configs:
         if not config.planted:
             source = config.source.kind
-            text = f"none: the study needs a planted world, with {field} of 1 or more"
+            text = f"none, as the study needs a planted world, with {field} of 1 or more"
             raise ConfigError(f"source.{source}", config.get(f"source.{source}"), text)
         if config.get(field) == 0:
             raise ConfigError(field, 0, "1 or more: the study is about them")

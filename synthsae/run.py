@@ -317,7 +317,7 @@ def summary(
     lines = [
         f"{len(grid.cells)} cells, {len(train)} to train"
         + (f", {scored} to score with SAEs that are there" if scored else "")
-        + f": {axes}",
+        + (f": {axes}" if axes else ""),
         f"{seeds} seeds a cell, {steps} steps of {size} samples each, {data} data, "
         f"{device if executor else _resources(configs)}",
     ]

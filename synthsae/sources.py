@@ -120,21 +120,8 @@ class SourceConfig:
 
 
 ROWS = ("max_norm", "center", "scale", "held_out", "passes", "cache", "cache_limit")
-TEXT: tuple[str, ...] = (
-    "layer",
-    "hook",
-    "text",
-    "subset",
-    "split",
-    "column",
-    "bad_rows",
-    "special_tokens",
-)
-TEXT += ("tokens", "context", "batch", "dtype", "device", "threads", "skip_bos")
-FIELDS: dict[str, tuple[str, ...]] = {
-    "world": (),
-    "model": (*TEXT, *ROWS),
-    "arrays": ROWS,
-    "file": (),
-}
+TEXT = ("layer", "hook", "text", "subset", "split", "column", "bad_rows", "special_tokens")
+HOW = ("tokens", "context", "batch", "dtype", "device", "threads", "skip_bos")
+FIELDS: dict[str, tuple[str, ...]] = {"world": (), "arrays": ROWS, "file": ()}
+FIELDS["model"] = (*TEXT, *HOW, *ROWS)
 """What may be said of each kind of source, beside its name."""

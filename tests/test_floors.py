@@ -15,19 +15,20 @@ FLOORS = [
     {"blame", "checks", "files", "geometry", "gpu", "loading", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
+    {"sources", "kinds", "config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
     {"needs", "results"},
     {"measures", "packing", "store", "figures", "executors"},
-    {"measured"},
+    {"measured", "fingerprint", "trainings"},
     {"cell"},
-    {"study"},
+    {"pending", "folder", "study"},
     {"run"},
     {"cli"},
 ]
 APART = set(permutations(["world", "sae", "metrics", "theory", "stats"], 2))
 APART |= {("train", "metrics"), ("train", "world"), ("train", "theory"), ("train", "stats")}
 HEIGHT = {name: i for i, floor in enumerate(FLOORS) for name in floor}
-RUN_AS_MAIN = {("study", "cli")}  # `python -m synthsae.study` hands over to the command line
+RUN_AS_MAIN = {("study", "cli"), ("study", "run")}
+"""`python -m synthsae.study` hands over to the command line, and `study.run` to the runner."""
 
 
 def imported(path: Path) -> set[str]:

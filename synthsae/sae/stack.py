@@ -115,9 +115,9 @@ class SAEStack:
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
         """Read a stack that `save` wrote.
 
-        Raises ConfigError for an architecture that is not registered (it names the file that
-        registers it, if that is not ours), for another file, for tensors that its config does not have, and for
-        values that are not finite; a `log_threshold` may be infinite.
+        Raises ConfigError for an architecture that is not registered (it names the file that adds
+        it), for another file, for tensors that its config does not have, and for values that are
+        not finite; a `log_threshold` may be infinite.
         """
         try:
             with safe_open(path, framework="pt", device=device) as f:

@@ -11,6 +11,7 @@ from fuzzing import answer, numbers, values
 from hypothesis import strategies as st
 
 from synthsae.sae import ARCHITECTURES, SAEConfig
+from synthsae.sources import SourceConfig
 from synthsae.train import TrainConfig, train
 from synthsae.world import World, WorldConfig
 
