@@ -18,7 +18,7 @@ from synthsae.executors import Processes, dask
 from synthsae.folder import clean, listing
 from synthsae.run import KEEP, present, run
 from synthsae.store import DamagedError, FormatError, Store, open_results
-from synthsae.study import Grid, Study, load, names, plan
+from synthsae.study import Grid, Study, kinds, load, names, plan
 from synthsae.world import PRESETS
 
 ALIASES = {
@@ -135,6 +135,8 @@ def _main(args: argparse.Namespace) -> int:
             present(study, store)
         return 0
     changed = changes(args, study.base)
+    if args.world and "world" not in kinds(study.base, {**study.axes, **changed}):
+        raise ConfigError("--world", args.world, "no other source beside it")
     try:
         grid = plan(study, changed, quick=args.quick, here=args.dask is None)
     except ConfigError:
@@ -142,8 +144,6 @@ def _main(args: argparse.Namespace) -> int:
     except Exception as error:  # whatever the study's own classes and functions raise
         why = f"a study that can be planned ({in_a_line(error)})"
         raise ConfigError("study", args.study, why) from error
-    if args.world and not any(cell.config.planted for cell in grid.cells):
-        raise ConfigError("--world", args.world, "no other source beside it")
     with executor(args, grid) as workers:
         keep = 0.0 if args.no_keep_saes else args.keep_gib
         failed = run(args.study, study, grid, args.out, workers, keep, args.accept_stale)

@@ -141,7 +141,7 @@ def _settings(
 ) -> tuple[dict[str, Any], list[str]]:
     """What is set, an axis as a list, and which axes of the study say nothing of the source."""
     own = {**study.axes, **(study.quick if quick else {})}
-    for kind in _kinds(study.base, {**own, **changes}):
+    for kind in kinds(study.base, {**own, **changes}):
         own = {**study.axes_of.get(kind, {}), **own}
     is_axis = {f for f in own if f in study.axes or isinstance(own[f], list | tuple)}
     settings = {
@@ -166,8 +166,8 @@ def _points(base: Config, settings: Mapping[str, Any]) -> Iterator[Config]:
         yield override(base, fixed | dict(zip(axes, choice, strict=True)))
 
 
-def _kinds(base: Config, settings: Mapping[str, Any]) -> list[str]:
-    """The kinds of the sources that are named."""
+def kinds(base: Config, settings: Mapping[str, Any]) -> list[str]:
+    """The kinds of the sources that `settings` of a study name."""
     named = (settings.get(f"source.{name}", base.get(f"source.{name}")) for name in NAMING)
     each = product(*(v if isinstance(v, list | tuple) else [v] for v in named))
     kinds = (next((k for k, v in zip(NAMING, some, strict=True) if v), "world") for some in each)
