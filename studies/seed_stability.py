@@ -40,8 +40,8 @@ def finding(ds: xr.Dataset) -> str:
 
 
 def _planted(ds: xr.Dataset) -> bool:
-    base = json.loads(ds.attrs["config"])["base"]
-    return "world" in base and not {*NAMING} & {*ds.dims}
+    source = json.loads(ds.attrs["config"])["base"].get("source", {})
+    return not any(name in ds.dims or source.get(name) for name in NAMING)
 
 
 study = Study(

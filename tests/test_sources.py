@@ -1,6 +1,7 @@
 """Sources of one kind: what a config names, what a study varies on it, and one of one's own."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -195,3 +196,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as error:
             override(Config(), {"source.file": name})
         assert error.value.field == "source.file"
+
+
+def test_the_example_of_the_readme(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    (code,) = re.findall(r"```python\n# my_source.py\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_source.py").write_text(code)
+    (option,) = re.findall(r"--set source.file=my_source.py:(\w+)", text)
+    own = {"source.file": f"{tmp_path / 'my_source.py'}:{option}"}
+    run = run_cell(override(Config(), TINY | own))
+    assert run.d_model == 16
+    assert len(plan(load("transfer"), TINY | own, quick=True).cells) == 1
