@@ -25,7 +25,7 @@ from synthsae.world import World, WorldConfig
 
 WORLD = World.plant(WorldConfig(d_model=8, n_isolated=6, n_blocks=0), seed=0)
 STACK = SAEStack.init(SAEConfig(n_latents=8, k=2), 8, (0, 1))
-SAME = np.random.default_rng(0).normal(size=(1, 6, 4)).repeat(3, axis=0)
+ROWS = np.random.default_rng(0).normal(size=(3, 6, 4))
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO)
 
 
@@ -37,13 +37,13 @@ def _train(folder: Path) -> None:
 WRITERS: dict[str, Callable[[Path], object]] = {
     "path": lambda p: STACK.save(p / "a.safetensors"),
     "folder": lambda p: save_saelens(STACK, p / "sae", metadata={"at": len(list(p.iterdir()))}),
-    "consensus": lambda p: save_consensus(synthsae.consensus(SAME), p / "c.safetensors"),
+    "consensus": lambda p: save_consensus(synthsae.consensus(ROWS), p / "c.safetensors"),
     "out": lambda p: Store(p, "study").save("a.nc", b"data"),
     "cell": lambda p: Store(p, "study").write("abc", xr.Dataset({"a": 1.0})),
     "checkpoint": _train,
     "source.cache": lambda p: Folder(
         SourceConfig(arrays=str(p.parent / "x.npy"), cache=str(p))
-    ).save("rows.npy", SAME),
+    ).save("rows.npy", ROWS),
 }
 
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_written(
 ) -> None:
     """One line, nothing half-written, what was there is there; then the same call goes on."""
     monkeypatch.setattr("synthsae.train.checkpoint.EVERY", 0.0)
-    np.save(tmp_path / "x.npy", SAME[0].astype(np.float32))
+    np.save(tmp_path / "x.npy", ROWS[0].astype(np.float32))
     write, folder = WRITERS[writer], tmp_path / "here"
     folder.mkdir()
 

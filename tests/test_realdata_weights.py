@@ -328,13 +328,13 @@ runpy.run_module("realdata.compare", run_name="__main__", alter_sys=True)
 
 def test_an_interrupt_waits_until_files_are_whole(tmp_path, monkeypatch):
     saes = [put(tmp_path / n, W_dec=x) for n, x in (("a", BASE), ("b", BASE[::-1]))]
-    write = compare.files.write
+    write_all = compare.files.write_all
 
-    def write_interrupted(path: Path, data: bytes) -> None:
+    def interrupted(parts: dict[Path, bytes], name: str) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        write(path, data)
+        write_all(parts, name)
 
-    monkeypatch.setattr(compare.files, "write", write_interrupted)
+    monkeypatch.setattr(compare.files, "write_all", interrupted)
     assert compare.main([*saes, "--out", str(tmp_path / "out")]) == 130
     names = sorted(f.name for f in (tmp_path / "out").iterdir())
     assert names == ["compare.nc", "compare.pdf", "compare.png"]

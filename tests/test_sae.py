@@ -230,7 +230,7 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     stack.params["w_dec"] += 1
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(ConfigError, match="no room"):
         stack.save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -272,7 +272,7 @@ def test_join_takes_stacks_of_one_config():
 def test_a_bad_field_is_one_line_with_its_name_value_and_range(fields, message):
     with pytest.raises(ConfigError) as error:
         SAEConfig(**fields)
-    assert str(error.value) == message
+    assert str(error.value).partition("; did you mean")[0] == message
 
 
 def test_the_number_of_latents_is_two_for_each_dimension_unless_given():

@@ -36,7 +36,8 @@ def options(
         files = ["--text", str(stories), "--set", f"source.cache={tmp_path / 'cache'}"]
         names = ",".join(str(language_model(m)) if m else "" for m in model.split(","))
         seeds = [] if "--seeds" in more else ["--seeds", "3"]
-        budget = ["--tokens", "2400", *seeds, "--k", "4", "--out", str(tmp_path)]
+        k = [] if any(text.startswith("sae.k=") for text in more) else ["--k", "4"]
+        budget = ["--tokens", "2400", *seeds, *k, "--out", str(tmp_path)]
         return [name, "--model", names, *files, *sets, *budget, *more]
 
     return made

@@ -150,7 +150,7 @@ def test_sampling_costs_what_fires():
     ("fields", "message"),
     [
         ({"d_model": 0}, "world.d_model: 0; allowed: 1 or more"),
-        ({"n_isolated": -1}, "world.n_isolated: -1; allowed: 0 or more"),
+        ({"n_isolated": -1}, "world.n_isolated: -1; allowed: 0 or more, at most 16777216"),
         ({"isolated_p": -0.1}, "world.isolated_p: -0.1; allowed: 0 or more, at most 1"),
         ({"isolated_p": 1.5}, "world.isolated_p: 1.5; allowed: 0 or more, at most 1"),
         ({"isolated_p": float("nan")}, "world.isolated_p: nan; allowed: 0 or more, at most 1"),
@@ -201,7 +201,7 @@ def test_a_bad_field_is_one_line_with_its_name_value_and_range(fields, message):
     WorldConfig(**fine)
     with pytest.raises(ConfigError) as error:
         WorldConfig(**fine | fields)
-    assert str(error.value) == message
+    assert str(error.value).partition("; did you mean")[0] == message
 
 
 def test_what_just_fits_is_allowed():

@@ -133,7 +133,7 @@ def test_everything_combines_and_batches_are_counter_based(law, without):
         ),
         (
             {"n_isolated": 10**9},
-            "world.n_isolated: 1000000000; allowed: 0 or more, at most 1.67772e+07",
+            "world.n_isolated: 1000000000; allowed: 0 or more, at most 16777216",
         ),
         ({"n_trees": -1}, "world.n_trees: -1; allowed: 0 or more"),
         ({"tree_branching": 0}, "world.tree_branching: 0; allowed: 1 or more"),
@@ -177,4 +177,4 @@ def test_everything_combines_and_batches_are_counter_based(law, without):
 def test_an_impossible_field_is_one_line_with_its_name_value_and_range(fields, message):
     with pytest.raises(ConfigError) as error:
         WorldConfig(**fields)
-    assert str(error.value) == message
+    assert str(error.value).partition("; did you mean")[0] == message
