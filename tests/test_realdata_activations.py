@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 
 from realdata.activations import Activations
 from synthsae import SAEConfig, SAEStack, load_saelens, open_results
-from synthsae.cell import compute
+from synthsae.cell import attempt
 from synthsae.checks import ConfigError
 from synthsae.evaluate import evaluate
 from synthsae.run import assemble, run
 from synthsae.sae import ARCHITECTURES
 from synthsae.sources import SourceConfig
+from synthsae.store import Store
 from synthsae.study import Grid, Study, load, plan
 
 X = np.random.default_rng(0).normal(3, 2, (1000, 6)).astype(np.float32)
@@ -287,7 +288,10 @@ def test_a_study_records_the_cut_by_cell(tmp_path: Path) -> None:
     x = X.copy()
     x[:3] *= 100
     study, grid = grid_of(x, tmp_path, [0.0, 10.0])
-    cells = {c.digest: compute(c, study.measures, lambda steps: None) for c in grid.cells}
+    store = Store(tmp_path / "out", "s")
+    for c in grid.cells:
+        assert not attempt(c, study.measures, store, keep=False).error
+    cells: dict[str, Any] = {c.digest: store.read(c.digest) for c in grid.cells}
     found = json.loads(assemble(grid, cells).attrs["source"])
     assert [found[c.digest]["cut"]["train"] for c in grid.cells] == [0, 3]
     assert [found[c.digest]["max_norm"] for c in grid.cells] == [0, 10]
