@@ -11,10 +11,11 @@ from torch import Tensor
 
 from realdata import arrays, shuffle
 from realdata.cache import SPLITS, Folder
-from realdata.config import SourceConfig
+from realdata.config import n_train
 from realdata.normal import Normal, Statistics, statistics
 from realdata.rows import Rows
 from synthsae.checks import one_of
+from synthsae.sources import SourceConfig
 
 if TYPE_CHECKING:
     from realdata.model import LanguageModel
@@ -86,8 +87,8 @@ class Activations:
             array = arrays.mapped(source.arrays)
             folder, manifest = Folder(source), {}
             array = array if isinstance(array, np.ndarray) else folder.copy(array)
-            rows = {"train": Rows([array[: source.n_train]])}
-            rows["eval"] = Rows([array[source.n_train :]])
+            rows = {"train": Rows([array[: n_train(source)]])}
+            rows["eval"] = Rows([array[n_train(source) :]])
         found = statistics(folder, rows, source)
         splits = {
             split: Split(

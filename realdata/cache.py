@@ -24,10 +24,11 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from realdata.arrays import pieces
-from realdata.config import SourceConfig, cache_folder
+from realdata.config import cache_folder
 from realdata.identity import identity
 from synthsae import files, progress
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 SPLITS = ("train", "eval")
 

@@ -38,6 +38,7 @@ from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.figures.report import stability_report
 from synthsae.figures.words import report
+from synthsae.needs import needs_of
 from synthsae.results import Dictionaries
 
 MATCHED_AT_MOST = 20_000
@@ -60,10 +61,12 @@ CAVEAT = (
 def compare(saes: Dictionaries) -> xr.Dataset:
     """Every measure between the SAEs that needs only their weights, as one Dataset.
 
-    Those of whole cosine matrices (one-to-one, MMCS) are left out above `MATCHED_AT_MOST` latents.
+    Those of whole cosine matrices (one-to-one, MMCS) are left out above `MATCHED_AT_MOST` latents,
+    and those of encoders where these are not at hand.
     """
     small = saes.directions.shape[1] <= MATCHED_AT_MOST
-    chosen = MEASURES + MATCHED if small else MEASURES
+    every = MEASURES + MATCHED if small else MEASURES
+    chosen = [m for m in every if saes.encoders is not None or "encoders" not in needs_of(m)]
     found = []
     with progress.bar("comparison", len(chosen), "measures") as count:
         for measure in chosen:

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from realdata import facts, hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
-from realdata.config import SourceConfig
 from realdata.model import LanguageModel
 from synthsae import progress
 from synthsae.cell import threads
 from synthsae.checks import ConfigError
 from synthsae.progress import Count
+from synthsae.sources import SourceConfig
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""

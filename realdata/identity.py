@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from realdata import arrays, hub, text
-from realdata.config import SourceConfig
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 from synthsae.train import resolve_device
 
 FORMAT = 2

@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from realdata import hub
-from realdata.config import HOOKS, SourceConfig
 from realdata.from_site import FromSite, n_skipped
 from realdata.tokenizer import Ids, Tokenizer
 from synthsae import progress
 from synthsae.checks import ConfigError
+from synthsae.sources import HOOKS, SourceConfig
 from synthsae.train import resolve_device
 
 CAUSAL = 8

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realdata import pieces
-from realdata.config import SourceConfig
+from realdata.config import n_eval, n_train
 from realdata.pieces import Encode
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 AT_ONCE = 2**18
 """Characters tokenised in one call: a tokenizer needs some 100 bytes for each."""
@@ -168,7 +169,7 @@ def _fill(
     parts: Parts, encode: Encode, bos: int | None, source: SourceConfig, watch: Watch
 ) -> Packers:
     """Packers that are full, or have all of the text."""
-    quotas = {"train": source.n_train, "eval": source.n_eval}
+    quotas = {"train": n_train(source), "eval": n_eval(source)}
     how = (source.context, bos, source.skip_bos)
     packers = {split: Packer(quota, *how) for split, quota in quotas.items()}
     batch = _Batch(encode, packers, watch)
@@ -220,7 +221,7 @@ def _most(packers: Packers, source: SourceConfig) -> int:
     most = min(source.tokens, 1 + int(min(bounds)))
     while most >= 2:
         asked = replace(source, tokens=most)
-        if asked.n_train <= packers["train"].n_kept and asked.n_eval <= packers["eval"].n_kept:
+        if n_train(asked) <= packers["train"].n_kept and n_eval(asked) <= packers["eval"].n_kept:
             return most
         most -= 1
     return 0

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from realdata import folders
-from realdata.config import SourceConfig
 from realdata.readers import PACKED, READERS, Bad, Row, kind, listed, rows
 from synthsae.checks import ConfigError, nearest
+from synthsae.sources import SourceConfig
 
 BLANK = "blank"
 HOPELESS = 100

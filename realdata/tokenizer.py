@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realdata.config import SourceConfig
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 Ids = NDArray[np.int32]
 

@@ -5,19 +5,18 @@ Gerasimov et al. (2606.12138) report that stable latents fire more often (.44% o
 stay the same, and isolated features fire from far more often to far more rarely than the latents of
 the blocks: the published order, and its opposite. The prediction (`measures.ideal_code`) fits
 nothing: the code of an SAE that has learned everything, and a latent's cost is what it fires. Our
-worlds are ours; theirs is not published. On a preset, or a model (one value, as the axis is the
-world's):
+worlds are ours; theirs is not published. On a preset, or on a model, which has no such axis:
 
     python -m synthsae.study asymmetry --world gerasimov_like --set world.isolated_p=0.02 --k 12
     python -m synthsae.study asymmetry --model gpt2 --layer 7 --text PATH --tokens 10M \\
-        --set world.isolated_p=0.02 --n-latents 4096 --k 32
+        --n-latents 4096 --k 32
 """
 
 import xarray as xr
 
 from realdata import measures as text
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import asymmetry as told
 from synthsae.figures import cost_by_stability
 from synthsae.figures.phrases import SHARE, interval, number

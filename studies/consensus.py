@@ -9,8 +9,8 @@ these fire, and isolated features that fire at rates from 10% down to 0.1%.
 import numpy as np
 import xarray as xr
 
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import lists_by_seeds
 from synthsae.figures.consensus import LEVEL, recall_interval, share_wrong, totals, worst
 from synthsae.figures.phrases import count, interval

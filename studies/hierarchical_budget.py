@@ -11,8 +11,8 @@ model or an array, where nothing is planted, stability is that of all live laten
 
 import xarray as xr
 
-from realdata.config import Config
 from synthsae import measures, needs
+from synthsae.config import Config
 from synthsae.figures import scores_by_budget
 from synthsae.figures.budgets import KEEP, by_way
 from synthsae.figures.common import slices

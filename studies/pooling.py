@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import xarray as xr
 
-from realdata.config import Config
 from synthsae import measures, needs
+from synthsae.config import Config
 from synthsae.figures.common import defined, in_text, slices
 from synthsae.figures.phrases import count, number
 from synthsae.figures.pooling import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
@@ -99,5 +99,5 @@ study = Study(
     figure=pools_by_size,
     finding=finding,
     quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},
-    needs=(needs.blocks, needs.isolated),
+    needs=(needs.where_planted(needs.blocks), needs.where_planted(needs.isolated)),
 )

@@ -15,20 +15,19 @@ about 1k tokens, live only; passes and k are not given, these are ours):
         --set train.batch_size=100 --set eval_samples=110
 
 Few tokens lower every number here: compare budgets before sizes. Without a model the source is a
-planted world, as in the other studies, and depth means nothing.
+planted world, as in the other studies, which has no layers.
 """
 
 import json
-from typing import Any
 
 import xarray as xr
-from matplotlib.figure import Figure
 
 from realdata import measures as text
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import stability_by_size
 from synthsae.figures.seeds import report_by_size
+from synthsae.sources import NAMING
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -37,27 +36,12 @@ from synthsae.world import WorldConfig
 def finding(ds: xr.Dataset) -> str:
     """Over sizes, over layers, and what the classes of p_hat are at the largest size."""
     world = "Of a planted world, as no --model is given; of models it says nothing.\n"
-    return world * _planted(ds) + report_by_size(_without_depth(ds))
-
-
-def figure(ds: xr.Dataset) -> Figure:
-    """`stability_by_size`, which names the layers where there are any."""
-    return stability_by_size(_without_depth(ds))
+    return world * _planted(ds) + report_by_size(ds)
 
 
 def _planted(ds: xr.Dataset) -> bool:
-    return not any(name in ds.dims or _source(ds)[name] for name in ("model", "arrays"))
-
-
-def _without_depth(ds: xr.Dataset) -> xr.Dataset:
-    """A world and an array have no layers."""
-    if "model" in ds.dims or _source(ds)["model"] or ds.sizes.get("layer") != 1:
-        return ds
-    return ds.squeeze("layer", drop=True)
-
-
-def _source(ds: xr.Dataset) -> dict[str, Any]:
-    return json.loads(ds.attrs["config"])["base"]["source"]
+    source = json.loads(ds.attrs["config"])["base"].get("source", {})
+    return not any(name in ds.dims or source.get(name) for name in NAMING)
 
 
 study = Study(
@@ -69,7 +53,8 @@ study = Study(
         train=TrainConfig(n_steps=1000, batch_size=512),
         eval_samples=16384,
     ),
-    axes={"source.layer": (0,), "sae.n_latents": (128, 512, 2048)},
+    axes={"sae.n_latents": (128, 512, 2048)},
+    axes_of={"model": {"source.layer": (0,)}},
     measures=(
         *measures.REPORT,
         measures.matched_agreement_all,
@@ -77,7 +62,7 @@ study = Study(
         text.surface_form,
         text.matched_contexts,
     ),
-    figure=figure,
+    figure=stability_by_size,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": 150, "sae.n_latents": (64, 256), "eval_samples": 4096},
 )

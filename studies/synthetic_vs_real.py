@@ -13,8 +13,8 @@ what the world lacks.
 
 import xarray as xr
 
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import stability_report
 from synthsae.figures.report import settings
 from synthsae.figures.words import report

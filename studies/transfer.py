@@ -16,8 +16,8 @@ the world's):
 import numpy as np
 import xarray as xr
 
-from realdata.config import Config
 from synthsae import measures
+from synthsae.config import Config
 from synthsae.figures import transfer_of_unstable
 from synthsae.figures.common import interval_over_seeds
 from synthsae.figures.phrases import UNKNOWN, interval, number

@@ -25,6 +25,7 @@ from synthsae.config import Config, digest
 from synthsae.fingerprint import Fingerprint, fingerprint
 from synthsae.loading import stable_name
 from synthsae.measured import measured, merged
+from synthsae.needs import fitting
 from synthsae.results import Measure, Run, run_cell
 from synthsae.sae import ARCHITECTURES
 from synthsae.store import Store
@@ -55,12 +56,13 @@ class Cell:
 
     @classmethod
     def of(cls, config: Config, measures: Sequence[Measure]) -> "Cell":
-        """The cell of `config` on which these measures are taken, with the code as it is now.
+        """The cell of `config` on which those of these measures are taken that have what they need
+        there, with the code as it is now.
 
         Raises ConfigError for a measure that is not a plain function of a file.
         """
         training = f"{digest(config.trained_by)}-{training_code(config).digest}"
-        codes = tuple((name_of(m), code_of(m).digest) for m in measures)
+        codes = tuple((name_of(m), code_of(m).digest) for m in fitting(measures, config))
         return cls(config, digest(config.to_json()), training, codes)
 
     @property
@@ -135,7 +137,7 @@ def attempt(
         todo = cell.missing(saved)
         if not todo:
             return Outcome()
-        trainings = Trainings(store.out)
+        measures, trainings = fitting(measures, cell.config), Trainings(store.out)
         if cell.training not in made:
             made[cell.training] = _made(cell, trainings, store.checkpoint(cell.trained))
         if isinstance(found := made[cell.training], Outcome):

@@ -18,7 +18,7 @@ from synthsae.executors import Processes, dask
 from synthsae.folder import clean, listing
 from synthsae.run import KEEP, present, run
 from synthsae.store import DamagedError, FormatError, Store, open_results
-from synthsae.study import Grid, Study, load, names, plan
+from synthsae.study import Grid, Study, kinds, load, names, plan
 from synthsae.world import PRESETS
 
 ALIASES = {
@@ -33,7 +33,7 @@ ALIASES = {
     "--text": "source.text",
     "--tokens": "source.tokens",
 }
-"""Short flags and the config fields that they set; `source` is for studies that take a model."""
+"""Short flags and the config fields that they set."""
 
 
 FOLDER = {"results": listing, "clean": clean}
@@ -135,6 +135,8 @@ def _main(args: argparse.Namespace) -> int:
             present(study, store)
         return 0
     changed = changes(args, study.base)
+    if args.world and "world" not in kinds(study.base, {**study.axes, **changed}):
+        raise ConfigError("--world", args.world, "no other source beside it")
     try:
         grid = plan(study, changed, quick=args.quick, here=args.dask is None)
     except ConfigError:

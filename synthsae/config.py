@@ -1,4 +1,4 @@
-"""The configuration of one cell (world, SAE, training, seeds, definitions), and setting fields."""
+"""The configuration of one cell (source, SAE, training, seeds, definitions), and its fields."""
 
 import hashlib
 import json
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from synthsae.checks import LARGEST, ConfigError, in_words, nearest, of_type, typed, within
 from synthsae.definitions import Definitions
+from synthsae.kinds import Kind, kind_of
 from synthsae.sae import SAEConfig
+from synthsae.sources import FIELDS, NAMING, SourceConfig
 from synthsae.train import ActivationSource, TrainConfig
-from synthsae.world import World, WorldConfig
+from synthsae.world import WorldConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -33,7 +35,7 @@ C = TypeVar("C", bound="DataclassInstance")
 class Config:
     """What determines a cell's numbers: on a CPU their bits, but for the kind of processor.
 
-    Its activations come from the planted world; a subclass may say where else they come from.
+    Its activations are those of `source`, or of the planted world where that names none.
     """
 
     world: WorldConfig = field(default_factory=WorldConfig)
@@ -49,10 +51,12 @@ class Config:
     eval_samples: int = field(
         default=32768, metadata={"help": "held-out samples for firing rates and explained variance"}
     )
+    source: SourceConfig = field(default_factory=SourceConfig)
     definitions: Definitions = field(default_factory=Definitions)
 
     def __post_init__(self) -> None:
         typed("", self)
+        self.kind.check()
         within("n_seeds", self.n_seeds, 2)
         within("first_seed", self.first_seed, 0, LARGEST + 1 - self.n_seeds)
         within("world_seed", self.world_seed, 0)
@@ -65,36 +69,66 @@ class Config:
         return tuple(range(self.first_seed, self.first_seed + self.n_seeds))
 
     @property
+    def kind(self) -> Kind:
+        """The source, of its kind."""
+        return kind_of(self.source.kind)(self)
+
+    @property
     def planted(self) -> bool:
         """Whether the activations are those of `world`, so that the truth is known."""
-        return True
+        return self.source.kind == "world"
+
+    @property
+    def training(self) -> TrainConfig:
+        """How the SAEs are trained: `train`, with the steps that follow from a source's rows."""
+        return replace(self.train, n_steps=self.kind.n_steps)
 
     @property
     def decided(self) -> Mapping[str, str]:
-        """Fields that follow from others, by dotted name, and how to set them all the same."""
-        return {}
+        """Fields that change nothing, by dotted name, and why, or how to set them all the same.
+
+        They follow from others, or say more about a source that is not the one named.
+        """
+        kind, found = self.kind, dict(self.kind.decided)
+        for name in {f.name for f in fields(self.source)} - {*NAMING, *FIELDS[self.source.kind]}:
+            others = " or ".join(f"source.{k}" for k in NAMING if name in FIELDS[k])
+            found[f"source.{name}"] = f"nothing without {others}: {kind.what} has no {name}"
+        if not self.planted:
+            for name in ["world_seed", *(n for n, _, _ in describe(self.world, "world."))]:
+                found[name] = f"nothing on {kind.what}: only a planted world has that"
+        return found
 
     @property
     def reaches(self) -> tuple[type, ...]:
         """The classes whose code a training depends on beside the trainer's."""
-        return (Config,)
+        return (Config, *self.kind.code)
 
     @property
     def d_model(self) -> int:
         """Dimension D of an activation."""
-        return self.world.d_model
+        return self.kind.d_model
 
     def open(self) -> ActivationSource:
         """The source of the activations."""
-        return World.plant(self.world, seed=self.world_seed)
+        return self.kind.open()
 
     def get(self, name: str) -> Any:
         """The value of a field by its dotted name."""
         return reduce(getattr, name.split("."), self)
 
+    def record(self) -> dict[str, Any]:
+        """The fields that say something here: of the source those of its kind."""
+        found = asdict(self) | {"train": asdict(self.training)}
+        del found["source"]
+        if self.planted:
+            return found
+        del found["world"], found["world_seed"]
+        return found | {"source": self.kind.fields}
+
     def to_json(self) -> str:
-        """All fields as canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """All that determines a number as canonical JSON: `record`, and what the source is."""
+        source = {} if self.planted else {"source": self.kind.identity}
+        return json.dumps(self.record() | source, sort_keys=True)
 
     @property
     def trained_by(self) -> str:

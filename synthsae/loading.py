@@ -41,10 +41,10 @@ def installed() -> dict[str, Path]:
     return {path.stem: path for path in files if path.stem != "__init__"}
 
 
-def import_file(path: Path) -> ModuleType:
-    """The module of a study file, run again where it or a module beside it has changed.
+def import_file(path: Path, field: str = "study") -> ModuleType:
+    """The module of a user's file, run again where it or a module beside it has changed.
 
-    Raises ConfigError, with file and line, for a file that cannot be run.
+    Raises ConfigError of `field`, with file and line, for a file that cannot be run.
     """
     path = path.resolve()
     name = f"{PREFIX}{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}_{path.stem}"
@@ -60,7 +60,7 @@ def import_file(path: Path) -> ModuleType:
             return sys.modules[name]
     except (Exception, SystemExit) as error:  # whatever the file raises
         why = f"a file that can be imported ({in_a_line(error)})"
-        raise ConfigError("study", str(path), why) from error
+        raise ConfigError(field, str(path), why) from error
 
 
 def stable_name(module: str) -> str:

@@ -226,11 +226,11 @@ def run_cell(config: Config, checkpoint: Path | None = None) -> Run:
     """
     with progress.bar("opening the source"):
         source = config.open()
-    with progress.bar("training", config.n_seeds * config.train.n_steps, "seed-steps") as count:
+    with progress.bar("training", config.n_seeds * config.training.n_steps, "seed-steps") as count:
         trained = train(
             source,
             config.sae,
-            config.train,
+            config.training,
             seeds=config.seeds,
             progress=count,
             checkpoint=checkpoint,

@@ -7,11 +7,10 @@ has. So little crosses, a file has one writer, and a worker that dies loses one 
 import io
 import json
 import sys
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future, as_completed
-from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -73,6 +72,7 @@ def run(
         kept = keep(todo, trainings, int(keep_gib * GIB))
         print(
             f"{store.study}: {study.question}\n{summary(grid, todo, kept, store, executor)}",
+            *grid.notes,
             *reasons(todo),
             sep="\n",
             flush=True,
@@ -265,7 +265,7 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     dataset.attrs |= {
         "hash": grid.digest,
         "format": FORMAT,
-        "config": json.dumps({"base": asdict(grid.cells[0].config), "axes": grid.axes}),
+        "config": json.dumps({"base": grid.cells[0].config.record(), "axes": grid.axes}),
         "frozen": json.dumps({key: seeds for key, seeds in frozen.items() if seeds}),
         "wall_seconds": sum(
             {
@@ -331,21 +331,25 @@ def summary(
     configs = [cell.config for cell in grid.cells]
     axes = " x ".join(f"{name} ({', '.join(map(str, v))})" for name, v in grid.axes.items())
     train = [p.cell.config for p in to_train(todo)]
-    scored, trainings = sum(not p.train for p in todo), {c.training for c in grid.cells}
+    scored, n_trainings = sum(not p.train for p in todo), len({c.training for c in grid.cells})
 
-    def over(name: str) -> str:
-        values = sorted({c.get(name) for c in configs})
-        return " to ".join(str(v) for v in dict.fromkeys((values[0], values[-1])))
+    def over(values: Iterable[Any]) -> str:
+        found = sorted(set(values))
+        return " to ".join(str(v) for v in dict.fromkeys((found[0], found[-1])))
 
+    seeds = over(config.n_seeds for config in configs)
+    steps, size, data, device = (
+        over(getattr(config.training, name) for config in configs)
+        for name in ("n_steps", "batch_size", "data", "device")
+    )
     lines = [
         f"{len(grid.cells)} cells"
-        + f" of {len(trainings)} trainings" * (len(trainings) < len(grid.cells))
+        + f" of {n_trainings} trainings" * (n_trainings < len(grid.cells))
         + f", {len(train)} to train"
         + (f", {scored} to score with SAEs that are there" if scored else "")
-        + f": {axes}",
-        f"{over('n_seeds')} seeds a cell, {over('train.n_steps')} steps of "
-        f"{over('train.batch_size')} samples each, {over('train.data')} data, "
-        f"{over('train.device') if executor else _resources(configs)}",
+        + (f": {axes}" if axes else ""),
+        f"{seeds} seeds a cell, {steps} steps of {size} samples each, {data} data, "
+        f"{device if executor else _resources(configs)}",
     ]
     if train:
         where = store.checkpoint("")

@@ -16,7 +16,7 @@ FLOORS = [
     | {"progress", "rng"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
+    {"sources", "kinds", "config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
     {"needs", "results"},
     {"measures", "packing", "store", "figures", "executors"},
     {"measured", "trainings"},
@@ -29,7 +29,8 @@ APART = set(permutations(["world", "sae", "metrics", "theory", "stats"], 2))
 APART |= {(part, "definitions") for part in ("world", "sae", "train")}
 APART |= {("train", "metrics"), ("train", "world"), ("train", "theory"), ("train", "stats")}
 HEIGHT = {name: i for i, floor in enumerate(FLOORS) for name in floor}
-RUN_AS_MAIN = {("study", "cli"), ("study", "run")}  # `study.run`, and as a command
+RUN_AS_MAIN = {("study", "cli"), ("study", "run")}
+"""`python -m synthsae.study` hands over to the command line, and `study.run` to the runner."""
 
 
 def imported(path: Path) -> set[str]:

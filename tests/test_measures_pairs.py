@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from realdata.compare import compare
 from synthsae import measures, theory
 from synthsae.config import Config, override
 from synthsae.figures.common import interval_over_pairs
@@ -107,7 +108,9 @@ def test_shared_latents(saes: Dictionaries) -> None:
         assert both > 0
         assert ds.shared_share[s, t] == pytest.approx(both / saes.live[s].sum())
     bare = Dictionaries(saes.seeds, saes.directions, saes.live)
-    assert not measures.shared_latents(bare).data_vars
+    with pytest.raises(ValueError, match="encoders: None"):
+        measures.shared_latents(bare)
+    assert "shared_share" not in compare(bare)
 
 
 def test_reappearance_counts(saes: Dictionaries) -> None:

@@ -18,8 +18,9 @@ from safetensors.numpy import save, save_file
 
 from realdata import arrays
 from realdata.activations import Activations
-from realdata.config import SourceConfig
+from realdata.config import n_train
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 X = np.random.default_rng(0).normal(3, 2, (200, 6)).astype(np.float32)
 
@@ -258,7 +259,7 @@ def test_a_shape_is_that_of_the_file_as_it_is(tmp_path: Path) -> None:
     for rows in (200, 150):
         np.save(tmp_path / "x.npy", X[:rows])
         assert arrays.shape(str(tmp_path / "x.npy")) == (rows, 6)
-        assert SourceConfig(arrays=str(tmp_path / "x.npy")).n_train == rows * 0.9
+        assert n_train(SourceConfig(arrays=str(tmp_path / "x.npy"))) == rows * 0.9
 
 
 def test_a_file_that_changes_while_it_is_measured(

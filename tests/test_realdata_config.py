@@ -17,11 +17,11 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from language_models import KINDS, LAYERS, WIDTH
 
-import synthsae.config
 from realdata import hub
-from realdata.config import Config, SourceConfig, cache_folder
+from realdata.config import cache_folder, n_eval, n_rows, n_train
 from synthsae.checks import ConfigError
-from synthsae.config import describe, override
+from synthsae.config import Config, describe, override
+from synthsae.sources import SourceConfig
 from synthsae.study import load, plan
 from synthsae.train import TrainConfig
 from synthsae.world import World
@@ -35,11 +35,12 @@ def config(folder: Path | str, text: Path | str = "t.txt", **fields: Any) -> Con
 
 
 def test_without_a_source_it_is_the_world() -> None:
-    plain, mine = synthsae.config.Config(), Config()
+    mine = Config()
     assert mine.planted
-    assert mine.d_model == plain.d_model
-    assert mine.train == plain.train
+    assert mine.d_model == mine.world.d_model
+    assert mine.training == mine.train
     assert isinstance(mine.open(), World)
+    assert "source" not in json.loads(mine.to_json())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,27 +53,27 @@ def test_facts_of_a_folder(language_model: Folders, kind: str) -> None:
 
 def test_steps_follow_from_passes(language_model: Folders) -> None:
     folder = language_model("gpt2")
-    assert config(folder).train.n_steps == 1800 // 512
-    assert config(folder, passes=2.5, held_out=0.25).train.n_steps == 3750 // 512
+    assert config(folder).training.n_steps == 1800 // 512
+    assert config(folder, passes=2.5, held_out=0.25).training.n_steps == 3750 // 512
     kept = Config(
         train=TrainConfig(n_steps=7),
         source=SourceConfig(model=str(folder), text="t.txt", passes=0, context=16),
     )
-    assert kept.train.n_steps == 7
+    assert kept.training.n_steps == 7
     changes = {"source.passes": "4", "train.batch_size": "100", "source.tokens": "20k"}
-    assert override(config(folder), changes).train.n_steps == 720
+    assert override(config(folder), changes).training.n_steps == 720
 
 
 def test_passes_without_a_step_are_refused(language_model: Folders) -> None:
     made = config(language_model("gpt2"))
-    assert override(made, {"train.batch_size": 1800}).train.n_steps == 1
+    assert override(made, {"train.batch_size": 1800}).training.n_steps == 1
     words = "enough for a step: 1800 rows times passes are fewer than train.batch_size, 1801"
     with pytest.raises(ConfigError) as error:
         override(made, {"train.batch_size": 1801})
     assert str(error.value) == f"source.passes: 1.0; allowed: {words}"
-    assert override(made, {"train.batch_size": 1801, "source.passes": 1.01}).train.n_steps == 1
+    assert override(made, {"train.batch_size": 1801, "source.passes": 1.01}).training.n_steps == 1
     untrained = {"source.passes": 0, "train.n_steps": 0}
-    assert override(made, untrained).train.n_steps == 0
+    assert override(made, untrained).training.n_steps == 0
 
 
 def test_every_field_has_help() -> None:
@@ -162,7 +163,7 @@ def test_a_folder_that_holds_no_language_model(tmp_path: Path) -> None:
 
 
 def test_no_network_and_not_downloaded(tmp_path: Path) -> None:
-    code = "from realdata.config import *; Config(source=SourceConfig(model='gpt2', text='-'))"
+    code = "from synthsae.config import *; Config(source=SourceConfig(model='gpt2', text='-'))"
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | quiet
@@ -235,8 +236,8 @@ def test_shape_of_arrays(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((300, 5), np.float32))
     source, batch = SourceConfig(arrays=str(tmp_path / "a.npy")), TrainConfig(batch_size=270)
     made = Config(source=source, train=batch, eval_samples=30)
-    assert (made.d_model, made.source.n_train, made.source.n_eval) == (5, 270, 30)
-    assert made.train.n_steps == 1
+    assert (made.d_model, n_train(made.source), n_eval(made.source)) == (5, 270, 30)
+    assert made.training.n_steps == 1
 
 
 def test_steps_that_passes_decide_cannot_be_set(tmp_path: Path) -> None:
@@ -245,24 +246,24 @@ def test_steps_that_passes_decide_cannot_be_set(tmp_path: Path) -> None:
     source = {"source.arrays": str(tmp_path / "a.npy"), "train.batch_size": 90, "eval_samples": 30}
     for quick in (False, True):
         (cell,) = plan(study, source, quick=quick).cells
-        assert cell.config.train.n_steps == 3
+        assert cell.config.training.n_steps == 3
     for steps in ("5000", ["5000", "9000"]):
         with pytest.raises(ConfigError) as error:
             plan(study, source | {"train.n_steps": steps})
         allowed = "the 3 of source.passes=1.0, or source.passes=0 beside it"
         assert str(error.value) == f"train.n_steps: {steps!r}; allowed: {allowed}"
     grid = plan(study, source | {"train.n_steps": [5000, 9000], "source.passes": 0})
-    assert [c.config.train.n_steps for c in grid.cells] == [5000, 9000]
+    assert [c.config.training.n_steps for c in grid.cells] == [5000, 9000]
     both = {"source.arrays": ["", source["source.arrays"]], "train.n_steps": 20}
     grid = plan(study, source | both)  # the world's
-    assert [c.config.train.n_steps for c in grid.cells] == [20, 3]
+    assert [c.config.training.n_steps for c in grid.cells] == [20, 3]
 
 
 @pytest.mark.parametrize("rows", [2, 3, 10])
 def test_some_rows_are_left_to_train_on(tmp_path: Path, rows: int) -> None:
     np.save(tmp_path / "a.npy", np.zeros((rows, 5), np.float32))
     source = SourceConfig(arrays=str(tmp_path / "a.npy"), held_out=0.9)
-    assert (source.n_train, source.n_eval) == (max(1, rows // 10), rows - max(1, rows // 10))
+    assert (n_train(source), n_eval(source)) == (max(1, rows // 10), rows - max(1, rows // 10))
 
 
 def test_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +278,7 @@ def test_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert error.value.field == "source.cache"
     assert cache_folder(SourceConfig(cache="here")) == Path("here")
     with pytest.raises(ConfigError) as error:
-        SourceConfig(arrays="~/a.npy").n_rows  # noqa: B018
+        n_rows(SourceConfig(arrays="~/a.npy"))
     assert error.value.field == "source.arrays"
 
 

@@ -18,11 +18,12 @@ from realdata import cache
 from realdata import harvest as harvesting
 from realdata.activations import Activations
 from realdata.cache import Folder
-from realdata.config import Config, SourceConfig
 from realdata.harvest import harvest
 from realdata.model import LanguageModel
 from synthsae.checks import ConfigError
+from synthsae.config import Config
 from synthsae.sae import SAEConfig
+from synthsae.sources import SourceConfig
 from synthsae.train import TrainConfig, train
 
 Folders = Callable[[str], Path]
@@ -142,7 +143,7 @@ def test_what_changes_a_harvest_changes_its_folder(make: Make, fields: dict[str,
 SCRIPT = """
 import os, signal, sys
 from realdata import cache, harvest
-from realdata.config import SourceConfig
+from synthsae.sources import SourceConfig
 harvest.SHARD_BYTES = 4096
 fields, n_files = eval(sys.argv[1])
 write = cache.files.write

@@ -13,15 +13,17 @@ from scipy.sparse import csr_array
 
 from realdata import measures
 from realdata.activations import Activations
-from realdata.config import Config, SourceConfig
 from realdata.measures._text import held_out_codes
 from realdata.measures.spliced import Ablation, Splice
 from realdata.measures.surface import concentration
-from synthsae.config import override
+from synthsae.config import Config, override
 from synthsae.evaluate import evaluate, held_out
 from synthsae.metrics import latent, reappearance
+from synthsae.needs import lacking
 from synthsae.results import Run, run_cell
 from synthsae.sae import SAEConfig, SAEStack
+from synthsae.sources import SourceConfig
+from synthsae.world import World
 
 WIDTH = 16
 
@@ -233,9 +235,25 @@ def test_matched_contexts(run: Run) -> None:
 
 
 def test_without_text_there_is_nothing_to_measure(run: Run) -> None:
-    world = run_cell(override(Config(), {"train.n_steps": 5, "n_seeds": 2, "eval_samples": 100}))
     for measure in (measures.surface_form, measures.spliced_loss, measures.matched_contexts):
-        assert not measure(world).data_vars
+        assert lacking(measure, Config()) == ["tokens"]
+        assert lacking(measure, run.config) == []
+        with pytest.raises(ValueError, match="allowed: a model, which has tokens"):
+            measure(replace(run, source=World.plant(run.config.world, seed=0)))
+
+
+def test_fewer_pairs_than_are_shown(run: Run) -> None:
+    """As many as there are; the others are empty."""
+    live = run.live.copy()
+    live[0, np.flatnonzero(live[0])[5:]] = False
+    few = replace(run)
+    vars(few)["live"] = live  # in place of the cached property
+    ds, whole = measures.matched_contexts(few), measures.matched_contexts(run)
+    assert dict(ds.sizes) == dict(whole.sizes)
+    assert ds.pair_cosine.notnull().sum() == 5
+    assert (ds.pair_latent >= 0).all("side").equals(ds.pair_cosine.notnull())
+    assert (ds.pair_context != "").any("top").all("side")[0]
+    assert (ds.pair_context.isel(pair=-1) == "").all()
     with pytest.raises(ValueError, match="stack: None"):
         measures.surface_form(replace(run, stack=None))
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from realdata.config import HOOKS, SourceConfig
 from realdata.model import LanguageModel
 from synthsae.checks import ConfigError
+from synthsae.sources import HOOKS, SourceConfig
 
 TOKENS = torch.randint(3, 43, (4, 20), generator=torch.Generator().manual_seed(0))
 Folders = Callable[[str], Path]

@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realdata import packing, pieces, readers
-from realdata.config import SourceConfig
 from realdata.packing import Packer, Watch, pack
 from realdata.text import Documents
 from synthsae.checks import ConfigError
+from synthsae.sources import SourceConfig
 
 TEXTS = ["one two\n\nthree", "  ", "four", "fünf"]
 GOOD = [TEXTS[0], TEXTS[2], TEXTS[3]]

@@ -166,7 +166,7 @@ def test_asymmetry_on_a_model(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """The figure has a row more, and the words are those of the numbers."""
-    settings = ("--set", "world.isolated_p=0.02", "--n-latents", "16,32")
+    settings = ("--n-latents", "16,32")
     assert cli.main(options("asymmetry", "gpt2", "--layer", "1", *settings)) == 0
     said = capsys.readouterr().out.split("n_latents = 32")[1]
     both = synthsae.open_results("asymmetry", tmp_path).squeeze()
@@ -184,29 +184,30 @@ def test_asymmetry_on_a_model(
 
 
 @pytest.mark.parametrize(
-    ("study", "axes", "measured"),
+    ("study", "measured", "left_out"),
     [
-        ("transfer", ("world.n_blocks=0",), "transfer"),
-        ("pooling", ("world.rank=4", "world_seed=0"), "pool_reappearance"),
-        (
-            "consensus",
-            ("world.rank=2", "world.block_p=0.1", "world_seed=0"),
-            "identities_listed",
-        ),
-        ("hierarchical_budget", ("sae.k=1,4",), "budget_live_reappearance"),
+        ("transfer", "transfer", "world.n_blocks"),
+        ("pooling", "pool_reappearance", "world.rank, world_seed"),
+        ("consensus", "identities_listed", "world.rank, world.block_p, world_seed"),
+        ("hierarchical_budget", "budget_live_reappearance", ""),
     ],
 )
 def test_studies_on_worlds_take_a_model(
     study: str,
-    axes: tuple[str, ...],
     measured: str,
+    left_out: str,
     options: Callable[..., list[str]],
     tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    sets = [text for change in axes for text in ("--set", change)]
-    command = options(study, "llama", "--layer", "1", "--n-latents", "32", "--seeds", "4", *sets)
+    """Without the axes of the world, which is said: one training for each config."""
+    command = options(study, "llama", "--layer", "1", "--n-latents", "32", "--seeds", "4")
     assert cli.main(["--quick", *command]) == 0
+    said = capsys.readouterr().out
+    assert f"{1 if left_out else 2} cells, {1 if left_out else 2} to train" in said
+    assert not left_out or f"on a model: no axes {left_out}\n" in said
     assert (tmp_path / study / f"{study}.png").stat().st_size > 10_000
     ds = synthsae.open_results(study, tmp_path)
     assert ds[measured].notnull().any()
     assert not ds.sizes.get("block"), "a block of a model is not known"
+    assert not {"rank", "n_blocks", "world_seed"} & {*ds.dims}

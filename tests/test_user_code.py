@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from test_study_files import STUDY
 from torch import Tensor
 
@@ -17,8 +18,9 @@ from synthsae import cli
 from synthsae.blame import in_a_line, place
 from synthsae.checks import ConfigError
 from synthsae.evaluate import evaluate
+from synthsae.loading import import_file
 from synthsae.results import run_cell
-from synthsae.sae import SAEConfig, SAEStack
+from synthsae.sae import SAEConfig, SAEStack, base
 from synthsae.study import load, plan
 from synthsae.train import TrainConfig, train
 
@@ -232,3 +234,42 @@ def test_what_a_training_leaves_is_shown_in_a_line() -> None:
     assert str(len(grid.cells)) in repr(grid)
     config = plan(load("song_toy"), {"train.n_steps": 2, "eval_samples": 99}).cells[0].config
     assert len(repr(run_cell(config))) < 300
+
+
+ARCH = """
+from synthsae.sae import ARCHITECTURES
+from synthsae.sae.topk import TopK
+
+
+class Mine(TopK):
+    pass
+
+
+ARCHITECTURES["mine"] = Mine
+"""
+
+
+def test_saes_of_an_architecture_that_is_not_registered(
+    tmp_path: Path,
+) -> None:
+    """The message names the file to import; after that they load."""
+    (tmp_path / "mine.py").write_text(ARCH)
+    import_file(tmp_path / "mine.py")
+    try:
+        stack = SAEStack.init(SAEConfig(arch="mine", k=2), D, [0, 1])
+        stack.save(tmp_path / "sae.safetensors")
+        made = base.ARCHITECTURES.pop("mine")
+        with pytest.raises(ConfigError) as error:
+            SAEStack.load(tmp_path / "sae.safetensors")
+        assert (error.value.field, error.value.value) == ("sae.arch", "mine")
+        assert f"import {tmp_path / 'mine.py'} first" in error.value.allowed
+        base.ARCHITECTURES["mine"] = made
+        assert SAEStack.load(tmp_path / "sae.safetensors").config == stack.config
+    finally:
+        base.ARCHITECTURES.pop("mine", None)
+
+
+def test_our_own_architectures_record_no_file(tmp_path: Path) -> None:
+    SAEStack.init(SAEConfig(k=2), D, [0]).save(tmp_path / "sae.safetensors")
+    with safe_open(tmp_path / "sae.safetensors", framework="pt") as f:
+        assert set(f.metadata()) == {"config", "seeds"}

@@ -12,10 +12,12 @@ from synthsae.results import Run
 from synthsae.sae import SAEStack
 
 
-def reader(run: Run) -> Activations | None:
-    """The reader of a run's source where it has tokens, else None."""
+def reader(run: Run) -> Activations:
+    """The reader of a run's source. Raises ValueError where that has no tokens."""
     source = run.source
-    return source if isinstance(source, Activations) and source.source.model else None
+    if not isinstance(source, Activations) or not source.source.model:
+        raise ValueError(f"source: {type(source).__name__}; allowed: a model, which has tokens")
+    return source
 
 
 def at_hand(run: Run) -> SAEStack:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from realdata.activations import Activations
 from realdata.measures._text import held_out_codes, reader
 from synthsae.metrics import latent
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 
 KINDS = ("best", "borderline")
@@ -15,44 +16,60 @@ BEFORE, AFTER = 8, 2
 """Tokens shown around the one at which a latent fires."""
 
 
+@requires("stack", "tokens")
 def matched_contexts(run: Run) -> xr.Dataset:
     """The pairs of live latents of the first two seeds, matched one to one, that are read best.
 
     `PAIRS` of the largest cosine and, borderline, as many with a cosine closest to theta; of both
     latents the contexts where they fire most on held-out tokens, at most one a context, and the
-    correlation of their activations there.
+    correlation of their activations there. NaN, -1 and no text where there are fewer pairs.
     """
     source = reader(run)
-    if source is None:
-        return xr.Dataset()
     at, codes = held_out_codes(run, source)
     which = [np.flatnonzero(on) for on in run.live[:2]]
     rows, cols, cosine = latent.match(*(run.directions[s, on] for s, on in enumerate(which)))
-    if len(cosine) < 2 * PAIRS:
-        return xr.Dataset()
     order = np.argsort(-cosine, kind="stable")
     near = np.argsort(np.abs(cosine - run.definitions.theta), kind="stable")
     best = order[:PAIRS]
     chosen = np.r_[best, near[~np.isin(near, best)][:PAIRS]]
     ids = np.transpose([which[0][rows[chosen]], which[1][cols[chosen]]])
+    at_pair = np.r_[: min(PAIRS, len(best)), PAIRS : PAIRS + len(chosen) - len(best)]
     found = [[z[:, [i]].toarray()[:, 0] for z, i in zip(codes, pair, strict=False)] for pair in ids]
+    correlation = [float(_correlation(a, b)) for a, b in found]
+    rates = np.reshape([[(z > 0).mean() for z in pair] for pair in found], (-1, 2))
+    contexts = np.full((2 * PAIRS, 2, TOP), "", dtype=object)
+    for i, pair in zip(at_pair, found, strict=True):
+        contexts[i] = [_contexts(source, at, z) for z in pair]
+
+    def placed(values: ArrayLike, nothing: float) -> NDArray:
+        """`values` of the pairs that there are, among those that there may be."""
+        x = np.asarray(values)
+        out = np.full((2 * PAIRS, *x.shape[1:]), nothing, dtype=x.dtype)
+        out[at_pair] = x
+        return out
+
     return labelled(
         run,
-        pair_cosine=(("pair",), cosine[chosen], "cosine of the decoder rows"),
+        pair_cosine=(("pair",), placed(cosine[chosen], np.nan), "cosine of the decoder rows"),
         pair_correlation=(
             ("pair",),
-            [float(_correlation(a, b)) for a, b in found],
+            placed(np.array(correlation, float), np.nan),
             "correlation of their activations on held-out tokens",
         ),
-        pair_latent=(("pair", "side"), ids, "latent of the first and of the second seed", ""),
+        pair_latent=(
+            ("pair", "side"),
+            placed(ids.reshape(-1, 2), -1),
+            "latent of the first and of the second seed",
+            "",
+        ),
         pair_rate=(
             ("pair", "side"),
-            [[float((z > 0).mean()) for z in pair] for pair in found],
+            placed(rates.astype(float), np.nan),
             "share of held-out tokens on which it fires",
         ),
         pair_context=(
             ("pair", "side", "top"),
-            [[_contexts(source, at, z) for z in pair] for pair in found],
+            contexts.astype(str),
             "where it fires most, the token in brackets",
             "",
         ),

@@ -17,6 +17,7 @@ from synthsae import progress
 from synthsae.geometry import Array
 from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack, kernels
@@ -27,6 +28,7 @@ SHARES = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """How many latents are zeroed, as shares of the dictionary."""
 
 
+@requires("stack", "tokens")
 def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     """Cross-entropy of held-out contexts with reconstructions spliced in, whole and masked.
 
@@ -37,8 +39,6 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     `masked_ev` and `matched_ev` are the EV lost on the same tokens. NaN beyond a class's latents.
     """
     source = reader(run)
-    if source is None:
-        return xr.Dataset()
     stack, label = at_hand(run), run.labels
     n = [round(share * run.live.shape[1]) for share in SHARES]
     number: dict[Ablation, int] = {}

@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from realdata.activations import Activations
 from realdata.measures._text import held_out_codes, reader
 from synthsae.geometry import Array
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 
@@ -29,6 +30,7 @@ def concentration(codes: csr_array, strings: NDArray[np.int64]) -> Array:
     return np.divide(top, total, out=np.full(m, np.nan), where=total > 0)
 
 
+@requires("stack", "tokens")
 def surface_form(run: Run, draws: int = 4) -> xr.Dataset:
     """`concentration` of live latents on the token under them, by class, beside its null.
 
@@ -36,8 +38,6 @@ def surface_form(run: Run, draws: int = 4) -> xr.Dataset:
     on the same tokens in a random order: rare latents concentrate by chance, and on common strings.
     """
     source = reader(run)
-    if source is None:
-        return xr.Dataset()
     rows, codes = held_out_codes(run, source)
     strings, rng = _strings(source, rows), numpy_generator("null", 0)
     label = run.labels

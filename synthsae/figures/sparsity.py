@@ -72,7 +72,7 @@ def _isolated(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def _blocks(ax: Axes, ds: xr.Dataset) -> None:
-    if not ds.block_reappearance.notnull().any():
+    if "block_reappearance" not in ds or not ds.block_reappearance.notnull().any():
         ax.set_title("no blocks are planted")
         ax.set_axis_off()
         return

@@ -12,6 +12,7 @@ from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.metrics.regression import least_squares
 from synthsae.metrics.subspace import block_energy
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 
 AT_ONCE = 2048
@@ -42,6 +43,7 @@ def removal(run: Run) -> tuple[Array, Array]:
     return np.array([alone - whole for whole, alone, _ in fvus]), np.array([e for _, _, e in fvus])
 
 
+@requires("stack")
 def latent_function(run: Run) -> xr.Dataset:
     """Firing rate, cost and p_hat of every live latent, and what p_hat explains beside the rate.
 

@@ -4,10 +4,12 @@ import numpy as np
 import xarray as xr
 
 from synthsae.metrics import latent
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.theory import coverage_closed, welch_bound
 
 
+@requires("blocks")
 def atom_recovery(run: Run) -> xr.Dataset:
     """Share of the atoms of each sparse block that are the same direction as a live latent.
 

@@ -8,11 +8,13 @@ from scipy.special import erf, gammaln
 
 from synthsae.geometry import Array, haar, unit
 from synthsae.metrics import latent
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 from synthsae.theory import frame_loss, generalised_normal
 
 
+@requires("blocks")
 def axis_recovery(run: Run, points: int = 2048) -> xr.Dataset:
     """Largest cosine of the +-axes of each block to a live latent, beside two chance levels.
 
@@ -57,6 +59,7 @@ def chance_axis_cosine(rank: int) -> float:
     return float(largest / length)
 
 
+@requires("blocks")
 def flatness(run: Run, samples: int = 8192, draws: int = 32) -> xr.Dataset:
     """Loss of the world's axes and of random rotations inside its blocks, before any training.
 

@@ -8,9 +8,11 @@ from synthsae.evaluate import held_out, planted_magnitudes
 from synthsae.geometry import Array
 from synthsae.metrics import latent, planted
 from synthsae.metrics.detection import Detection
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 
 
+@requires("stack", "features")
 def benchmark_scores(run: Run) -> xr.Dataset:
     """MCC, uniqueness, precision, recall, F1, accuracy, shrinkage and dead latents.
 

@@ -7,5 +7,5 @@ from synthsae.results import Run, labelled
 
 def training_budget(run: Run) -> xr.Dataset:
     """The samples that each seed was trained on: one pass, no sample twice."""
-    n = run.config.train.n_samples
+    n = run.config.training.n_samples
     return labelled(run, training_samples=((), n, "samples that a seed was trained on", "samples"))

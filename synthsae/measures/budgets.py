@@ -6,6 +6,7 @@ from synthsae.measures.live import live_stability
 from synthsae.measures.reconstruction import reconstruction
 from synthsae.measures.recovery import feature_recovery, subspace_recovery
 from synthsae.measures.stability import block_stability, coverage_law
+from synthsae.needs import requires
 from synthsae.results import Run
 
 AT_BUDGET = (
@@ -29,6 +30,7 @@ AT_BUDGET_OF_WORLDS = (
 """And where the truth is known."""
 
 
+@requires("stack")
 def at_budgets(run: Run) -> xr.Dataset:
     """Scores with the `budget` = 1..k largest latents of each sample, as `budget_NAME`.
 

@@ -8,6 +8,7 @@ from synthsae.evaluate import held_out, planted_magnitudes
 from synthsae.geometry import Array
 from synthsae.metrics import latent
 from synthsae.metrics.covariance import permuted_rv, rv
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack
@@ -21,6 +22,7 @@ MATRICES = {
 """What is compared with the covariance of the planted features, and whether diagonals count."""
 
 
+@requires("stack", "features")
 def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
     """RV between the covariance of planted features and two matrices of matched latents.
 

@@ -6,6 +6,7 @@ import xarray as xr
 from torch import Tensor
 
 from synthsae.evaluate import BATCH, planted_magnitudes
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.world import World
 
@@ -13,17 +14,15 @@ ROUNDING = 1e-5
 """Share of a sample's norm, in float32, up to which its code along a direction is none."""
 
 
+@requires("planted", "no circles")
 def ideal_code(run: Run) -> xr.Dataset:
     """Mean firing rate and energy of isolated and of block latents in an ideal TopK code.
 
     Its latents are the isolated features, with their true magnitudes, and in every block the 2R
     directions of a frame +-e_i (under the sparse law: the atoms); the k largest fire. No parameter
     is fitted: what fires is the world's. The energy, rate times mean square over the variance, is
-    what zeroing the latent costs where training has converged (`asymmetry.removal`). Empty where
-    nothing is planted, and in worlds with circles.
+    what zeroing the latent costs where training has converged (`asymmetry.removal`).
     """
-    if not run.planted or run.config.world.n_circles:
-        return xr.Dataset()
     world, n = run.world, run.config.eval_samples
     fires, squares, total = torch.zeros(()), torch.zeros(()), []
     for t, truth in enumerate(planted_magnitudes(world, n)):

@@ -4,10 +4,12 @@ import numpy as np
 import xarray as xr
 
 from synthsae import theory
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.stats import row_interval
 
 
+@requires("blocks")
 def implied_rank(run: Run, level: float = 0.95) -> xr.Dataset:
     """Mean p_hat of block latents with its interval over seeds, and the rank that each end implies.
 

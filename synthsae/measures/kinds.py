@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from synthsae.definitions import Definitions, shown
 from synthsae.geometry import Array
 from synthsae.metrics.subspace import block_energy, members
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.world import World
 
@@ -27,6 +28,7 @@ def planted_kinds(world: World, directions: Array, defined: Definitions) -> tupl
     return block, ~block & (cosine >= defined.theta)
 
 
+@requires("planted")
 def latent_kinds(run: Run) -> xr.Dataset:
     """How many live latents are a block's, an isolated feature's or neither, and do they come back.
 

@@ -7,10 +7,12 @@ from synthsae.geometry import Array
 from synthsae.measures._codes import Codes, shares
 from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
 
 
+@requires("stack")
 def masking_by_class(run: Run, n: int = 256, draws: int = 4) -> xr.Dataset:
     """EV lost with the first 0..`n` latents of a class zeroed, in a random nested order.
 

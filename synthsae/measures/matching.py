@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from synthsae import theory
 from synthsae.geometry import Array, unit
 from synthsae.metrics import latent, shared
+from synthsae.needs import requires
 from synthsae.results import Dictionaries, Run, labelled
 from synthsae.rng import numpy_generator
 
@@ -53,19 +54,20 @@ def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
     )
 
 
+@requires("encoders")
 def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
     """Paulo and Belrose's rule (2501.16615): decoder and encoder rows match the same partner.
 
-    Both Hungarian matches, signed unless `run.absolute`, with cosines >= theta. Empty where there
-    are no encoder rows.
+    Both Hungarian matches, signed unless `run.absolute`, with cosines >= theta. Raises ValueError
+    without encoder rows.
     """
-    if run.encoders is None:
-        return xr.Dataset()
+    encoders, decoders = run.encoders, run.directions
+    if encoders is None:
+        raise ValueError("encoders: None; allowed: a row for each latent")
     n, count = len(run.seeds), run.live.sum(axis=1)
     share = np.full((n, n), np.nan)
     for s, t in combinations(range(n), 2):
         a, b = (run.live[i] for i in (s, t))
-        decoders, encoders = run.directions, run.encoders
         rows = (decoders[s, a], encoders[s, a], decoders[t, b], encoders[t, b])
         both = shared.shared_pair(*rows, run.definitions.theta, run.absolute).sum()
         share[s, t], share[t, s] = both / max(1, count[s]), both / max(1, count[t])

@@ -4,10 +4,12 @@ import numpy as np
 import xarray as xr
 
 from synthsae.geometry import unit
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.sae import SAEStack
 
 
+@requires("blocks")
 def start_memory(run: Run) -> xr.Dataset:
     """Cosine, inside the block, of a block's latents with their own directions at step 0.
 

@@ -16,6 +16,7 @@ from synthsae.measures.unions import turned
 from synthsae.metrics.latent import max_cosines
 from synthsae.metrics.pooling import distinct
 from synthsae.metrics.reappearance import BLOCK
+from synthsae.needs import requires
 from synthsae.pooling import pool
 from synthsae.results import Run, labelled
 from synthsae.rng import numpy_generator
@@ -63,6 +64,7 @@ def pool_sizes(run: Run) -> list[int]:
     return [n for n in SIZES if 2 * n <= len(run.seeds)]
 
 
+@requires("stack")
 def pools(run: Run) -> xr.Dataset:
     """SAEs made of the first N seeds of either half of the seeds, each judged by the other's.
 
@@ -84,7 +86,7 @@ def pools(run: Run) -> xr.Dataset:
         raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
     stack, half, sizes = run.stack, len(run.seeds) // 2, pool_sizes(run)
     rest = [(run.seeds[j], run.seeds[half + j]) for j in range(1, sizes[-1])]
-    chains = boost(stack.select((0, half)), run.source, run.config.train, rest)
+    chains = boost(stack.select((0, half)), run.source, run.config.training, rest)
     starts = zip((0, half), chains, strict=True)
     sides = [_made(run, stack, start, chain) for start, chain in starts]
     shape = (len(RECIPES), len(sizes), 2)
@@ -132,7 +134,7 @@ def _draw(n: int, rng: np.random.Generator, directions: Array, rates: Array) -> 
 def _wide(run: Run, members: SAEStack, config: SAEConfig) -> SAEStack:
     """One SAE of `config`, trained as long as `members` and the refit in latents x samples."""
     trained = len(members.seeds) * members.config.size / config.size + 1
-    steps = round(trained * run.config.train.n_steps)
+    steps = round(trained * run.config.training.n_steps)
     longer = replace(_scaled(run, config), n_steps=steps)
     return train(run.source, config, longer, seeds=members.seeds[:1]).stack
 
@@ -140,7 +142,7 @@ def _wide(run: Run, members: SAEStack, config: SAEConfig) -> SAEStack:
 def _scaled(run: Run, config: SAEConfig) -> TrainConfig:
     """The run's training with its learning rate for SAEs of another size."""
     lr, size = run.config.train.lr, run.config.sae.for_width(run.d_model).size
-    return replace(run.config.train, lr=lr and lr * (size / config.size) ** 0.5)
+    return replace(run.config.training, lr=lr and lr * (size / config.size) ** 0.5)
 
 
 def _scores(

@@ -7,9 +7,11 @@ from synthsae import theory
 from synthsae.geometry import Array
 from synthsae.measures._chance import chance_mcc
 from synthsae.metrics import latent, planted
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 
 
+@requires("blocks")
 def subspace_recovery(run: Run) -> xr.Dataset:
     """Whether the span of a block's latents is the block's subspace, and the same across seeds."""
     chance = run.config.world.rank / run.d_model
@@ -36,6 +38,7 @@ def subspace_recovery(run: Run) -> xr.Dataset:
     )
 
 
+@requires("planted")
 def feature_recovery(run: Run) -> xr.Dataset:
     """Whether planted features are latents: cosine to the truth, and reappearance."""
     features, n = run.world.features, run.config.world.n_isolated

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from synthsae.geometry import Array
+from synthsae.needs import requires
 from synthsae.results import Run, labelled
 from synthsae.world import WorldConfig
 
@@ -11,17 +12,14 @@ SHARE = 0.99
 """Share of the samples that `planted_l0_high` directions are enough for."""
 
 
+@requires("independent gates")
 def planted_sparsity(run: Run) -> xr.Dataset:
     """The mean number of planted directions that are active in a sample, and its 99% quantile.
 
     An active block counts with the directions of its code: R, or under the sparse law its active
-    atoms. Exact for independent gates; empty where nothing is planted, and where gates depend on
-    each other (correlations, trees).
+    atoms. Exact for gates that do not depend on each other (no correlations, no trees).
     """
-    c = run.config.world
-    if not run.planted or c.correlation or c.correlation_groups or c.n_trees:
-        return xr.Dataset()
-    p = need(c)
+    p = need(run.config.world)
     return labelled(
         run,
         planted_l0=((), float(p @ np.arange(len(p))), "mean number of active planted directions"),

@@ -7,11 +7,13 @@ from synthsae import theory
 from synthsae.definitions import part
 from synthsae.measures._chance import chance_mcc
 from synthsae.metrics import latent, reappearance
+from synthsae.needs import requires
 from synthsae.results import Run, labelled, lawful, over_others
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack
 
 
+@requires("blocks")
 def block_stability(run: Run) -> xr.Dataset:
     """How often the latents of each block come back in another seed, beside chance."""
     theta, half = run.definitions.theta, part(run.definitions.member)
@@ -37,6 +39,7 @@ def block_stability(run: Run) -> xr.Dataset:
     )
 
 
+@requires("blocks")
 def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
     """The p_hat that random rotations in the blocks give: a prediction or, elsewhere, a null."""
     world, m = run.config.world, run.per_block(lambda b: b.latents)

@@ -1,6 +1,7 @@
 """A stack of SAEs that differ in their seeds alone."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import index
@@ -17,6 +18,18 @@ from synthsae.checks import ConfigError
 from synthsae.geometry import Array, unit
 from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig, check_finite
 from synthsae.sae.kernels import Code, decode
+
+
+class UnknownError(ConfigError):
+    """An architecture that is not registered."""
+
+
+def defined_in(arch: str) -> str:
+    """The file that registers an architecture, or its module; "" for ours, which always are."""
+    module = ARCHITECTURES[arch].__module__
+    if module.startswith("synthsae."):
+        return ""
+    return getattr(sys.modules.get(module), "__file__", None) or module
 
 
 @dataclass
@@ -92,6 +105,8 @@ class SAEStack:
         `more` are arrays to be kept beside them; their names have a dot, and `load` skips them.
         """
         meta = {"config": json.dumps(asdict(self.config)), "seeds": json.dumps(self.seeds)}
+        if defined := defined_in(self.config.arch):
+            meta["defined"] = defined
         tensors = {n: p.contiguous().cpu() for n, p in self.params.items()}
         tensors |= {n: torch.from_numpy(values) for n, values in (more or {}).items()}
         files.write(Path(path), save(tensors, meta))
@@ -100,17 +115,24 @@ class SAEStack:
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
         """Read a stack that `save` wrote.
 
-        Raises ConfigError for another file, for tensors that its config does not have, and for
-        values that are not finite; a `log_threshold` may be infinite.
+        Raises ConfigError for an architecture that is not registered (it names the file that adds
+        it), for another file, for tensors that its config does not have, and for values that are
+        not finite; a `log_threshold` may be infinite.
         """
         try:
             with safe_open(path, framework="pt", device=device) as f:
                 meta = f.metadata() or {}
                 config, seeds = (json.loads(meta[name]) for name in ("config", "seeds"))
+                unknown = config["arch"] not in ARCHITECTURES
+                if unknown and (defined := meta.get("defined")):
+                    allowed = f"{', '.join(ARCHITECTURES)}; import {defined} first, which adds it"
+                    raise UnknownError("sae.arch", config["arch"], allowed)
                 names = [name for name in f.keys() if "." not in name]  # noqa: SIM118
                 params = {name: f.get_tensor(name) for name in names}
             stack = cls(SAEConfig(**config), tuple(seeds), params)
             stack._check_shapes()
+        except UnknownError:
+            raise
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             allowed = f"a file that SAEStack.save wrote ({error})"
             raise ConfigError("path", str(path), allowed) from error

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
 from realdata.activations import Activations
-from realdata.config import SourceConfig
+from realdata.config import n_train
+from synthsae.sources import SourceConfig
 
 DTYPES = ["<f4", "<f8", "<f2", "bf16"]
 OTHERS = [">f4", ">f8", "<i4", "|u1", "|b1", "<c8", "S3", "U2", "M8[s]"]
@@ -119,7 +120,7 @@ def check_arrays(example):
         assert want.ndim == 2, "not rows"
         with np.errstate(over="ignore"):
             want = want.astype(np.float32).astype(float)
-        n, out = a.source.n_train, {s: split.left_out for s, split in a.splits.items()}
+        n, out = n_train(a.source), {s: split.left_out for s, split in a.splits.items()}
         assert len(want) - n == max(1, round(len(want) * source.held_out)), "held out"
         rows = {"data": np.delete(want[:n], out["train"], 0)}
         rows["eval"] = np.delete(want[n:], out["eval"], 0)

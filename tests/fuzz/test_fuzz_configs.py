@@ -10,14 +10,12 @@ import torch
 from fuzzing import answer, numbers, values
 from hypothesis import strategies as st
 
-import realdata.config
 from synthsae.sae import ARCHITECTURES, SAEConfig
+from synthsae.sources import SourceConfig
 from synthsae.train import TrainConfig, train
 from synthsae.world import World, WorldConfig
 
-CLASSES = {
-    c.__name__: c for c in (WorldConfig, SAEConfig, TrainConfig, realdata.config.SourceConfig)
-}
+CLASSES = {c.__name__: c for c in (WorldConfig, SAEConfig, TrainConfig, SourceConfig)}
 WORDS = (
     "auto cpu cuda shared independent isotropic sparse generalised_normal normal constant float32"
 )

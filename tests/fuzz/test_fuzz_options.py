@@ -12,14 +12,13 @@ import numpy as np
 from fuzzing import answer
 from hypothesis import strategies as st
 
-import realdata.config
 from synthsae import cli
 from synthsae.config import Config, describe, override
 from synthsae.sae import ARCHITECTURES
 from synthsae.study import Grid, names
 from synthsae.world import PRESETS
 
-FIELDS = {name: value for name, value, _ in describe(realdata.config.Config())}
+FIELDS = {name: value for name, value, _ in describe(Config())}
 PATHS = ("source.model", "source.text", "source.arrays", "source.cache")
 FLAGS = {flag: field for flag, field in cli.ALIASES.items() if field not in PATHS}
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
@@ -88,7 +87,7 @@ def same(value, text, kind):
 def type_of(name):
     """The type of a field of a study's config."""
     section, _, rest = name.rpartition(".")
-    config = realdata.config.Config()
+    config = Config()
     owner = type(config.get(section) if section else config)
     return owner.__dataclass_fields__[rest].type
 
@@ -153,7 +152,7 @@ def test_commands(fuzz):
 def check_field(example):
     """A field holds what the text says, to the last digit, or is refused."""
     name, value = example
-    config = answer(lambda: override(realdata.config.Config(), {name: value}))
+    config = answer(lambda: override(Config(), {name: value}))
     kind = type_of(name)
     if config is not None:
         assert same(config.get(name), value, kind), "other value"

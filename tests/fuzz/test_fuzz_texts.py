@@ -16,8 +16,9 @@ from language_models import save
 
 from realdata import text
 from realdata.activations import Activations
-from realdata.config import SourceConfig
+from realdata.config import n_eval, n_train
 from realdata.packing import pack
+from synthsae.sources import SourceConfig
 
 DOCUMENTS = getattr(text, "Documents", None) or text.documents
 KINDS = [".txt", ".jsonl", ".jsonl.gz", ".parquet", ".JSONL", ".json", ".csv", ".txt.gz"]
@@ -122,7 +123,7 @@ def check_pack(example):
     if packed is None:
         return
     used = {}
-    for split, quota in (("train", source.n_train), ("eval", source.n_eval)):
+    for split, quota in (("train", n_train(source)), ("eval", n_eval(source))):
         contexts, positions = packed[split]
         flat = contexts.ravel()
         assert contexts.shape[1] == source.context, "length of a context"
