@@ -53,13 +53,17 @@ def open_results(study: str, out: str | Path = "results") -> xr.Dataset:
     again = f"python -m synthsae.study {study}"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; {again} makes it")
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DamagedError(f"{path}: damaged; {again} mends it") from error
-    if (found := int(dataset.attrs.get("format", 1))) != FORMAT:
-        text = f"{path}: written in format {found}, and this synthsae reads format {FORMAT}"
-        raise FormatError(f"{text}; {again} computes it again and keeps this file beside it")
+    sealed = _is_sealed(path.read_bytes())
+    if sealed is not False:
+        try:
+            dataset = xr.load_dataset(path, engine="h5netcdf")
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise DamagedError(f"{path}: damaged; {again} mends it") from error
+        if (found := int(dataset.attrs.get("format", 1))) != FORMAT:
+            text = f"{path}: written in format {found}, and this synthsae reads format {FORMAT}"
+            raise FormatError(f"{text}; {again} computes it again and keeps this file beside it")
+    if not sealed:
+        raise DamagedError(f"{path}: damaged; {again} mends it")
     return dataset
 
 
@@ -165,7 +169,7 @@ class Store:
         """Save the study's Dataset; one of another config or format that is in the way is kept
         beside it, where the path that is returned says.
         """
-        data, name = _netcdf(dataset), f"{self.study}.nc"
+        data, name = _sealed(_netcdf(dataset)), f"{self.study}.nc"
         self.save(f"{name}.new", data)  # a full disk is noticed before anything is moved
         try:
             old = self.open().attrs.get("hash", "unknown")
@@ -202,6 +206,21 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+SEAL = b"\nsynthsae sha256 "
+"""What stands before the checksum behind a Dataset, where HDF5 does not look. Without one a flipped
+bit may go unseen, or make the library search without end."""
+
+
+def _sealed(data: bytes) -> bytes:
+    return data + SEAL + checksum(data).encode()
+
+
+def _is_sealed(data: bytes) -> bool | None:
+    """Whether a file's checksum is right; None where it has none, as those of before format 3."""
+    content, seal, found = data.rpartition(SEAL)
+    return found == checksum(content).encode() if seal else None
 
 
 def _netcdf(dataset: xr.Dataset) -> bytes:

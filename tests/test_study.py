@@ -367,7 +367,7 @@ def test_disk_full_at_the_end_keeps_the_earlier_dataset(
     assert synthsae.open_results("rank_sweep", tmp_path).equals(before)
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "junk"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "unsealed", "junk"])
 def test_damaged_dataset(
     harm: str, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -376,10 +376,10 @@ def test_damaged_dataset(
     data = path.read_bytes()
     middle = data.index(b"block_reappearance")
     flip = data[:middle] + b"?" + data[middle + 1 :]
-    path.write_bytes({"flip": flip, "cut": data[:1000], "junk": b"junk"}[harm])
-    if harm != "flip":  # a name is still a name: the Dataset opens, without that variable
-        assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
-        assert "damaged; python -m synthsae.study rank_sweep mends it" in capsys.readouterr().err
+    harmed = {"flip": flip, "cut": data[:1000], "unsealed": data[:-90], "junk": b"junk"}
+    path.write_bytes(harmed[harm])
+    assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
+    assert "damaged; python -m synthsae.study rank_sweep mends it" in capsys.readouterr().err
     assert go(tmp_path) == 0
     assert synthsae.open_results("rank_sweep", tmp_path).equals(
         synthsae.open_results("rank_sweep", done)

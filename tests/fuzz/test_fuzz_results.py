@@ -65,7 +65,7 @@ def netcdf():
         {"seed": [0, 1, 2], "world": ("seed", ["a", "b", "c"])},
         {"format": FORMAT, "hash": "h", "config": "{}"},
     )
-    return bytes(ds.to_netcdf(engine="h5netcdf"))
+    return store._sealed(bytes(ds.to_netcdf(engine="h5netcdf")))
 
 
 def check_results(example):
