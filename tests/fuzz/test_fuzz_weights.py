@@ -91,7 +91,7 @@ def written(folder, rows, how, kind):
         t["encoder.weight" if "." in name else "W_enc"] = torch.from_numpy(
             w if ("." in name) != bool(turned) else w.T
         ).float()
-    if how["bias"] or (turned and kind is None and not how["encoder"]):  # something must say it
+    if how["bias"] or (turned and kind is None):  # an encoder that is turned too does not say it
         t |= {"b_dec": torch.zeros(d), "b_enc": torch.zeros(len(w))}
     t = {how["prefix"] + n: v.contiguous().clone() for n, v in t.items()}
     folder.mkdir()
