@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 QUIET = 2.0
 """Seconds in which a computation shows nothing."""
-LIVE, LOG = 0.5, 20.0
+LIVE, LOG = 0.5, 15.0
 """Seconds between two looks at a computation, and between two lines of a log."""
 COUNTED = "{desc}: {percentage:.0f}% of {total_fmt} {unit} |{bar}| {elapsed}, {remaining} left"
 PLAIN = "{desc}: {elapsed}"
