@@ -103,7 +103,7 @@ def test_a_cell_trains_on_a_model(make: Make) -> None:
         n_seeds=2,
         eval_samples=400,
     )
-    assert config.train.n_steps == 120
+    assert config.training.n_steps == 120
     run = run_cell(config)
     assert not run.planted
     assert (run.evaluation.explained_variance > 0.2).all()
