@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 
 from synthsae import files
@@ -66,7 +67,8 @@ class Trainings:
         seen = run.evaluation
         measured = {"rates": seen.rates, "explained_variance": seen.explained_variance}
         files.make(self.folder, "out")
-        with files.usable("out", self.folder):
+        with files.usable("out", self.folder), FileLock(self.folder / ".lock"):
+            files.sweep(self.folder)  # of a killed process: nobody else writes under this lock
             more = {EVALUATION + key: value for key, value in measured.items()}
             run.stack.save(self.path(name), more)
             record = about | {
@@ -74,7 +76,7 @@ class Trainings:
                 "frozen": run.frozen,
                 "group_size": run.group_size,
             }
-        files.write(self.folder / f"{name}.json", json.dumps(record).encode(), "out")
+            files.write(self.folder / f"{name}.json", json.dumps(record).encode(), "out")
 
     def load(self, name: str, config: Config) -> Run | None:
         """The run that `save` was given, its source opened again; None where it is not there.
@@ -110,6 +112,7 @@ class Trainings:
         if not path.is_file():
             with suppress(ConfigError):  # it only makes a message better
                 files.make(path.parent)
+                files.sweep(path.parent)  # another run's, too: it does without
                 files.write(path, json.dumps(code.parts).encode())
 
     def changed(self, before: str, now: Fingerprint) -> list[str]:

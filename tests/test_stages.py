@@ -258,3 +258,13 @@ def test_a_study_is_run_from_python(folder):
     with pytest.raises(ConfigError) as caught:
         study.run("no_such_study")
     assert caught.value.field == "study"
+
+
+def test_what_a_killed_run_left_of_a_training_goes(folder):
+    left = [
+        folder.path / "r" / "trainings" / n for n in (".a.safetensors.0.part", "code/.b.0.part")
+    ]
+    for path in left:
+        path.write_text("half of it")
+    folder.run("--set", "world_seed=3", label="another", scores="more")
+    assert not any(path.exists() for path in left)

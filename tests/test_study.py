@@ -347,7 +347,7 @@ def test_full_disk_is_one_line(
     assert go(tmp_path) == 2
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
     left = [p.name for p in tmp_path.rglob("*") if p.is_file()]
-    assert sorted(left) == [".lock", ".owner", ".synthsae"]
+    assert sorted(left) == [".lock", ".lock", ".owner", ".synthsae"]
 
 
 def test_disk_full_at_the_end_keeps_the_earlier_dataset(
