@@ -4,6 +4,7 @@ A kind registers itself under the name of the field of `source` that names it, a
 Those of `realdata`, which imports this package, are imported when they are first named.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module
@@ -28,7 +29,7 @@ ELSEWHERE = {"model": "realdata.config", "arrays": "realdata.config"}
 K = TypeVar("K", bound="type[Kind]")
 
 
-class Kind:
+class Kind(ABC):
     """The source of one config. A class that inherits from this one defines `d_model` and `open`.
 
     Attributes:
@@ -42,15 +43,15 @@ class Kind:
         self.config = config
 
     @property
+    @abstractmethod
     def d_model(self) -> int:
         """Dimension D of an activation, known without reading any."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self) -> ActivationSource:
         """The source itself. Raises ConfigError where it cannot be used."""
-        raise NotImplementedError
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027
         """Raise ConfigError for what can be known to be wrong without reading the source."""
 
     @property
