@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 import synthsae
-from synthsae import cell, cli, loading, measures, results, run, study
+from synthsae import cell, cli, loading, measures, results, run, store, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.evaluate import evaluate
@@ -374,9 +374,15 @@ def test_damaged_dataset(
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "rank_sweep" / "rank_sweep.nc"
     data = path.read_bytes()
-    middle = data.index(b"block_reappearance")
-    flip = data[:middle] + b"?" + data[middle + 1 :]
-    harmed = {"flip": flip, "cut": data[:1000], "unsealed": data[:-90], "junk": b"junk"}
+    value = synthsae.open_results("rank_sweep", tmp_path).explained_variance.values.ravel()[0]
+    at = data.index(np.float64(value).tobytes())  # HDF5 itself does not see another number there
+    flip = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    harmed = {
+        "flip": flip,
+        "cut": data[:1000],
+        "unsealed": data.rpartition(store.SEAL)[0],
+        "junk": b"junk",
+    }
     path.write_bytes(harmed[harm])
     assert cli.main(["rank_sweep", "--out", str(tmp_path), "--figures-only"]) == 2
     assert "damaged; python -m synthsae.study rank_sweep mends it" in capsys.readouterr().err
