@@ -1,7 +1,6 @@
 """Time and accuracy of the CUDA kernels: python benchmarks/gpu.py [--device cpu]
 
-NOT YET RUN ON A GPU: kernels have been interpreted on a CPU and compiled for sm_90, graphs replayed
-by a stand-in, no more, and of this script the accuracy table has run, on a CPU.
+Run on an H100 (RESULTS.md); `--device cpu` makes the accuracy table alone, of a small size.
 
 Time, on a GPU: each stage of a TopK step, then the trainer's whole step launched kernel by kernel
 and as a CUDA graph, the median of REPEATS by CUDA events after a warm-up; what is in brackets is no

@@ -45,7 +45,8 @@ def peers(records: Sequence[Record]) -> Figure:
             ax.set_xlabel("times as fast")
             ax.tick_params(labelbottom=True)
         best = f"synthsae trains {min(ratios):.2g} to {max(ratios):.2g} times as fast"
-        figure.suptitle(f"{best}; {reached} of {aimed} aims reached (orange)", fontsize=10)
+        aims = f"; {reached} of {aimed} aims reached (orange)" if aimed else ""
+        figure.suptitle(best + aims, fontsize=10)
     return figure
 
 

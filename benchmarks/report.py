@@ -134,8 +134,7 @@ def write(folder: Path = RESULTS) -> None:
     timed = [load(folder, f"{device}-{g}") for device in ("cpu", "cuda") for g in texts.TITLES]
     records = [record for record in timed if record]
     parts = ["# What was measured", texts.INTRODUCTION, *engine(records)]
-    if all(record["device"] == "cpu" for record in records):
-        parts.append(texts.NO_GPU)
+    parts.append(texts.GPU)
     if record := load(folder, "rank_sweep"):
         parts += rank_sweep(record)
     if record := load(folder, "metrics"):

@@ -18,7 +18,8 @@ from torch.nn.functional import embedding_bag
 from synthsae.gpu import on_triton
 from synthsae.sae.select import largest
 
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+for said in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly"):
+    warnings.filterwarnings("ignore", message=said)
 
 
 DENSE_BELOW = 500
