@@ -170,7 +170,10 @@ def test_sampling_costs_what_fires():
         ({"block_p": -0.5}, "world.block_p: -0.5; allowed: 0 or more, at most 1"),
         ({"block_p": 1.01}, "world.block_p: 1.01; allowed: 0 or more, at most 1"),
         ({"n_atoms": 3}, "world.n_atoms: 3; allowed: 4 or more"),
-        ({"beta": 0.0}, "world.beta: 0.0; allowed: above 0 (inf is the uniform law)"),
+        *(
+            ({"beta": b}, f"world.beta: {b}; allowed: 0.0625 and above (inf is the uniform law)")
+            for b in (0.0, 0.06, float("nan"))
+        ),
         (
             {"magnitude": "lognormal"},
             "world.magnitude: 'lognormal'; allowed: constant, uniform, half_normal, exponential,"

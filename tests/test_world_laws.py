@@ -11,6 +11,7 @@ from laws import N, both_ways, count_is, draw, follows, mean_is
 from scipy.special import gamma
 
 from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig
+from synthsae.world.config import LEAST_BETA
 from synthsae.world.sampler import Sampler
 
 
@@ -201,6 +202,15 @@ def test_generalised_normal_codes(beta):
     assert mean_is(code[:, 0] ** 2 * code[:, 1] ** 2, 1)
     if beta == 2:
         assert follows(code.ravel(), scipy.stats.norm())
+
+
+@pytest.mark.parametrize("beta", [LEAST_BETA, 0.1])
+def test_generalised_normal_codes_of_heavy_tails_are_finite(beta):
+    code = code_of("generalised_normal", 2, beta=beta)
+    assert np.isfinite(code).all()
+    law = scipy.stats.gennorm(beta, scale=(gamma(1 / beta) / gamma(3 / beta)) ** 0.5)
+    for c in code.T:
+        assert follows(c, law)
 
 
 @pytest.mark.parametrize("beta", [50, 100, float("inf")])

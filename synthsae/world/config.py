@@ -10,6 +10,8 @@ from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.geometry import Array
 from synthsae.world.magnitudes import FAMILIES
 
+LEAST_BETA = 1 / 16
+"""Exponent of the generalised-normal law below which its powers leave the range of float32."""
 LAWS = ("isotropic", "gaussian", "sparse", "generalised_normal")
 MOST = 2**24
 """Isolated features at most: their directions and probabilities must fit into memory."""
@@ -105,8 +107,9 @@ class WorldConfig:
         within("world.block_p", self.block_p, 0, 1)
         within("world.block_scale", self.block_scale, 0, strict=True)
         within("world.n_atoms", self.n_atoms, self.rank)
-        if not self.beta > 0:
-            raise ConfigError("world.beta", self.beta, "above 0 (inf is the uniform law)")
+        if not self.beta >= LEAST_BETA:
+            allowed = f"{LEAST_BETA} and above (inf is the uniform law)"
+            raise ConfigError("world.beta", self.beta, allowed)
         within("world.n_circles", self.n_circles, 0)
         within("world.circle_p", self.circle_p, 0, 1)
         within("world.circle_arc", self.circle_arc, 0, 1, strict=True)
