@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from ratios import Row, by_round, met, rows, spread, within_rounds
 
-from synthsae.figures.common import BLUE, GREY, ORANGE, STYLE
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE
 
 Record = Mapping[str, Any]
 NAMES = {"m": "latents M", "d": "dimension D", "k": "k", "seeds": "seeds S", "batch": "batch B"}

@@ -19,11 +19,11 @@ from distributed import Client, LocalCluster
 from matplotlib.figure import Figure
 
 import synthsae
-from synthsae import measures
+from synthsae import scores
 from synthsae.config import Config
-from synthsae.run import run
 from synthsae.sae import SAEConfig
 from synthsae.study import Study, load, plan
+from synthsae.study.runner import run
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
@@ -39,7 +39,7 @@ study = Study(
         eval_samples=1000,
     ),
     axes={"world_seed": tuple(range(500))},
-    measures=(measures.block_stability, measures.subspace_recovery, measures.reconstruction),
+    measures=(scores.block_stability, scores.subspace_recovery, scores.reconstruction),
     figure=lambda ds: Figure(),
     finding=lambda ds: f"{ds.sizes['world_seed']} cells.",
 )

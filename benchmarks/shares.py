@@ -18,10 +18,12 @@ from unittest.mock import patch
 
 PARTS = {
     "data": ("synthsae.world.World.batch",),
-    "training": ("synthsae.results.train",),
-    "metrics": ("synthsae.cell.compute",),
-    "files": tuple(f"synthsae.store.Store.{f}" for f in ("read", "write", "assemble", "open")),
-    "figure": ("synthsae.run.present",),
+    "training": ("synthsae.scores.run.train",),
+    "metrics": ("synthsae.study.cell.compute",),
+    "files": tuple(
+        f"synthsae.study.store.Store.{f}" for f in ("read", "write", "assemble", "open")
+    ),
+    "figure": ("synthsae.study.runner.present",),
 }
 
 
@@ -53,7 +55,7 @@ def run(arguments: list[str]) -> dict[str, float]:
     """Seconds by part of `python -m synthsae.study` with these arguments."""
     from pkgutil import resolve_name
 
-    from synthsae import cli
+    from synthsae.study import cli
     from synthsae.train.memory import n_workers
 
     watch, at_once = Stopwatch(), [1]

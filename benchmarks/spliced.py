@@ -20,7 +20,7 @@ from torch import Tensor
 
 from realdata.activations import Activations
 from realdata.config import SourceConfig
-from realdata.measures.spliced import Ablation, Splice
+from realdata.scores.spliced import Ablation, Splice
 from synthsae.metrics.function import Residual
 from synthsae.sae import SAEConfig, SAEStack, kernels
 

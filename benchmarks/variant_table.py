@@ -1,7 +1,7 @@
 """The README's table of variants: python benchmarks/variant_table.py [OUT]
 
 Reads what `python -m synthsae.study variant_sweep` left in the results folder OUT (results), keeps
-its numbers in studies/results/variant_sweep.json and writes them into README.md. A test compares
+its numbers in studies/variant_sweep/table.json and writes them into README.md. A test compares
 the two, and the record with the study as it is.
 """
 
@@ -10,12 +10,13 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from synthsae.studies.variant_sweep.matched import matched_level
+from synthsae.studies.variant_sweep.table import summary, table
+
 from synthsae import open_results
-from synthsae.figures.matched import matched_level
-from synthsae.figures.variant_table import summary, table
 
 ROOT = Path(__file__).parent.parent
-RECORD = ROOT / "studies" / "results" / "variant_sweep.json"
+RECORD = ROOT / "studies" / "variant_sweep" / "table.json"
 BEGIN, END = "<!-- variants -->\n", "<!-- end of variants -->"
 
 

@@ -15,7 +15,7 @@ from realdata.config import n_train
 from realdata.normal import Normal, Statistics, statistics
 from realdata.rows import Rows
 from synthsae.checks import one_of
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 if TYPE_CHECKING:
     from realdata.model import LanguageModel

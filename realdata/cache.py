@@ -28,7 +28,7 @@ from realdata.config import cache_folder
 from realdata.identity import identity
 from synthsae import files, progress
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 SPLITS = ("train", "eval")
 

@@ -3,7 +3,7 @@
     python -m realdata.compare A B C --out report
 
 A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors or npz files with a
-decoder. Writes `compare.nc`, `.png` and `.pdf`, and says what was found: every measure between
+decoder. Writes `compare.nc`, `.png` and `.pdf`, and says what was found: every score between
 seeds that needs neither the truth nor activations.
 """
 
@@ -32,26 +32,26 @@ from typing import NoReturn
 import xarray as xr
 
 from realdata.dictionaries import read, shown, stacked
-from synthsae import files, measures, progress
-from synthsae.cell import git_commit, versions
+from synthsae import files, progress, scores
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
-from synthsae.figures.report import stability_report
-from synthsae.figures.words import report
-from synthsae.needs import needs_of
-from synthsae.results import Dictionaries
+from synthsae.plot.report import stability_report
+from synthsae.plot.words import report
+from synthsae.scores.needs import needs_of
+from synthsae.scores.run import Dictionaries
+from synthsae.study.cell import git_commit, versions
 
 MATCHED_AT_MOST = 20_000
 """Latents up to which whole cosine matrices are held and matched: 3.2 GB each."""
 
 MEASURES = (
-    measures.live_stability,
-    measures.reappearance_counts,
-    measures.unstable_transfer,
-    measures.class_dimension,
-    measures.cluster_ranks,
+    scores.live_stability,
+    scores.reappearance_counts,
+    scores.unstable_transfer,
+    scores.class_dimension,
+    scores.cluster_ranks,
 )
-MATCHED = (measures.matched_agreement, measures.nearest_agreement, measures.shared_latents)
+MATCHED = (scores.matched_agreement, scores.nearest_agreement, scores.shared_latents)
 CAVEAT = (
     "How many tokens these SAEs were trained on, and how alike they were before, is not in their "
     "files: few tokens lower these numbers, a shared start raises them."
@@ -59,7 +59,7 @@ CAVEAT = (
 
 
 def compare(saes: Dictionaries) -> xr.Dataset:
-    """Every measure between the SAEs that needs only their weights, as one Dataset.
+    """Every score between the SAEs that needs only their weights, as one Dataset.
 
     Those of whole cosine matrices (one-to-one, MMCS) are left out above `MATCHED_AT_MOST` latents,
     and those of encoders where these are not at hand.
@@ -68,10 +68,10 @@ def compare(saes: Dictionaries) -> xr.Dataset:
     every = MEASURES + MATCHED if small else MEASURES
     chosen = [m for m in every if saes.encoders is not None or "encoders" not in needs_of(m)]
     found = []
-    with progress.bar("comparison", len(chosen), "measures") as count:
-        for measure in chosen:
-            with progress.bar(measure.__name__):
-                found.append(measure(saes))
+    with progress.bar("comparison", len(chosen), "scores") as count:
+        for score in chosen:
+            with progress.bar(score.__name__):
+                found.append(score(saes))
             count(1)
     dataset = xr.merge(found, join="exact", compat="no_conflicts")
     sizes = saes.directions.any(axis=2).sum(axis=1)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthsae.checks import ConfigError, within
-from synthsae.kinds import Kind, register
-from synthsae.sources import SourceConfig
+from synthsae.config.kinds import Kind, register
+from synthsae.config.sources import SourceConfig
 
 if TYPE_CHECKING:
     from realdata.activations import Activations

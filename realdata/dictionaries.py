@@ -21,8 +21,8 @@ from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.geometry import Array, unit
 from synthsae.metrics import function
 from synthsae.metrics.copies import copies
-from synthsae.results import Dictionaries
 from synthsae.sae import SAEStack
+from synthsae.scores.run import Dictionaries
 
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 SHARD = re.compile(r"-\d+-of-0*([2-9]|[1-9]\d+)\b")

@@ -8,7 +8,7 @@ from typing import Any
 
 from realdata import readers
 from synthsae.checks import ConfigError, one_of
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 BESIDE = re.compile(r"(readme|license|dataset_infos?\.json|requirements\.txt)", re.IGNORECASE)
 """Files that belong to a dataset and hold none of its rows."""

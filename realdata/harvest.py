@@ -21,10 +21,10 @@ from realdata import facts, hub, identity, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.model import LanguageModel
 from synthsae import progress
-from synthsae.cell import threads
 from synthsae.checks import ConfigError
+from synthsae.config.sources import SourceConfig
 from synthsae.progress import Count
-from synthsae.sources import SourceConfig
+from synthsae.study.cell import threads
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""

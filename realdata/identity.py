@@ -10,7 +10,7 @@ from typing import Any
 
 from realdata import arrays, hub, text
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 from synthsae.train import resolve_device
 
 FORMAT = 2

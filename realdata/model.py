@@ -19,7 +19,7 @@ from realdata.from_site import FromSite, n_skipped
 from realdata.tokenizer import Ids, Tokenizer
 from synthsae import progress
 from synthsae.checks import ConfigError
-from synthsae.sources import HOOKS, SourceConfig
+from synthsae.config.sources import HOOKS, SourceConfig
 from synthsae.train import resolve_device
 
 CAUSAL = 8

@@ -15,8 +15,8 @@ from realdata.cache import Folder
 from realdata.rows import Rows
 from synthsae import progress
 from synthsae.checks import ConfigError
+from synthsae.config.sources import SourceConfig
 from synthsae.sae import SAEStack
-from synthsae.sources import SourceConfig
 
 LARGEST = 1e36
 """Root mean square of a coordinate, and the inverse of the smallest, that float32 can scale; its

@@ -16,7 +16,7 @@ from realdata import pieces
 from realdata.config import n_eval, n_train
 from realdata.pieces import Encode
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 AT_ONCE = 2**18
 """Characters tokenised in one call: a tokenizer needs some 100 bytes for each."""

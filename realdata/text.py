@@ -13,7 +13,7 @@ from typing import Any
 from realdata import folders
 from realdata.readers import PACKED, READERS, Bad, Row, kind, listed, rows
 from synthsae.checks import ConfigError, nearest
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 BLANK = "blank"
 HOPELESS = 100

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 Ids = NDArray[np.int32]
 

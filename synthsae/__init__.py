@@ -1,24 +1,53 @@
-"""synthsae: train the same sparse autoencoder twice, and see what comes back."""
+"""synthsae: train the same sparse autoencoder twice, and see what comes back.
+
+Names are imported when they are first used, so that metrics and theory come without torch.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from synthsae import deprecated
+
 if TYPE_CHECKING:
-    from synthsae.agreement import consensus, load_consensus, save_consensus
-    from synthsae.pooling import pool
+    from synthsae.evaluation import evaluate
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
-    from synthsae.store import open_results
+    from synthsae.seeds.consensus import consensus, load_consensus, save_consensus
+    from synthsae.seeds.pooling import pool
+    from synthsae.study import Study
+    from synthsae.study.store import open_results
     from synthsae.train import TrainConfig
     from synthsae.world import World, WorldConfig
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "SAEConfig": "sae",
+    "SAEStack": "sae",
+    "Study": "study.grid",
+    "TrainConfig": "train",
+    "World": "world",
+    "WorldConfig": "world",
+    "consensus": "seeds.consensus",
+    "evaluate": "evaluation",
+    "load_consensus": "seeds.consensus",
+    "load_saelens": "sae.saelens",
+    "open_results": "study.store",
+    "pool": "seeds.pooling",
+    "save_consensus": "seeds.consensus",
+    "save_saelens": "sae.saelens",
+}
 
 __all__ = [
     "SAEConfig",
     "SAEStack",
+    "Study",
     "TrainConfig",
     "World",
     "WorldConfig",
+    "__version__",
     "consensus",
+    "evaluate",
     "load_consensus",
     "load_saelens",
     "open_results",
@@ -27,21 +56,10 @@ __all__ = [
     "save_saelens",
 ]
 
-_HOME = {
-    "consensus": "agreement",
-    "load_consensus": "agreement",
-    "save_consensus": "agreement",
-    "open_results": "store",
-    "pool": "pooling",
-    "World": "world",
-    "WorldConfig": "world",
-    "TrainConfig": "train",
-    "load_saelens": "sae.saelens",
-    "save_saelens": "sae.saelens",
-}
+deprecated.install()
 
 
-def __getattr__(name: str) -> Any:  # lazy, so that metrics and theory come without torch
-    if name not in __all__:
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
         raise AttributeError(f"module 'synthsae' has no attribute {name!r}")
-    return getattr(import_module(f"synthsae.{_HOME.get(name, 'sae')}"), name)
+    return getattr(import_module(f"synthsae.{_HOME[name]}"), name)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import xarray as xr
 
-from synthsae.cell import Outcome, attempt
-from synthsae.store import Store
 from synthsae.study import Grid, Study
+from synthsae.study.cell import Outcome, attempt
+from synthsae.study.store import Store
 
 
 def computed(grid: Grid, study: Study, out: Path) -> dict[str, xr.Dataset]:

@@ -13,7 +13,7 @@ import xarray as xr
 from distributed import LocalCluster
 
 import synthsae
-from synthsae import cli
+from synthsae.study import cli
 
 TINY = Path(__file__).parent / "tiny.py"
 ROOT = TINY.parent.parent

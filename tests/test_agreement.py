@@ -15,7 +15,7 @@ from test_metrics_consensus import trained
 
 import synthsae
 from synthsae.checks import ConfigError
-from synthsae.evaluate import latent_energy
+from synthsae.evaluation import latent_energy
 from synthsae.geometry import unit
 from synthsae.metrics import consensus as plain
 from synthsae.sae import SAEConfig, SAEStack

@@ -8,7 +8,7 @@ import torch
 
 import synthsae.train.checkpoint as checkpoints
 from synthsae.config import Config, override
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.metrics import latent
 from synthsae.sae import ARCHITECTURES, Architecture, Code, Gradients, SAEConfig, SAEStack
 from synthsae.train import TrainConfig, train

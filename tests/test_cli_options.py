@@ -11,10 +11,9 @@ import pytest
 from cluster import ROOT, TINY
 
 import synthsae
-from synthsae import cli
 from synthsae.checks import ConfigError, closest
 from synthsae.config import Config, override
-from synthsae.study import load, plan
+from synthsae.study import cli, load, plan
 
 ONE = ("--set", "world.noise=0.1", "--set", "sae.k=1", "--set", "train.n_steps=2")
 

@@ -12,18 +12,25 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.transforms import Bbox
+from synthsae.studies.asymmetry.scores import latent_function
+from synthsae.studies.budget_sweep.scores import loose_subspace
+from synthsae.studies.pooling.scores import pools
+from synthsae.studies.pooling.unions import unions
+from synthsae.studies.rank_sweep.scores import implied_rank
+from synthsae.studies.transfer.scores import label_prediction
 
-from synthsae import cli, measures, pooling, theory
+from synthsae import scores, theory
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.definitions import DEFAULTS, Definitions, part, percent, shown
-from synthsae.figures.common import caveat, defined, in_text, with_line_below
 from synthsae.metrics import function, latent, planted, reappearance, recovery, shared, subspace
 from synthsae.metrics.pooling import distinct
-from synthsae.results import Dictionaries, Run, run_cell
+from synthsae.plot.common import caveat, defined, in_text, with_line_below
 from synthsae.sae import SAEConfig
-from synthsae.store import open_results
-from synthsae.study import load, plan
+from synthsae.scores.run import Dictionaries, Run, run_cell
+from synthsae.seeds import pooling
+from synthsae.study import cli, load, plan
+from synthsae.study.store import open_results
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
@@ -182,7 +189,7 @@ def test_a_job_makes_a_training_once(monkeypatch, tmp_path):
         made.append(config)
         raise FloatingPointError
 
-    monkeypatch.setattr("synthsae.cell.run_cell", once)
+    monkeypatch.setattr("synthsae.study.cell.run_cell", once)
     assert cli.main([*TINY, *TWO, "--no-keep-saes", "--out", str(tmp_path / "r")]) == 1
     assert [c.world.rank for c in made] == [1, 4]
 
@@ -198,7 +205,7 @@ def test_what_the_dataset_says_of_itself(plain, varied):
 
 def test_samples_that_vary(tmp_path):
     grid = plan(load("rank_sweep"), {"train.n_steps": [10, 20], "train.batch_size": 8})
-    from synthsae.about import about
+    from synthsae.study.about import about
 
     assert about(grid)["samples_trained"] == "[80, 160]"
     assert about(grid)["quick"] == "false"
@@ -218,7 +225,7 @@ def test_live(run):
     few = with_(run, live=0.05)
     np.testing.assert_array_equal(few.live, run.evaluation.rates >= 0.05)
     assert few.live.sum() < run.live.sum()
-    ds = measures.reconstruction(few)
+    ds = scores.reconstruction(few)
     np.testing.assert_allclose(ds.dead_fraction, 1 - few.live.mean(axis=1))
     assert ds.dead_fraction.attrs["long_name"].endswith("fewer than .05 of the samples")
 
@@ -227,7 +234,7 @@ def test_stable_and_unstable(run):
     """Of three seeds p_hat is 0, 1/2 or 1."""
     loose = with_(run, stable=0.5, unstable=0.4)
     assert set(np.unique(loose.labels)) <= {"stable", "unstable", "dead"}
-    ds = measures.live_stability(loose)
+    ds = scores.live_stability(loose)
     assert ds.stable_share.attrs["long_name"] == "share of live latents with p_hat >= .5"
     want = (run.p_hat >= 0.5).sum(axis=1) / run.live.sum(axis=1)
     np.testing.assert_allclose(ds.stable_share, want)
@@ -235,8 +242,8 @@ def test_stable_and_unstable(run):
 
 def test_member(run):
     wide = with_(run, member=0.1)
-    more = measures.block_stability(wide).latents_per_block
-    assert (more >= measures.block_stability(run).latents_per_block).all()
+    more = scores.block_stability(wide).latents_per_block
+    assert (more >= scores.block_stability(run).latents_per_block).all()
     assert "at least 10% of their energy" in more.attrs["long_name"]
     for basis, block in zip(run.bases, wide.blocks, strict=True):
         want = subspace.members(run.directions, basis, run.live, 0.1)
@@ -245,7 +252,7 @@ def test_member(run):
 
 def test_theta_is_the_same_in_the_measure_and_in_its_predictions(run):
     other, m = with_(run, theta=0.5), run.config.world.rank
-    ds = measures.block_stability(other).merge(measures.coverage_law(other))
+    ds = scores.block_stability(other).merge(scores.coverage_law(other))
     want = theory.chance_found(16, other.live.sum(axis=1), 0.5)
     want = (want.sum() - want) / 2
     np.testing.assert_allclose(ds.block_reappearance_chance, want)
@@ -254,33 +261,33 @@ def test_theta_is_the_same_in_the_measure_and_in_its_predictions(run):
     assert "cosine >= 0.5" in ds.block_reappearance.attrs["long_name"]
     p, latents = ds.block_reappearance.values, ds.latents_per_block.values
     if np.isfinite(p).any():
-        rank = measures.implied_rank(other).implied_rank
+        rank = implied_rank(other).implied_rank
         mean = np.mean([row[np.isfinite(row)].mean() for row in p if np.isfinite(row).any()])
         assert rank == pytest.approx(theory.implied_rank(mean, latents.mean(), 0.5).rank)
 
 
 def test_same(run):
-    ds = measures.matched_agreement(with_(run, same=0.6))
+    ds = scores.matched_agreement(with_(run, same=0.6))
     assert "share >= 0.6" in ds.matched_share.attrs["long_name"]
-    more = ds.matched_share >= measures.matched_agreement(run).matched_share
+    more = ds.matched_share >= scores.matched_agreement(run).matched_share
     assert more.where(ds.matched_share.notnull(), True).all()
 
 
 @pytest.mark.parametrize(
     ("measure", "changes"),
     [
-        (measures.loose_subspace, {"energy": 0.3}),
-        (measures.label_prediction, {"energy": 0.3}),
-        (measures.loose_subspace, {"stable": 0.4}),
-        (measures.firing_rates, {"unstable": 0.6}),
-        (measures.latent_kinds, {"theta": 0.3}),
-        (measures.latent_kinds, {"member": 0.1}),
-        (measures.shared_latents, {"theta": 0.3}),
-        (measures.initial_agreement, {"theta": 0.3}),
-        (measures.unions, {"theta": 0.3}),
-        (measures.unions, {"same": 0.3}),
-        (measures.feature_recovery, {"theta": 0.3}),
-        (measures.latent_function, {"live": 0.1}),
+        (loose_subspace, {"energy": 0.3}),
+        (label_prediction, {"energy": 0.3}),
+        (loose_subspace, {"stable": 0.4}),
+        (scores.firing_rates, {"unstable": 0.6}),
+        (scores.latent_kinds, {"theta": 0.3}),
+        (scores.latent_kinds, {"member": 0.1}),
+        (scores.shared_latents, {"theta": 0.3}),
+        (scores.initial_agreement, {"theta": 0.3}),
+        (unions, {"theta": 0.3}),
+        (unions, {"same": 0.3}),
+        (scores.feature_recovery, {"theta": 0.3}),
+        (latent_function, {"live": 0.1}),
     ],
 )
 def test_they_reach_the_scores(measure, changes, run):
@@ -290,7 +297,7 @@ def test_they_reach_the_scores(measure, changes, run):
 def test_duplicates_are_dropped_from_pools(run):
     train = replace(run.config.train, n_steps=2)
     four = run_cell(replace(run.config, train=train, n_seeds=4))
-    few, many = (measures.pools(with_(four, duplicate=x)).pool_latents for x in (0.3, 0.9))
+    few, many = (pools(with_(four, duplicate=x)).pool_latents for x in (0.3, 0.9))
     assert (few.sel(recipe="kept", pool_size=2) < many.sel(recipe="kept", pool_size=2)).all()
 
 
@@ -299,7 +306,7 @@ def test_dictionaries_have_their_own(run):
     far = Dictionaries(names, run.directions, live, definitions=Definitions(theta=0.3))
     near = Dictionaries(names, run.directions, live)
     assert np.nanmean(far.p_hat) > np.nanmean(near.p_hat)
-    text = measures.reappearance_counts(far).found_share.attrs["long_name"]
+    text = scores.reappearance_counts(far).found_share.attrs["long_name"]
     assert text.endswith("(signed cosine >= .3)")
 
 
@@ -360,7 +367,7 @@ def pixels(figure: Figure, frame: Bbox | None = None) -> np.ndarray:
 def test_a_quick_run_says_so_on_its_figure(plain, monkeypatch):
     said = []
     monkeypatch.setattr(
-        "synthsae.figures.common.with_line_below", lambda figure, text: said.append(text)
+        "synthsae.plot.common.with_line_below", lambda figure, text: said.append(text)
     )
     assert cli.main(["rank_sweep", "--figures-only", "--out", str(plain)]) == 0
     assert said == ["quick run: few steps and seeds"]

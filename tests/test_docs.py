@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synthsae import cli
+from synthsae.study import cli
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [p for p in ROOT.rglob("*.md") if ".venv" not in p.parts]
@@ -32,7 +32,7 @@ def test_the_walk_through_has_every_study() -> None:
     text = (ROOT / "studies" / "README.md").read_text()
     for name in cli.names():
         assert f"**`{name}`:" in text
-        assert f"![{name}](figures/{name}.png)" in text
+        assert f"![{name}]({name}/figure.png)" in text
 
 
 def test_functions_in_the_tables_exist() -> None:

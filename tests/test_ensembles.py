@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from synthsae.studies.pooling.ensembles import boost, evaluate_ensemble
 
 from synthsae import SAEConfig, SAEStack, TrainConfig, World, WorldConfig
-from synthsae.ensembles import boost, evaluate_ensemble
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.train import train
 
 WORLD = World.plant(WorldConfig(d_model=10, n_isolated=8, n_blocks=1, rank=2), seed=0)

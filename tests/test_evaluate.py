@@ -6,10 +6,10 @@ import dense
 import numpy as np
 import pytest
 import torch
+from synthsae.studies.pooling.ensembles import evaluate_ensemble
 
-import synthsae.evaluate as evaluation
+import synthsae.evaluation as evaluation
 from synthsae.checks import ConfigError
-from synthsae.ensembles import evaluate_ensemble
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.world import World, WorldConfig
 

@@ -20,14 +20,13 @@ from distributed import Client, LocalCluster
 from tasks import cores, double, fatal, span
 from threadpoolctl import threadpool_info
 
-from synthsae import cell, cli, executors
 from synthsae.checks import ConfigError
 from synthsae.config import Config
-from synthsae.executors import Processes, WorkerDiedError
-from synthsae.packing import pack, unpack
-from synthsae.run import Job, run, work
-from synthsae.store import Store
-from synthsae.study import load, plan
+from synthsae.study import cell, cli, executors, load, plan
+from synthsae.study.executors import Processes, WorkerDiedError
+from synthsae.study.packing import pack, unpack
+from synthsae.study.runner import Job, run, work
+from synthsae.study.store import Store
 
 
 def test_processes_give_the_same_bits(whole: Path, tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
     grid, here, there = plan(study, {}), tmp_path / "here", tmp_path / "there"
     store = Store(here, "tiny")
     with store.hold(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("synthsae.store.SEEN_WITHIN", 0.0)
+        patch.setattr("synthsae.study.store.SEEN_WITHIN", 0.0)
         (there / "tiny").mkdir(parents=True)
         (there / "tiny" / ".owner").write_text("process 1 on elsewhere, run 00000000")
         (outcome,) = work(
@@ -123,7 +122,7 @@ def test_a_worker_with_another_study(tmp_path: Path, capsys: pytest.CaptureFixtu
     mine.write_text(TINY.read_text())
     study = load(str(mine))
     grid = plan(study, {"n_seeds": 3})
-    mine.write_text(TINY.read_text().replace("measures.seed_agreement)", ")"))
+    mine.write_text(TINY.read_text().replace("scores.seed_agreement)", ")"))
     with ThreadPoolExecutor(1) as executor, pytest.raises(ConfigError, match="restart the workers"):
         run(str(mine), study, grid, tmp_path / "r", executor)
     assert cells(tmp_path / "r") == []
@@ -168,10 +167,10 @@ def test_failing_cells_are_said_and_others_kept(
             "def odd(run):\n"
             "    if run.config.world.noise == 0.3:\n"
             "        raise Odd('no ', 'luck')\n"
-            "    return measures.reconstruction(run)\n"
+            "    return scores.reconstruction(run)\n"
             "study = Study(",
         )
-        .replace("(measures.reconstruction, ", "(odd, ")
+        .replace("(scores.reconstruction, ", "(odd, ")
     )
     assert cli.main([str(mine), "--out", str(tmp_path / "r"), *more]) == 1
     said = capsys.readouterr().out

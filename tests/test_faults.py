@@ -22,9 +22,11 @@ import xarray as xr
 from cluster import N_CELLS, ROOT, cells, check, go, result, start, workers, written
 from distributed import Client, LocalCluster
 
-from synthsae import config, run, store
+from synthsae import config
 from synthsae.checks import ConfigError
-from synthsae.store import FormatError, Store
+from synthsae.study import runner as run
+from synthsae.study import store
+from synthsae.study.store import FormatError, Store
 
 PLACES = ("in process", "processes", "dask")
 

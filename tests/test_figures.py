@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
-
-from studies.rank_sweep import finding
-from synthsae.figures import stability_by_rank
+from synthsae.studies.rank_sweep.figure import stability_by_rank
+from synthsae.studies.rank_sweep.study import finding
 
 
 @pytest.fixture

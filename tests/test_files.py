@@ -18,8 +18,8 @@ from realdata.activations import Activations
 from realdata.cache import Folder
 from synthsae import SAEConfig, SAEStack, TrainConfig, files, save_consensus, save_saelens
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
-from synthsae.store import Store
+from synthsae.config.sources import SourceConfig
+from synthsae.study.store import Store
 from synthsae.train import train
 from synthsae.world import World, WorldConfig
 

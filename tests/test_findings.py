@@ -11,11 +11,11 @@ from cells import computed
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from synthsae.figures import phrases
-from synthsae.figures.common import interval_over_pairs
-from synthsae.run import assemble
+from synthsae.plot import phrases
+from synthsae.plot.common import interval_over_pairs
 from synthsae.stats import Interval
 from synthsae.study import load, names, plan
+from synthsae.study.runner import assemble
 
 TINY = {
     "train.n_steps": 12,

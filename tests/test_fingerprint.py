@@ -5,14 +5,14 @@ import textwrap
 
 import pytest
 
-from synthsae import measures
+from synthsae import scores
 from synthsae.config import Config
-from synthsae.fingerprint import Fingerprint, fingerprint, fingerprint_of, source
-from synthsae.results import Run, run_cell
 from synthsae.sae import ARCHITECTURES
+from synthsae.scores.run import Run, run_cell
+from synthsae.study.fingerprint import Fingerprint, fingerprint, fingerprint_of, source
 
 TRAINING = (run_cell, Config, ARCHITECTURES["topk"])
-SCORES = (measures.block_stability, measures.reconstruction, measures.subspace_recovery)
+SCORES = (scores.block_stability, scores.reconstruction, scores.subspace_recovery)
 
 
 def edited(module: str, old: str, new: str):
@@ -52,7 +52,7 @@ def named(roots) -> list[str]:
         (("sae.kron", "range(most, 0, -1)", "range(most, 1, -1)"), set()),
         # a label: its own score
         (
-            ("measures.stability", '"mean p_hat of a block', '"p_hat of a block'),
+            ("scores.stability", '"mean p_hat of a block', '"p_hat of a block'),
             {"block_stability"},
         ),
         # a comment and a docstring: nothing

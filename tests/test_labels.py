@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from synthsae import labels
-from synthsae.labels import Labelled
+from synthsae.scores import labels
+from synthsae.scores.labels import Labelled
 
 SIZES = dict(
     seed=3,

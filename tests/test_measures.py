@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from every_score import EVERY
+from synthsae.studies.rank_sweep.scores import implied_rank
 
-from synthsae import measures, theory
+from synthsae import scores, theory
 from synthsae.config import Config, override
 from synthsae.geometry import haar
-from synthsae.results import Run, lawful, run_cell
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack
+from synthsae.scores.run import Run, lawful, run_cell
 from synthsae.stats import row_interval
 from synthsae.world import World
 
@@ -46,7 +48,7 @@ def cosines(run: Run, s: int, t: int) -> np.ndarray:
 
 
 def test_block_stability_by_hand(run: Run) -> None:
-    ds = measures.block_stability(run)
+    ds = scores.block_stability(run)
     for g, basis in enumerate(run.world.bases):
         for s in range(4):
             d = run.directions[s][run.live[s]]
@@ -62,7 +64,7 @@ def test_block_stability_by_hand(run: Run) -> None:
 
 def test_isolated_reappearance_by_hand(run: Run) -> None:
     """Every feature's closest latent is its Hungarian one here, so no assignment is needed."""
-    ds = measures.feature_recovery(run)
+    ds = scores.feature_recovery(run)
     for s in range(4):
         score, cosine = [], []
         for f in run.world.isolated:
@@ -76,8 +78,8 @@ def test_isolated_reappearance_by_hand(run: Run) -> None:
 
 
 def test_implied_rank_by_hand(run: Run) -> None:
-    ds = measures.implied_rank(run)
-    stability = measures.block_stability(run)
+    ds = implied_rank(run)
+    stability = scores.block_stability(run)
     p, m = stability.block_reappearance.mean("block"), float(stability.latents_per_block.mean())
     mean, low, high = row_interval(p.values)
     assert ds.block_reappearance_low == pytest.approx(max(low, 0))
@@ -91,8 +93,8 @@ def test_implied_rank_by_hand(run: Run) -> None:
 
 
 def test_coverage_law_by_hand(run: Run) -> None:
-    ds = measures.coverage_law(run)
-    stability = measures.block_stability(run).block_reappearance
+    ds = scores.coverage_law(run)
+    stability = scores.block_stability(run).block_reappearance
     assert abs(float(stability.mean() - ds.coverage_prediction.mean())) <= 4 * float(
         ds.coverage_prediction_sd
     )
@@ -142,13 +144,13 @@ def test_coverage_law_is_whole_dictionaries_that_turn_in_all_blocks(run: Run) ->
         turned = replace(run, evaluation=replace(run.evaluation, directions=d))
         mean_p.append(turned.per_block(lambda b: b.reappearance).mean())
     sd = np.std(mean_p, ddof=1)
-    law = measures.coverage_law(run, draws=n)
+    law = scores.coverage_law(run, draws=n)
     assert abs(law.coverage_prediction.mean() - np.mean(mean_p)) <= 4 * sd * np.sqrt(2 / n)
     assert abs(law.coverage_prediction_sd / sd - 1) <= 4 / np.sqrt(n)  # two sds, each +- 1/sqrt(2n)
 
 
 def test_pairwise_and_initial_agreement(run: Run) -> None:
-    ds = measures.seed_agreement(run)
+    ds = scores.seed_agreement(run)
     assert np.isnan(np.diagonal(ds.pairwise_mcc)).all()
     assert np.allclose(ds.pairwise_mcc, ds.pairwise_mcc.T, equal_nan=True)
     start = SAEStack.init(run.config.sae, 20, run.seeds).directions()
@@ -156,11 +158,11 @@ def test_pairwise_and_initial_agreement(run: Run) -> None:
     assert ds.initial_reappearance[0] == np.mean(share)
     shared = override(run.config, {"train.init": "shared"})
     same = Run(shared, run.world, run.seeds, {}, run.evaluation)
-    assert (measures.seed_agreement(same).initial_reappearance == 1).all()
+    assert (scores.seed_agreement(same).initial_reappearance == 1).all()
 
 
 def test_angles_and_overlap_agree(run: Run) -> None:
-    ds = measures.subspace_recovery(run)
+    ds = scores.subspace_recovery(run)
     from_angles = (np.cos(ds.principal_angle) ** 2).mean("angle")
     assert np.allclose(from_angles, ds.subspace_overlap)
     assert ds.subspace_overlap_chance == 4 / 20
@@ -171,22 +173,22 @@ def test_angles_and_overlap_agree(run: Run) -> None:
 @pytest.mark.parametrize("missing", ["world.n_blocks", "world.n_isolated"])
 def test_worlds_without_blocks_or_without_isolated_features(law: str, missing: str) -> None:
     run = run_cell(override(Config(), TINY | {"world.law": law, missing: 0, "train.n_steps": 3}))
-    names = set(measures.__all__)
+    names = set(EVERY)
     if missing == "world.n_isolated" and law == "isotropic":  # no feature is planted at all
         names -= {"benchmark_scores", "correlation_recovery"}
     for name in names:
-        ds = getattr(measures, name)(run)
+        ds = EVERY[name](run)
         assert set(ds.dims) <= DIMS, name
     if missing == "world.n_isolated":
-        assert np.isnan(measures.feature_recovery(run).isolated_reappearance).all()
+        assert np.isnan(scores.feature_recovery(run).isolated_reappearance).all()
     else:
-        assert measures.block_stability(run).sizes["block"] == 0
+        assert scores.block_stability(run).sizes["block"] == 0
 
 
 def test_untrained_saes_are_at_chance() -> None:
     """At step 0 nothing reappears, and PW-MCC is the matched mean of random directions."""
     run = run_cell(override(Config(), TINY | {"train.n_steps": 0, "sae.k": 40}))
-    ds = measures.seed_agreement(run)
+    ds = scores.seed_agreement(run)
     assert float(ds.pairwise_mcc.mean()) == pytest.approx(float(ds.pairwise_mcc_chance), abs=0.02)
     world = World.plant(run.config.world, seed=0)
     assert np.array_equal(world.bases, run.world.bases)
@@ -203,9 +205,9 @@ def test_a_source_without_truth_gives_the_same_numbers_and_no_truth(run: Run) ->
     blind = replace(run, source=Samples(run.world))
     assert run.planted
     assert not blind.planted
-    for measure in (measures.live_stability, measures.seed_agreement, measures.reconstruction):
+    for measure in (scores.live_stability, scores.seed_agreement, scores.reconstruction):
         xr.testing.assert_identical(measure(blind), measure(run))
     assert blind.bases.shape == (0, 20, 0)
-    assert measures.block_stability(blind).sizes["block"] == 0
+    assert scores.block_stability(blind).sizes["block"] == 0
     with pytest.raises(ValueError, match="source: Samples; allowed: a planted World"):
-        measures.feature_recovery(blind)
+        scores.feature_recovery(blind)

@@ -8,11 +8,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from realdata.compare import compare
-from synthsae import measures, theory
+from synthsae import scores, theory
 from synthsae.config import Config, override
-from synthsae.figures.common import interval_over_pairs
 from synthsae.geometry import unit
-from synthsae.results import Dictionaries, Run, run_cell
+from synthsae.plot.common import interval_over_pairs
+from synthsae.scores.run import Dictionaries, Run, run_cell
 from synthsae.stats import pairwise_interval
 
 TINY = {
@@ -55,7 +55,7 @@ def pair(saes: Dictionaries, s: int, t: int) -> np.ndarray:
 
 
 def test_matched_agreement(saes: Dictionaries, run: Run) -> None:
-    ds, every = measures.matched_agreement(saes), measures.matched_agreement_all(run)
+    ds, every = scores.matched_agreement(saes), scores.matched_agreement_all(run)
     pooled = []
     for s, t in combinations(range(4), 2):
         found = matched(pair(saes, s, t))
@@ -81,14 +81,14 @@ def test_random_dictionaries_are_not_significant() -> None:
     p = []
     for _ in range(6):
         rows = unit(rng.standard_normal((2, 40, 16)))
-        ds = measures.matched_agreement(Dictionaries(("a", "b"), rows, np.ones((2, 40), bool)))
+        ds = scores.matched_agreement(Dictionaries(("a", "b"), rows, np.ones((2, 40), bool)))
         p.append(float(ds.matched_p))
         assert abs(ds.pairwise_mcc[0, 1] - ds.pairwise_mcc_chance) < 5 * ds.pairwise_mcc_chance_sd
     assert 0.1 < np.mean(p) < 0.9
 
 
 def test_nearest_agreement(saes: Dictionaries) -> None:
-    ds = measures.nearest_agreement(saes)
+    ds = scores.nearest_agreement(saes)
     for s, t in permutations(range(4), 2):
         assert ds.mmcs[s, t] == pytest.approx(pair(saes, s, t).max(1).mean())
         n = saes.live[t].sum()
@@ -97,7 +97,7 @@ def test_nearest_agreement(saes: Dictionaries) -> None:
 
 def test_shared_latents(saes: Dictionaries) -> None:
     """Both matches by hand; and empty where encoders are not there."""
-    ds = measures.shared_latents(saes)
+    ds = scores.shared_latents(saes)
     for s, t in permutations(range(4), 2):
         partner = []
         for rows in (saes.directions, saes.encoders):
@@ -109,19 +109,19 @@ def test_shared_latents(saes: Dictionaries) -> None:
         assert ds.shared_share[s, t] == pytest.approx(both / saes.live[s].sum())
     bare = Dictionaries(saes.seeds, saes.directions, saes.live)
     with pytest.raises(ValueError, match="encoders: None"):
-        measures.shared_latents(bare)
+        scores.shared_latents(bare)
     assert "shared_share" not in compare(bare)
 
 
 def test_reappearance_counts(saes: Dictionaries) -> None:
-    ds = measures.reappearance_counts(saes)
+    ds = scores.reappearance_counts(saes)
     for s in range(4):
         hits = [pair(saes, s, t).max(1) >= 0.7 for t in range(4) if t != s]
         times = np.sum(hits, axis=0)
         assert ds.reappearance_counts[s].values.tolist() == [(times == k).sum() for k in range(4)]
         for t, hit in zip((t for t in range(4) if t != s), hits, strict=True):
             assert ds.found_share[s, t] == pytest.approx(hit.mean())
-    p = measures.live_stability(saes).live_reappearance
+    p = scores.live_stability(saes).live_reappearance
     np.testing.assert_allclose(np.nanmean(ds.found_share, axis=1), p)
     np.testing.assert_array_equal(
         interval_over_pairs(ds.found_share), pairwise_interval(np.nan_to_num(ds.found_share))
@@ -130,7 +130,7 @@ def test_reappearance_counts(saes: Dictionaries) -> None:
 
 def test_unstable_transfer_without_truth(saes: Dictionaries) -> None:
     """The curve by hand, and as many live latents drawn again."""
-    ds, rng = measures.unstable_transfer(saes, draws=40), np.random.default_rng(5)
+    ds, rng = scores.unstable_transfer(saes, draws=40), np.random.default_rng(5)
     unstable = saes.p_hat <= 0.05
     assert unstable.sum() > 8
 
@@ -158,14 +158,14 @@ def test_the_null_of_live_latents_draws_no_dead_ones() -> None:
     rows[:, 10:, 20:] = 1
     saes = Dictionaries(("a", "b", "c"), unit(rows), live)
     assert (saes.p_hat[live] == 0).all()
-    ds = measures.unstable_transfer(saes)
+    ds = scores.unstable_transfer(saes)
     np.testing.assert_allclose(ds.transfer_live, ds.transfer)
     assert ds.transfer_stable.isnull().all()
-    assert measures.class_dimension(saes).unstable_rank.isnull().all()
+    assert scores.class_dimension(saes).unstable_rank.isnull().all()
 
 
 def test_class_dimension_without_truth(saes: Dictionaries) -> None:
-    ds = measures.class_dimension(saes)
+    ds = scores.class_dimension(saes)
     assert set(ds) == {"rank_rows", "unstable_rank", "stable_rank", "iid_rank"}
     for s in range(4):
         sets = [
@@ -188,13 +188,13 @@ def test_one_latent_has_no_rank_to_speak_of() -> None:
     rows = np.random.default_rng(0).standard_normal((3, 10, 24))
     rows[:, 0] = np.eye(24)[0]
     saes = Dictionaries(("a", "b", "c"), unit(rows), np.ones((3, 10), bool))
-    ds = measures.class_dimension(saes)
+    ds = scores.class_dimension(saes)
     assert ds.rank_rows.values.tolist() == [1, 1, 1]
     assert ds[["stable_rank", "unstable_rank", "iid_rank"]].to_array().isnull().all()
 
 
 def test_firing_rates(run: Run) -> None:
-    ds, rate = measures.firing_rates(run), run.evaluation.rates
+    ds, rate = scores.firing_rates(run), run.evaluation.rates
     for s in range(4):
         p = run.p_hat[s]
         kinds = {"stable": p >= 0.95, "unstable": p <= 0.05, "middle": (p > 0.05) & (p < 0.95)}
@@ -209,11 +209,11 @@ def test_results_do_not_depend_on_the_order_of_latents(saes: Dictionaries) -> No
         saes.seeds, saes.directions[:, order], saes.live[:, order], saes.encoders[:, order]
     )
     for measure in (
-        measures.matched_agreement,
-        measures.nearest_agreement,
-        measures.shared_latents,
-        measures.reappearance_counts,
-        measures.live_stability,
+        scores.matched_agreement,
+        scores.nearest_agreement,
+        scores.shared_latents,
+        scores.reappearance_counts,
+        scores.live_stability,
     ):
         a, b = measure(saes), measure(moved)
         for name in a:

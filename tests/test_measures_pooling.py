@@ -5,19 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.pooling import scores as own
+from synthsae.studies.pooling.scores import RECIPES, _scores, pool_sizes, rotated
+from synthsae.studies.pooling.unions import turned, unions
 
-from synthsae import measures, theory
+from synthsae import theory
 from synthsae.config import Config, override
 from synthsae.definitions import DEFAULTS
-from synthsae.evaluate import Evaluation, evaluate
+from synthsae.evaluation import Evaluation, evaluate
 from synthsae.geometry import haar, unit
-from synthsae.measures.kinds import planted_kinds
-from synthsae.measures.pooling import RECIPES, _scores, pool_sizes, rotated
-from synthsae.measures.unions import turned
 from synthsae.metrics.latent import max_cosines
-from synthsae.pooling import pool
-from synthsae.results import Run, run_cell
 from synthsae.sae import SAEConfig
+from synthsae.scores.kinds import planted_kinds
+from synthsae.scores.run import Run, run_cell
+from synthsae.seeds.pooling import pool
 from synthsae.train import refit, train
 from synthsae.world import World
 
@@ -44,7 +45,7 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def pools(run: Run) -> xr.Dataset:
-    return measures.pools(run)
+    return own.pools(run)
 
 
 def live(run: Run, s: int) -> np.ndarray:
@@ -52,7 +53,7 @@ def live(run: Run, s: int) -> np.ndarray:
 
 
 def test_unions_by_hand(run: Run) -> None:
-    ds = measures.unions(run)
+    ds = unions(run)
     assert ds.union_size.values.tolist() == [1, 2, 3, 4]
     d = live(run, 1)
     others = np.concatenate([live(run, t) for t in (0, 2, 3, 4)])
@@ -92,7 +93,7 @@ def crosses() -> Run:
 
 
 def test_union_laws_are_exact_where_the_share_is_known(crosses: Run) -> None:
-    ds = measures.unions(crosses)
+    ds = unions(crosses)
     want = 1 - (1 - EXACT) ** ds.union_size
     assert float(abs(ds.union_block_law.mean("seed") - want).max()) < 0.01
     assert float(abs(ds.union_block_reappearance.mean("seed") - want).max()) < 0.02
@@ -217,16 +218,16 @@ class Samples:
 
 def test_without_truth_the_rest_is_the_same(run: Run, pools: xr.Dataset) -> None:
     blind = replace(run, source=Samples(run.world))
-    mine = measures.pools(blind)
+    mine = pools(blind)
     told = {"explained_variance", "l0", "latents", "dead_fraction"}
     told |= {"reappearance", "strict_reappearance"}
     assert set(mine) == {f"pool_{name}" for name in told}
     xr.testing.assert_identical(mine, pools[list(mine)])
-    union = measures.unions(blind)
+    union = unions(blind)
     assert list(union) == ["union_reappearance"]
-    xr.testing.assert_identical(union, measures.unions(run)[list(union)])
+    xr.testing.assert_identical(union, unions(run)[list(union)])
 
 
 def test_pools_need_the_saes(run: Run) -> None:
     with pytest.raises(ValueError, match="stack: None; allowed: the trained SAEs"):
-        measures.pools(replace(run, stack=None))
+        pools(replace(run, stack=None))

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from every_score import EVERY
+from synthsae.studies.rank_sweep.scores import implied_rank
 
 import synthsae
-from realdata import measures as text
-from synthsae import cli, measures
+from realdata import scores as text
+from synthsae import scores
 from synthsae.checks import ConfigError
 from synthsae.config import Config, override
-from synthsae.needs import THINGS, lacking, needs_of, requires
-from synthsae.results import Run, run_cell
-from synthsae.study import Study, load, plan
+from synthsae.scores.needs import THINGS, lacking, needs_of, requires
+from synthsae.scores.run import Run, run_cell
+from synthsae.study import Study, cli, load, plan
 
 TINY: dict[str, Any] = {
     "world.d_model": 12,
@@ -30,7 +32,6 @@ TINY: dict[str, Any] = {
     "n_seeds": 4,
     "eval_samples": 400,
 }
-EVERY = [getattr(measures, name) for name in measures.__all__]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ class Samples:
         return torch.randn(size, 12, generator=torch.Generator().manual_seed(t + seed))
 
 
-@pytest.mark.parametrize("measure", EVERY, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("measure", EVERY.values(), ids=lambda m: m.__name__)
 def test_a_measure_declares_what_it_cannot_do_without(run: Run, measure: Callable) -> None:
     """Without the SAEs, or without a truth, it works or has said that it does not."""
     for thing, without in (
@@ -77,7 +78,7 @@ def test_things() -> None:
 @pytest.mark.parametrize("arch", ["topk", "relu", "gated", "kron", "matryoshka"])
 def test_encoders_are_known_before_training(arch: str) -> None:
     trained = run_cell(override(Config(), TINY | {"sae.arch": arch}))
-    assert bool(lacking(measures.shared_latents, trained.config)) == (trained.encoders is None)
+    assert bool(lacking(scores.shared_latents, trained.config)) == (trained.encoders is None)
 
 
 def test_what_is_no_thing() -> None:
@@ -92,7 +93,7 @@ def study(*chosen: Callable, **axes: Any) -> Study:
 
 
 def test_a_measure_is_left_out_and_it_is_said() -> None:
-    made = study(measures.coverage_law, measures.reconstruction, text.spliced_loss)
+    made = study(scores.coverage_law, scores.reconstruction, text.spliced_loss)
     (cell,) = (grid := plan(made, {"world.n_blocks": 0})).cells
     assert [name.rpartition(".")[2] for name, _ in cell.codes] == ["reconstruction"]
     assert grid.notes == (
@@ -103,10 +104,10 @@ def test_a_measure_is_left_out_and_it_is_said() -> None:
 
 
 def test_nothing_left_is_refused() -> None:
-    for chosen in ((measures.coverage_law,), (measures.coverage_law, measures.implied_rank)):
+    for chosen in ((scores.coverage_law,), (scores.coverage_law, implied_rank)):
         with pytest.raises(ConfigError) as error:
             plan(study(*chosen), {"world.n_blocks": ["0", "2"]})
-        assert error.value.field == "measures"
+        assert error.value.field == "scores"
         assert "coverage_law" in error.value.value
         assert "blocks" in error.value.allowed
 

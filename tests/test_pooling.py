@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import synthsae
 from synthsae import SAEConfig, SAEStack, TrainConfig, World, WorldConfig
 from synthsae.checks import ConfigError
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.metrics.pooling import distinct
 from synthsae.train import refit, train
 

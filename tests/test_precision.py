@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.sae import SAEConfig, SAEStack, Step
 from synthsae.train import TrainConfig, train
 from synthsae.world import World, WorldConfig

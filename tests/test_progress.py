@@ -10,10 +10,11 @@ from threading import active_count
 
 import pytest
 
-from synthsae import cli, progress
+from synthsae import progress
 from synthsae.config import Config, override
-from synthsae.fingerprint import fingerprint, source
-from synthsae.results import run_cell
+from synthsae.scores.run import run_cell
+from synthsae.study import cli
+from synthsae.study.fingerprint import fingerprint, source
 
 TINY = Path(__file__).parent / "tiny.py"
 QUIET, LIVE, LOG = 0.2, 0.05, 0.4
@@ -160,7 +161,7 @@ def test_a_study_shows_its_phases(
 def test_what_is_shown_is_in_no_number() -> None:
     assert source("synthsae.progress") is None
     reached = fingerprint(run_cell, Config).parts
-    assert any(name.startswith("synthsae.results:") for name in reached)
+    assert any(name.startswith("synthsae.scores.run:") for name in reached)
     assert not any("progress" in name.partition(":")[0] for name in reached)
 
 

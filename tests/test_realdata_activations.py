@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from realdata.activations import Activations
 from synthsae import SAEConfig, SAEStack, load_saelens, open_results
 from synthsae.checks import ConfigError
-from synthsae.evaluate import evaluate
-from synthsae.run import assemble, run
+from synthsae.config.sources import SourceConfig
+from synthsae.evaluation import evaluate
 from synthsae.sae import ARCHITECTURES
-from synthsae.sources import SourceConfig
 from synthsae.study import Grid, Study, load, plan
+from synthsae.study.runner import assemble, run
 
 X = np.random.default_rng(0).normal(3, 2, (1000, 6)).astype(np.float32)
 

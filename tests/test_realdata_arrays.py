@@ -20,7 +20,7 @@ from realdata import arrays
 from realdata.activations import Activations
 from realdata.config import n_train
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 X = np.random.default_rng(0).normal(3, 2, (200, 6)).astype(np.float32)
 

@@ -21,7 +21,7 @@ from realdata import hub
 from realdata.config import cache_folder, n_eval, n_rows, n_train
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 from synthsae.study import load, plan
 from synthsae.train import TrainConfig
 from synthsae.world import World

@@ -22,8 +22,8 @@ from realdata.harvest import harvest
 from realdata.model import LanguageModel
 from synthsae.checks import ConfigError
 from synthsae.config import Config
+from synthsae.config.sources import SourceConfig
 from synthsae.sae import SAEConfig
-from synthsae.sources import SourceConfig
 from synthsae.train import TrainConfig, train
 
 Folders = Callable[[str], Path]
@@ -94,7 +94,7 @@ def _sizes(found: Activations) -> list[tuple[str, int]]:
 
 
 def test_a_cell_trains_on_a_model(make: Make) -> None:
-    from synthsae.results import run_cell
+    from synthsae.scores.run import run_cell
 
     config = Config(
         source=make(passes=8.0),
@@ -143,7 +143,7 @@ def test_what_changes_a_harvest_changes_its_folder(make: Make, fields: dict[str,
 SCRIPT = """
 import os, signal, sys
 from realdata import cache, harvest
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 harvest.SHARD_BYTES = 4096
 fields, n_files = eval(sys.argv[1])
 write = cache.files.write

@@ -11,18 +11,18 @@ import torch
 from language_models import LAYERS
 from scipy.sparse import csr_array
 
-from realdata import measures
+from realdata import scores
 from realdata.activations import Activations
-from realdata.measures._text import held_out_codes
-from realdata.measures.spliced import Ablation, Splice
-from realdata.measures.surface import concentration
+from realdata.scores._text import held_out_codes
+from realdata.scores.spliced import Ablation, Splice
+from realdata.scores.surface import concentration
 from synthsae.config import Config, override
-from synthsae.evaluate import evaluate, held_out
+from synthsae.config.sources import SourceConfig
+from synthsae.evaluation import evaluate, held_out
 from synthsae.metrics import latent, reappearance
-from synthsae.needs import lacking
-from synthsae.results import Run, run_cell
 from synthsae.sae import SAEConfig, SAEStack
-from synthsae.sources import SourceConfig
+from synthsae.scores.needs import lacking
+from synthsae.scores.run import Run, run_cell
 from synthsae.world import World
 
 WIDTH = 16
@@ -69,7 +69,7 @@ def identity(run: Run) -> Run:
 
 
 def test_identity_changes_nothing(run: Run) -> None:
-    ds = measures.spliced_loss(identity(run))
+    ds = scores.spliced_loss(identity(run))
     np.testing.assert_allclose(ds.ce_spliced, ds.ce_clean, rtol=1e-5)
     np.testing.assert_allclose(ds.loss_recovered, 1, atol=1e-4)
     assert abs(float(ds.ce_zero - ds.ce_clean)) > 0.01
@@ -77,7 +77,7 @@ def test_identity_changes_nothing(run: Run) -> None:
 
 def test_losses_are_those_of_the_model(run: Run) -> None:
     """Zeros and reconstructions go in at the positions harvested, and nowhere else."""
-    source, ds = reader(run), measures.spliced_loss(run, contexts=10_000)
+    source, ds = reader(run), scores.spliced_loss(run, contexts=10_000)
     tokens = torch.from_numpy(np.array(source.contexts("eval")))
     kept = np.zeros(tokens.shape, dtype=bool)
     kept[source.places(np.arange(source.n_eval))] = True
@@ -148,7 +148,7 @@ def test_losses_are_those_of_whole_passes(run: Run, batch: int) -> None:
 
 
 def test_the_cost_is_said_before_it_starts(run: Run, capsys: pytest.CaptureFixture) -> None:
-    ds = measures.spliced_loss(run, contexts=9)
+    ds = scores.spliced_loss(run, contexts=9)
     lines = capsys.readouterr().err.splitlines()
     (said,) = [line for line in lines if " passes over " in line]
     found = re.fullmatch(r"spliced_loss: (\d+) passes over 9 contexts of 16 tokens", said)
@@ -158,7 +158,7 @@ def test_the_cost_is_said_before_it_starts(run: Run, capsys: pytest.CaptureFixtu
 
 
 def test_masked_loss_grows_from_zero(run: Run) -> None:
-    ds = measures.spliced_loss(run)
+    ds = scores.spliced_loss(run)
     first = ds.isel(zeroed=0)
     for name in ("masked_loss", "matched_loss", "masked_ev", "matched_ev"):
         assert (first[name] == 0).all()
@@ -178,7 +178,7 @@ def test_concentration() -> None:
 
 def test_surface_form_by_hand(run: Run) -> None:
     """From dense codes in the order of `evaluate.held_out`, a dictionary for the strings."""
-    ds, source = measures.surface_form(run), reader(run)
+    ds, source = scores.surface_form(run), reader(run)
     dense = np.concatenate([z.numpy() for _, z in held_out(run.stack, source, 500)], axis=1)
     rows, codes = held_out_codes(run, source)
     for s, z in enumerate(codes):
@@ -189,13 +189,13 @@ def test_surface_form_by_hand(run: Run) -> None:
     over = []
     for s in range(3):
         mixed = np.mean([concentration(codes[s], rng.permutation(ids)) for _ in range(40)], axis=0)
-        scores: dict[str, list[float]] = {}
+        means: dict[str, list[float]] = {}
         for m in np.flatnonzero(run.live[s]):
             mass: dict[str, float] = {}
             for word, value in zip(words, dense[s, :, m], strict=True):
                 mass[word] = mass.get(word, 0.0) + float(value)
-            scores.setdefault(label[s, m], []).append(max(mass.values()) / sum(mass.values()))
-        for name, values in scores.items():
+            means.setdefault(label[s, m], []).append(max(mass.values()) / sum(mass.values()))
+        for name, values in means.items():
             found = float(ds.surface_form.sel(label=name)[s])
             assert found == pytest.approx(np.mean(values), rel=1e-5)
             null = float(ds.surface_form_null.sel(label=name)[s])
@@ -216,7 +216,7 @@ def test_a_latent_of_one_token_is_concentrated(run: Run) -> None:
 
 
 def test_matched_contexts(run: Run) -> None:
-    ds, source = measures.matched_contexts(run), reader(run)
+    ds, source = scores.matched_contexts(run), reader(run)
     assert list(ds.pair.values)[:4] == [f"best {i}" for i in range(1, 5)]
     cosine = np.sort(latent.matched_cosines(*(run.directions[s, run.live[s]] for s in (0, 1))))
     np.testing.assert_allclose(ds.pair_cosine[:4], cosine[::-1][:4])
@@ -235,7 +235,7 @@ def test_matched_contexts(run: Run) -> None:
 
 
 def test_without_text_there_is_nothing_to_measure(run: Run) -> None:
-    for measure in (measures.surface_form, measures.spliced_loss, measures.matched_contexts):
+    for measure in (scores.surface_form, scores.spliced_loss, scores.matched_contexts):
         assert lacking(measure, Config()) == ["tokens"]
         assert lacking(measure, run.config) == []
         with pytest.raises(ValueError, match="allowed: a model, which has tokens"):
@@ -248,14 +248,14 @@ def test_fewer_pairs_than_are_shown(run: Run) -> None:
     live[0, np.flatnonzero(live[0])[5:]] = False
     few = replace(run)
     vars(few)["live"] = live  # in place of the cached property
-    ds, whole = measures.matched_contexts(few), measures.matched_contexts(run)
+    ds, whole = scores.matched_contexts(few), scores.matched_contexts(run)
     assert dict(ds.sizes) == dict(whole.sizes)
     assert ds.pair_cosine.notnull().sum() == 5
     assert (ds.pair_latent >= 0).all("side").equals(ds.pair_cosine.notnull())
     assert (ds.pair_context != "").any("top").all("side")[0]
     assert (ds.pair_context.isel(pair=-1) == "").all()
     with pytest.raises(ValueError, match="stack: None"):
-        measures.surface_form(replace(run, stack=None))
+        scores.surface_form(replace(run, stack=None))
 
 
 def test_other_architectures_and_models(
@@ -264,5 +264,5 @@ def test_other_architectures_and_models(
     for kind, arch in (("gpt2", "relu"), ("gemma2", "kron")):
         other = trained(language_model(kind), stories, tmp_path, **{"sae.arch": arch})
         assert other.config.source.layer < LAYERS
-        ds = measures.surface_form(other).merge(measures.spliced_loss(other))
+        ds = scores.surface_form(other).merge(scores.spliced_loss(other))
         assert ds.loss_recovered.notnull().all()

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from realdata.model import LanguageModel
 from synthsae.checks import ConfigError
-from synthsae.sources import HOOKS, SourceConfig
+from synthsae.config.sources import HOOKS, SourceConfig
 
 TOKENS = torch.randint(3, 43, (4, 20), generator=torch.Generator().manual_seed(0))
 Folders = Callable[[str], Path]

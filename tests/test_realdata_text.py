@@ -22,7 +22,7 @@ from realdata import packing, pieces, readers
 from realdata.packing import Packer, Watch, pack
 from realdata.text import Documents
 from synthsae.checks import ConfigError
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 TEXTS = ["one two\n\nthree", "  ", "four", "fünf"]
 GOOD = [TEXTS[0], TEXTS[2], TEXTS[3]]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.metrics import latent, planted, recovery
 from synthsae.sae import SAEConfig
 from synthsae.theory.coverage import coverage_monte_carlo

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from synthsae import rng
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.train import TrainConfig, train
 from synthsae.world import LAWS, World, WorldConfig

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from truncations import COEFFICIENT, B, D, M, S
 
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.sae import SAEConfig, SAEStack, Step
 from synthsae.sae.hierarchical_topk import HierarchicalTopK
 from synthsae.train import TrainConfig, train

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from truncations import COEFFICIENT, D, M, S
 
 from synthsae.checks import ConfigError
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.sae import SAEConfig, SAEStack, Step
 from synthsae.sae.kron import KronSAE, encoder_cost, shape
 from synthsae.train import TrainConfig, train

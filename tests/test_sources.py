@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 import synthsae
-from synthsae import cli, fingerprint, kinds
-from synthsae.cell import training_code
 from synthsae.checks import ConfigError
-from synthsae.config import Config, override
-from synthsae.results import lawful, run_cell
-from synthsae.sources import FIELDS, NAMING, SourceConfig
-from synthsae.study import load, plan
+from synthsae.config import Config, kinds, override
+from synthsae.config.sources import FIELDS, NAMING, SourceConfig
+from synthsae.scores.run import lawful, run_cell
+from synthsae.study import cli, fingerprint, load, plan
+from synthsae.study.cell import training_code
 
 MINE = """
 import torch

@@ -8,14 +8,15 @@ import pytest
 import xarray as xr
 
 import synthsae
-from synthsae import cli, fingerprint, study
+from synthsae import study
 from synthsae.checks import ConfigError
-from synthsae.folder import listing
-from synthsae.store import open_results
+from synthsae.study import cli, fingerprint
+from synthsae.study.folder import listing
+from synthsae.study.store import open_results
 
 STUDY = """
 from matplotlib.figure import Figure
-from synthsae import measures
+from synthsae import scores
 from synthsae.config import Config
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -42,7 +43,7 @@ study = Study(
         eval_samples=64,
     ),
     axes={"world_seed": (0, 1)},
-    measures=(measures.live_stability, measures.reconstruction, SCORES),
+    measures=(scores.live_stability, scores.reconstruction, SCORES),
     figure=lambda ds: Figure(),
     finding=lambda ds: "!",
 )
@@ -95,7 +96,7 @@ class Folder:
         found = []
         for digest in self.dataset().cell_hash.values:
             path = self.path / "r" / "tiny_study" / "cells" / f"{digest}.cell"
-            cell = synthsae.packing.unpack(path.read_bytes().partition(b"\n")[2])
+            cell = synthsae.study.packing.unpack(path.read_bytes().partition(b"\n")[2])
             scores = json.loads(cell.attrs["scores"])
             found.append({name.split(".")[-1]: s["key"] for name, s in scores.items()})
         return found
@@ -139,7 +140,7 @@ EVERY = {"live_stability", "reconstruction", "mine"}
         ),
         ("sae.kernels", "values.relu_()", "values.relu_() * 1", True, EVERY),
         ("world.sampler", "WIDEST = 8192", "WIDEST = 4096", True, EVERY),
-        ("measures.live", '"live latents",', '"live",', False, {"live_stability"}),
+        ("scores.live", '"live latents",', '"live",', False, {"live_stability"}),
         ("definitions", "_field(0.7", "_field(0.1", False, EVERY),
         ("sae.kernels", "import warnings\n", "import warnings  # for CSR\n", False, set()),
     ],

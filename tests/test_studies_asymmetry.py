@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-
-import synthsae
-from synthsae import cli, measures
-from synthsae.config import Config, override
-from synthsae.evaluate import Evaluation, held_out
-from synthsae.figures.asymmetry import (
+from synthsae.studies.asymmetry import scores as asymmetry
+from synthsae.studies.asymmetry.figure import (
     _beside,
     at_equal_rate,
     common_count,
@@ -22,13 +18,20 @@ from synthsae.figures.asymmetry import (
     ratio,
     worlds,
 )
-from synthsae.figures.common import interval_over_seeds
-from synthsae.measures import asymmetry
+from synthsae.studies.asymmetry.ideal import ideal_code
+from synthsae.studies.asymmetry.masking import masking_by_class
+from synthsae.studies.asymmetry.scores import latent_function
+
+import synthsae
+from synthsae.config import Config, override
+from synthsae.evaluation import Evaluation, held_out
 from synthsae.metrics import function, reappearance
 from synthsae.metrics.regression import least_squares
-from synthsae.results import Run, run_cell
+from synthsae.plot.common import interval_over_seeds
 from synthsae.sae import SAEStack
+from synthsae.scores.run import Run, run_cell
 from synthsae.stats import Interval
+from synthsae.study import cli
 from synthsae.world import World
 
 TINY = {
@@ -86,7 +89,7 @@ def test_blocks_of_latents_give_the_same_costs(run: Run, monkeypatch: pytest.Mon
 
 def test_after_training_a_latent_costs_its_energy(run: Run) -> None:
     """-2 z <e, w> vanishes on average: what is left is 0 within the error of the samples."""
-    ds = measures.latent_function(run)
+    ds = latent_function(run)
     assert np.allclose(ds.class_energy, ds.class_cost, rtol=0.05, equal_nan=True)
     untrained = run_cell(override(run.config, {"train.n_steps": "0"}))
     cost, energy = asymmetry.removal(untrained)
@@ -94,7 +97,7 @@ def test_after_training_a_latent_costs_its_energy(run: Run) -> None:
 
 
 def test_classes_by_hand(run: Run) -> None:
-    ds = measures.latent_function(run)
+    ds = latent_function(run)
     label = reappearance.labels(run.p_hat)
     assert {"stable", "unstable"} <= set(label[0])
     inside = np.linalg.norm(run.directions @ run.bases[0], axis=2) ** 2 >= 0.5
@@ -117,8 +120,8 @@ def test_classes_by_hand(run: Run) -> None:
 
 
 def test_masking_a_whole_class_is_zeroing_it(run: Run) -> None:
-    ds, label = measures.masking_by_class(run, draws=2), reappearance.labels(run.p_hat)
-    cost = measures.latent_function(run).latent_cost
+    ds, label = masking_by_class(run, draws=2), reappearance.labels(run.p_hat)
+    cost = latent_function(run).latent_cost
     assert np.array_equal(ds.masked_cost.sel(masked=0), np.zeros((4, 3)))
     for s in range(4):
         for name in ("stable", "unstable"):
@@ -128,7 +131,7 @@ def test_masking_a_whole_class_is_zeroing_it(run: Run) -> None:
             assert float(got.masked_cost[n]) == pytest.approx(lost, abs=1e-5)
             assert float(got.summed_cost[n]) == pytest.approx(float(cost[s][here].sum()))
             assert np.isnan(got.masked_cost[n + 1 :]).all()
-    few = measures.masking_by_class(run, n=3, draws=1)
+    few = masking_by_class(run, n=3, draws=1)
     assert few.sizes["masked"] == 4
 
 
@@ -152,11 +155,11 @@ def reordered(run: Run, seeds: list[int], latents: np.ndarray) -> Run:
 
 def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
     other = reordered(run, [2, 0, 3, 1], np.random.default_rng(0).permutation(48))
-    a, b = measures.latent_function(run), measures.latent_function(other).sel(seed=[0, 1, 2, 3])
+    a, b = latent_function(run), latent_function(other).sel(seed=[0, 1, 2, 3])
     for name in set(a) - {"latent_rate", "latent_cost", "latent_reappearance"}:
         assert np.allclose(a[name], b[name], equal_nan=True, atol=1e-6), name
     seeds = reordered(run, [2, 0, 3, 1], np.arange(48))
-    a, b = measures.masking_by_class(run), measures.masking_by_class(seeds).sel(seed=[0, 1, 2, 3])
+    a, b = masking_by_class(run), masking_by_class(seeds).sel(seed=[0, 1, 2, 3])
     for name in a:
         assert np.allclose(a[name], b[name], equal_nan=True, atol=1e-6), name
 
@@ -185,7 +188,7 @@ def test_the_ideal_code_by_arithmetic(change: dict, rate: tuple, energy: tuple) 
         | {"train.n_steps": 0, "n_seeds": 2}
         | changes,
     )
-    ds = measures.ideal_code(run_cell(config))
+    ds = ideal_code(run_cell(config))
     error = 5 * np.sqrt(0.1 / 60_000)
     for kind, r, e in zip(("isolated", "block"), rate, energy, strict=True):
         assert float(ds[f"ideal_rate_{kind}"]) == pytest.approx(r, abs=error, nan_ok=True)
@@ -260,7 +263,7 @@ def test_without_truth_only_the_prediction_is_missing(run: Run) -> None:
         d_model, batch = run.world.d_model, run.world.batch
 
     blind = replace(run, source=Samples())
-    a, b = measures.latent_function(run), measures.latent_function(blind)
+    a, b = latent_function(run), latent_function(blind)
     assert set(a) - set(b) == {"class_in_blocks"}
     xr.testing.assert_identical(a[list(b)], b)
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthsae.studies.atoms_sweep.scores import atom_recovery
 
 import synthsae
-from synthsae import cli, measures
 from synthsae.config import Config
-from synthsae.evaluate import Evaluation
-from synthsae.results import Run
+from synthsae.evaluation import Evaluation
 from synthsae.sae import SAEConfig
+from synthsae.scores.run import Run
+from synthsae.study import cli
 from synthsae.theory import cap_measure, welch_bound
 from synthsae.world import World, WorldConfig
 
@@ -36,18 +37,18 @@ def run_with(latents: np.ndarray, world: WorldConfig) -> Run:
 def test_atoms_found_counts_latents_of_their_own() -> None:
     c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=4, law="sparse")
     atoms = World.plant(c, seed=0).atoms
-    got = measures.atom_recovery(run_with(np.r_[atoms[0], atoms[1, :2], -atoms[1, 2:]], c))
+    got = atom_recovery(run_with(np.r_[atoms[0], atoms[1, :2], -atoms[1, 2:]], c))
     assert np.allclose(got.atoms_found, [1, 0.5])  # an opposite is no match
-    got = measures.atom_recovery(run_with(np.r_[atoms[0, [0, 0, 0]], atoms[1]], c))
+    got = atom_recovery(run_with(np.r_[atoms[0, [0, 0, 0]], atoms[1]], c))
     assert np.allclose(got.atoms_found, [0.25, 1])  # nor is a copy
     blunt = 0.88 * atoms[0] + (1 - 0.88**2) ** 0.5 * atoms[1]
-    assert np.allclose(measures.atom_recovery(run_with(blunt, c)).atoms_found, 0)
+    assert np.allclose(atom_recovery(run_with(blunt, c)).atoms_found, 0)
 
 
 def test_coherence_and_its_bound() -> None:
     c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=3, law="sparse", n_atoms=6)
     atoms = World.plant(c, seed=0).atoms
-    got = measures.atom_recovery(run_with(np.eye(12), c))
+    got = atom_recovery(run_with(np.eye(12), c))
     for g in range(2):
         pairs = [atoms[g, i] @ atoms[g, j] for i in range(6) for j in range(i)]
         assert got.coherence[g] == pytest.approx(max(pairs))
@@ -61,7 +62,7 @@ def test_chance_bounds_what_random_latents_find() -> None:
     for _ in range(300):
         d = rng.standard_normal((8, 4))
         d /= np.linalg.norm(d, axis=1, keepdims=True)
-        got = measures.atom_recovery(run_with(d, c))
+        got = atom_recovery(run_with(d, c))
         found.append(float(got.atoms_found.mean()))
         assert np.allclose(got.atoms_found_chance, 8 * cap_measure(4, 0.9))
     error = np.std(found) / 300**0.5
@@ -71,7 +72,7 @@ def test_chance_bounds_what_random_latents_find() -> None:
 
 def test_other_laws_have_no_atoms() -> None:
     c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=3)
-    assert np.isnan(measures.atom_recovery(run_with(np.eye(12), c)).atoms_found).all()
+    assert np.isnan(atom_recovery(run_with(np.eye(12), c)).atoms_found).all()
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

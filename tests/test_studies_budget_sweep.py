@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.budget_sweep.figure import first_stable, stability_by_budget
+from synthsae.studies.budget_sweep.scores import loose_subspace
 
 import synthsae
-from synthsae import cli, measures, results
+from synthsae import scores
 from synthsae.config import override
-from synthsae.figures.budget import first_stable, stability_by_budget
+from synthsae.scores import run as results
 from synthsae.stats import mean_interval, row_interval
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "16",
@@ -58,7 +61,7 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 def test_live_stability(run: results.Run) -> None:
-    ds = measures.live_stability(run)
+    ds = scores.live_stability(run)
     for s, d in enumerate(run.directions):
         live = np.flatnonzero(run.evaluation.rates[s] >= 1e-4)
         found = [
@@ -74,7 +77,7 @@ def test_live_stability(run: results.Run) -> None:
 
 
 def test_loose_subspace(run: results.Run) -> None:
-    ds = measures.loose_subspace(run)
+    ds = loose_subspace(run)
     loose = [d[on & (p < 0.95)] for d, on, p in zip(run.directions, run.live, run.p_hat)]  # noqa: B905
     for s, rows in enumerate(loose):
         values, vectors = np.linalg.eigh(rows.T @ rows)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.excess.figure import SUSPECTS, conditions, excess, haar_sd
 
 import synthsae
-from synthsae import cli
-from synthsae.figures.excess import SUSPECTS, conditions, excess, haar_sd
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "16",

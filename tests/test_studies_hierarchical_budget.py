@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.hierarchical_budget.figure import APART, LINES, by_way, scores_by_budget
+from synthsae.studies.hierarchical_budget.scores import AT_BUDGET, AT_BUDGET_OF_WORLDS, at_budgets
+from synthsae.studies.hierarchical_budget.study import finding
 
 import synthsae
-from studies.hierarchical_budget import finding
-from synthsae import cli, measures
+from synthsae import scores
 from synthsae.config import Config, override
-from synthsae.figures import scores_by_budget
-from synthsae.figures.budgets import APART, LINES, by_way
-from synthsae.measures.budgets import AT_BUDGET, AT_BUDGET_OF_WORLDS
-from synthsae.results import Run, run_cell
+from synthsae.scores.run import Run, run_cell
 from synthsae.stats import mean_interval, row_interval
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "16",
@@ -36,7 +36,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 def test_cut_codes_by_hand(run: Run) -> None:
     """EV, L0 and live latents of the t largest activations, from the parameters alone."""
-    ds = measures.at_budgets(run)
+    ds = at_budgets(run)
     assert ds.budget.values.tolist() == [1, 2, 3]
     assert run.stack is not None
     p = {name: v.double().numpy() for name, v in run.stack.params.items()}
@@ -55,7 +55,7 @@ def test_cut_codes_by_hand(run: Run) -> None:
 
 def test_live_latents_by_hand(run: Run) -> None:
     """p_hat over what still fires at each budget, one latent and one other seed at a time."""
-    ds, d = measures.at_budgets(run), run.directions
+    ds, d = at_budgets(run), run.directions
     for t in (1, 2, 3):
         live = [np.flatnonzero(row) for row in run.with_k(t).live]
         for s, mine in enumerate(live):
@@ -70,9 +70,9 @@ def test_live_latents_by_hand(run: Run) -> None:
 
 
 def test_the_whole_budget_is_the_run(run: Run) -> None:
-    last = measures.at_budgets(run).sel(budget=3)
-    taken = (measures.reconstruction, measures.block_stability, measures.feature_recovery)
-    for measure in (*taken, measures.live_stability):
+    last = at_budgets(run).sel(budget=3)
+    taken = (scores.reconstruction, scores.block_stability, scores.feature_recovery)
+    for measure in (*taken, scores.live_stability):
         for name, values in measure(run).items():
             if name in AT_BUDGET + AT_BUDGET_OF_WORLDS:
                 assert np.array_equal(last[f"budget_{name}"], values, equal_nan=True), name

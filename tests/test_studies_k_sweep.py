@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.k_sweep.figure import last_stable, stability_by_k
+from synthsae.studies.k_sweep.scores import need, planted_sparsity
+from synthsae.studies.k_sweep.study import finding
 
 import synthsae
-from studies.k_sweep import finding
-from synthsae import cli, measures
 from synthsae.config import Config, override
-from synthsae.figures import stability_by_k
-from synthsae.figures.sparsity import last_stable
-from synthsae.measures.sparsity import need
-from synthsae.needs import lacking
-from synthsae.results import run_cell
+from synthsae.scores.needs import lacking
+from synthsae.scores.run import run_cell
+from synthsae.study import cli
 from synthsae.world import World, WorldConfig
 
 TINY = {
@@ -54,14 +53,14 @@ def test_need_of_sparse_atoms_is_what_worlds_draw() -> None:
 
 def test_the_measure_gives_mean_and_quantile_and_knows_when_not_to() -> None:
     base = override(Config(), {f: v for f, v in TINY.items() if "sae" not in f} | {"sae.k": 2})
-    ds = measures.planted_sparsity(run_cell(base))
+    ds = planted_sparsity(run_cell(base))
     p = need(base.world)
     assert float(ds.planted_l0) == pytest.approx(4 * 0.05 + 2 * 0.15)
     high = int(ds.planted_l0_high)
     assert p[: high + 1].sum() >= 0.99 > p[:high].sum()
     for change in ({"world.n_trees": 1, "world.tree_depth": 1, "world.tree_branching": 2},
                    {"world.correlation": 0.1}):  # fmt: skip
-        assert lacking(measures.planted_sparsity, override(base, change)) == ["independent gates"]
+        assert lacking(planted_sparsity, override(base, change)) == ["independent gates"]
 
 
 def made() -> xr.Dataset:

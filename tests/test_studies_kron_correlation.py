@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from synthsae.studies.kron_correlation.figure import correlation_by_arch
+from synthsae.studies.kron_correlation.scores import MATRICES, correlation_recovery
+from synthsae.studies.kron_correlation.study import finding
 
 import synthsae
-from studies.kron_correlation import finding
-from synthsae import cli, measures
+from synthsae import scores
 from synthsae.config import override
-from synthsae.figures.common import interval_of_each
-from synthsae.figures.kron import correlation_by_arch
-from synthsae.measures.covariance import MATRICES
-from synthsae.results import Run, run_cell
+from synthsae.plot.common import interval_of_each
+from synthsae.scores.run import Run, run_cell
 from synthsae.stats import mean_interval
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "12",
@@ -42,7 +43,7 @@ def test_rv_by_hand(run: Run) -> None:
     """NumPy's covariance, SciPy's assignment and traces, of samples that two batches make up."""
     from scipy.optimize import linear_sum_assignment
 
-    got = measures.correlation_recovery(run, draws=20)
+    got = correlation_recovery(run, draws=20)
     x = torch.cat([run.world.batch(t, 4096, seed=0, stream="eval") for t in range(2)])[:5000]
     a = np.concatenate(
         [run.world.magnitudes(t, 4096, seed=0, stream="eval").numpy() for t in range(2)]
@@ -73,7 +74,7 @@ def test_the_truth_itself_has_rv_one_and_beats_its_nulls(run: Run) -> None:
     params["w_dec"][:], params["w_enc"][:] = f, f  # 8 orthonormal features in R^12
     params["b_enc"][:], params["b_dec"][:] = 0, 0
     exact.directions[:] = exact.world.features
-    got = measures.correlation_recovery(exact, draws=50).mean("seed")
+    got = correlation_recovery(exact, draws=50).mean("seed")
     for name in ("covariance", "covariance off diagonal"):
         assert got.rv.sel(matrix=name) == pytest.approx(1, abs=1e-5)
         assert got.rv_null.sel(matrix=name) < 0.95
@@ -85,7 +86,7 @@ def test_the_truth_itself_has_rv_one_and_beats_its_nulls(run: Run) -> None:
 
 
 def test_size(run: Run) -> None:
-    got = measures.training_cost(run)
+    got = scores.training_cost(run)
     w_dec, bias, h, m, n = 16 * 12, 12, 1, 4, 4
     if run.config.sae.arch == "kron":
         assert got.parameters == w_dec + bias + h * (m + n) * 13

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
+from synthsae.studies.law_sweep.scores import axis_recovery, chance_axis_cosine, flatness
 
 import synthsae
-from synthsae import cli, measures
 from synthsae.config import Config
-from synthsae.evaluate import Evaluation
-from synthsae.measures.axes import chance_axis_cosine
-from synthsae.results import Run
+from synthsae.evaluation import Evaluation
 from synthsae.sae import SAEConfig
+from synthsae.scores.run import Run
+from synthsae.study import cli
 from synthsae.theory import generalised_normal, rotation_excess
 from synthsae.world import World, WorldConfig
 
@@ -39,9 +39,9 @@ def planted_run(turn: np.ndarray, **world: object) -> Run:
 
 
 def test_axis_cosine_is_that_of_the_frame() -> None:
-    assert np.allclose(measures.axis_recovery(planted_run(np.eye(4))).axis_cosine, 1)
+    assert np.allclose(axis_recovery(planted_run(np.eye(4))).axis_cosine, 1)
     turn = ortho_group.rvs(4, random_state=1)
-    got = measures.axis_recovery(planted_run(turn))
+    got = axis_recovery(planted_run(turn))
     assert np.allclose(got.axis_cosine, np.abs(turn).max(axis=1).mean())
     assert np.allclose(got.axis_cosine_null, got.axis_cosine_chance, atol=0.01)
 
@@ -59,7 +59,7 @@ def test_chance_axis_cosine(rank: int) -> None:
 def test_flatness_changes_sign_at_two(beta: float, sign: int) -> None:
     """One block that always fires: the theory's own number, in units of its variance R."""
     run = planted_run(np.eye(4), beta=beta, block_p=1.0, n_blocks=1)
-    got = float(measures.flatness(run, samples=20_000).rotation_excess)
+    got = float(flatness(run, samples=20_000).rotation_excess)
     codes = generalised_normal(beta, (50_000, 4), np.random.default_rng(5))
     theory = rotation_excess(codes, k=2).mean() / 4
     assert got == pytest.approx(theory, abs=0.012)
@@ -67,7 +67,7 @@ def test_flatness_changes_sign_at_two(beta: float, sign: int) -> None:
 
 
 def test_other_laws_have_no_axes() -> None:
-    assert np.isnan(measures.flatness(planted_run(np.eye(2), law="sparse")).rotation_excess)
+    assert np.isnan(flatness(planted_run(np.eye(2), law="sparse")).rotation_excess)
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

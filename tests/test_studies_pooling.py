@@ -5,15 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.pooling.figure import LINES, before_training, needed, pools_by_size
+from synthsae.studies.pooling.scores import scores
+from synthsae.studies.pooling.study import JUDGED, finding
 
 import synthsae
-from studies.pooling import JUDGED, finding
-from synthsae import cli
 from synthsae.definitions import DEFAULTS
-from synthsae.figures import pools_by_size
-from synthsae.figures.pooling import LINES, before_training, needed
-from synthsae.measures.pooling import scores
 from synthsae.stats import mean_interval
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "20",

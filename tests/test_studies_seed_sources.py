@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthsae.studies.seed_sources.figure import SOURCES, stability_by_source
+from synthsae.studies.seed_sources.scores import start_memory
 
 import synthsae
-from synthsae import cli, measures, results
 from synthsae.config import override
-from synthsae.figures.sources import SOURCES, stability_by_source
 from synthsae.sae.base import initial_params
+from synthsae.scores import run as results
 from synthsae.stats import mean_interval
+from synthsae.study import cli
 
 TINY = {
     "world_seed": "0,1",
@@ -52,7 +54,7 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 def test_start_memory(init: str) -> None:
     changes = TINY | {"world_seed": "0", "train.init": init}
     run = results.run_cell(override(cli.load("seed_sources").base, changes))
-    memory = measures.start_memory(run).start_memory
+    memory = start_memory(run).start_memory
     sae = run.config.sae.for_width(16)
     for s, seed in enumerate(run.seeds):
         start = initial_params(sae, 16, seed if init == "independent" else 0)["w_dec"]
@@ -68,5 +70,5 @@ def test_start_memory(init: str) -> None:
 def test_memory_of_no_training_is_whole() -> None:
     changes = TINY | {"world_seed": "0", "train.n_steps": "0", "sae.n_latents": "400"}
     run = results.run_cell(override(cli.load("seed_sources").base, changes))
-    memory = measures.start_memory(run).start_memory
+    memory = start_memory(run).start_memory
     assert np.allclose(memory, 1)

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from synthsae.studies.asymmetry.figure import cost_by_stability
+from synthsae.studies.seed_stability.figure import report_by_size
 
 import synthsae
-from synthsae import cli, config, run
-from synthsae.figures import cost_by_stability, report
-from synthsae.figures.seeds import report_by_size
-from synthsae.figures.words import FEW, excess
+from synthsae import config
+from synthsae.plot import report
+from synthsae.plot.words import FEW, excess
 from synthsae.stats import pairwise_interval, row_interval
+from synthsae.study import cli
+from synthsae.study import runner as run
 
 TINY = {
     "source.context": "16",

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.stats import spearmanr
+from synthsae.studies.song_toy.figure import agreement_by_samples, by_seed, rank_correlation
 
 import synthsae
-from synthsae import cli
-from synthsae.figures import agreement_by_samples
-from synthsae.figures.song import by_seed, rank_correlation
-from synthsae.figures.worlds import in_words, interval_over_worlds
+from synthsae.plot.worlds import in_words, interval_over_worlds
 from synthsae.stats import mean_interval, pairwise_interval, row_interval
+from synthsae.study import cli
 from synthsae.theory import chance_matched_cosine
 from synthsae.world import World
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
+from synthsae.studies.synthsaebench.figure import SCORES, scores_by_k
+from synthsae.studies.synthsaebench.scores import benchmark_scores
+from synthsae.studies.synthsaebench.study import finding
 
 import synthsae
-from studies.synthsaebench import finding
-from synthsae import cli, measures
 from synthsae.config import override
-from synthsae.figures.benchmark import SCORES, scores_by_k
-from synthsae.results import Run, run_cell
+from synthsae.scores.run import Run, run_cell
+from synthsae.study import cli
 from synthsae.world import PRESETS
 
 TINY = {
@@ -37,7 +38,7 @@ def run(request) -> Run:
 
 
 def test_scores_by_hand(run: Run) -> None:
-    got = measures.benchmark_scores(run)
+    got = benchmark_scores(run)
     at = dict(seed=0, stream="eval")
     x = torch.cat([run.world.batch(t, 4096, **at) for t in range(2)])[:4500]
     truth = np.concatenate([run.world.magnitudes(t, 4096, **at).numpy() for t in range(2)])[:4500]

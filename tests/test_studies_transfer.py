@@ -10,19 +10,20 @@ import torch
 import xarray as xr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from synthsae.studies.transfer import scores as prediction
+from synthsae.studies.transfer.figure import FEW, reach, too_few, transfer_of_unstable, worlds
+from synthsae.studies.transfer.scores import label_prediction
+from synthsae.studies.transfer.study import finding
 
 import synthsae
-from studies.transfer import finding
-from synthsae import cli, measures
+from synthsae import scores
 from synthsae.config import override
-from synthsae.evaluate import Evaluation
-from synthsae.figures import transfer_of_unstable
-from synthsae.figures.common import interval_over_seeds
-from synthsae.figures.transfer import FEW, reach, too_few, worlds
+from synthsae.evaluation import Evaluation
 from synthsae.geometry import haar, unit
-from synthsae.measures import prediction
 from synthsae.metrics import rank, reappearance, transfer
-from synthsae.results import Run
+from synthsae.plot.common import interval_over_seeds
+from synthsae.scores.run import Run
+from synthsae.study import cli
 from synthsae.world import World
 
 S, D, G, R, STABLE = 5, 56, 2, 16, 16
@@ -79,7 +80,7 @@ def sets(run: Run, s: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_unstable_latents_fill_the_blocks_evenly(run: Run) -> None:
     """The curve, the nulls and the prediction, for rank 16 (m A_R = 2.8% of latents come back)."""
-    ds = measures.unstable_transfer(run, draws=40)
+    ds = scores.unstable_transfer(run, draws=40)
     for s in range(S):
         own, stable = sets(run, s)
         assert len(stable) >= STABLE
@@ -108,7 +109,7 @@ def test_the_prediction_is_exact_for_whole_frames() -> None:
 
 
 def test_dimension_by_hand(run: Run) -> None:
-    ds = measures.class_dimension(run, draws=60)
+    ds = scores.class_dimension(run, draws=60)
     for s in range(S):
         own, stable = sets(run, s)
         n = min(len(own), len(stable))
@@ -128,7 +129,7 @@ def test_dimension_by_hand(run: Run) -> None:
 
 
 def test_labels_learned_from_directions_and_rates_by_hand(run: Run) -> None:
-    ds = measures.label_prediction(run)
+    ds = label_prediction(run)
     label = reappearance.labels(run.p_hat)
     known = np.isin(label, ("stable", "unstable"))
     for features, values in {
@@ -189,9 +190,9 @@ def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
     drawn = {"transfer_stable", "transfer_random_low", "transfer_random_high", "unstable_rank"}
     drawn |= {"stable_rank", "label_f1_permuted", "transfer_live"}
     for measure in (
-        partial(measures.unstable_transfer, draws=40),
-        measures.class_dimension,
-        measures.label_prediction,
+        partial(scores.unstable_transfer, draws=40),
+        scores.class_dimension,
+        label_prediction,
     ):
         a = measure(run)
         b = measure(reordered(run, seeds, latents)).sel(seed=list(range(S)))
@@ -206,9 +207,9 @@ def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
 def test_without_unstable_latents_there_is_nothing_to_say() -> None:
     run = planted_run(rotate=False)
     assert (reappearance.labels(run.p_hat) == "stable").all()
-    assert np.isnan(measures.unstable_transfer(run).transfer).all()
-    assert np.isnan(measures.class_dimension(run).unstable_rank).all()
-    assert np.isnan(measures.label_prediction(run).label_f1).all()
+    assert np.isnan(scores.unstable_transfer(run).transfer).all()
+    assert np.isnan(scores.class_dimension(run).unstable_rank).all()
+    assert np.isnan(label_prediction(run).label_f1).all()
 
 
 def test_without_truth_only_what_needs_it_is_missing(run: Run) -> None:
@@ -226,10 +227,10 @@ def test_without_truth_only_what_needs_it_is_missing(run: Run) -> None:
         },
     }
     for name, gone in missing.items():
-        a, b = getattr(measures, name)(run), getattr(measures, name)(blind)
+        a, b = getattr(scores, name)(run), getattr(scores, name)(blind)
         assert set(a) - set(b) == gone
         xr.testing.assert_identical(a[list(b)], b)
-    f1 = measures.label_prediction(blind).label_f1
+    f1 = label_prediction(blind).label_f1
     assert np.isnan(f1.sel(features="planted blocks")).all()
     assert not np.isnan(f1.drop_sel(features="planted blocks")).any()
 

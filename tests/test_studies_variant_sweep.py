@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.variant_sweep.figure import COMPARED, architectures_at_matched_ev, label
+from synthsae.studies.variant_sweep.matched import at_matched_ev, interpolate, matched_level
+from synthsae.studies.variant_sweep.study import finding, study
 
 import synthsae
-from studies.variant_sweep import finding, study
-from synthsae import cli, measures
+from synthsae import scores
 from synthsae.config import Config, override
-from synthsae.figures import architectures_at_matched_ev
-from synthsae.figures.matched import at_matched_ev, interpolate, matched_level
-from synthsae.figures.variants import COMPARED, label
-from synthsae.results import Run, run_cell
+from synthsae.scores.run import Run, run_cell
 from synthsae.stats import mean_interval, row_interval
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "16",
@@ -179,10 +179,10 @@ def run_of(arch: str) -> Run:
 )
 def test_costs_by_hand(arch: str, parameters: int, encoder: int, rows: int) -> None:
     run = run_of(arch)
-    ds = measures.training_cost(run)
+    ds = scores.training_cost(run)
     assert int(ds.parameters) == parameters
     assert int(ds.encoder_multiply_adds) == encoder
-    l0 = measures.reconstruction(run).l0
+    l0 = scores.reconstruction(run).l0
     assert np.allclose(ds.training_multiply_adds, encoder + rows * 16 * l0)
 
 

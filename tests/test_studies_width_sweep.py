@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.width_sweep.figure import first_with_room
 
 import synthsae
-from synthsae import cli, measures, results
+from synthsae import scores
 from synthsae.config import override
-from synthsae.figures.width import first_with_room
+from synthsae.scores import run as results
+from synthsae.study import cli
 
 TINY = {
     "world.d_model": "16",
@@ -40,7 +42,7 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 def test_latent_kinds() -> None:
     changes = TINY | {"sae.n_latents": "40"}
     run = results.run_cell(override(cli.load("width_sweep").base, changes))
-    ds = measures.latent_kinds(run)
+    ds = scores.latent_kinds(run)
     for s, directions in enumerate(run.directions):
         count, energies, surplus = {"block": 0, "feature": 0}, [[], []], []
         for i in np.flatnonzero(run.live[s]):
@@ -65,7 +67,7 @@ def test_latent_kinds_without_blocks_or_features() -> None:
     for field in ("world.n_blocks", "world.n_isolated"):
         changes = TINY | {"sae.n_latents": "40", field: "0"}
         run = results.run_cell(override(cli.load("width_sweep").base, changes))
-        ds = measures.latent_kinds(run)
+        ds = scores.latent_kinds(run)
         none = ds.block_latents if field == "world.n_blocks" else ds.feature_latents
         assert (none == 0).all()
 

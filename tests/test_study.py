@@ -14,12 +14,15 @@ import torch
 import xarray as xr
 
 import synthsae
-from synthsae import cell, cli, loading, measures, results, run, store, study
+from synthsae import scores, studies, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
-from synthsae.evaluate import evaluate
+from synthsae.evaluation import evaluate
 from synthsae.sae import SAEConfig, SAEStack
-from synthsae.store import Store
+from synthsae.scores import run as results
+from synthsae.study import cell, cli, store
+from synthsae.study import runner as run
+from synthsae.study.store import Store
 from synthsae.train import TrainConfig, checkpoint
 from synthsae.world import PRESETS, World, WorldConfig
 
@@ -43,7 +46,7 @@ VARIABLES = """
 """
 
 
-MEASURES = (measures.reconstruction, measures.seed_agreement)
+MEASURES = (scores.reconstruction, scores.seed_agreement)
 
 
 def tiny(*more: str) -> list[str]:
@@ -116,7 +119,7 @@ def test_a_cell_is_its_own_run(done: Path) -> None:
     base = cli.load("rank_sweep").base
     run = results.run_cell(override(base, changes))
     assert np.array_equal(run.evaluation.explained_variance, ds.explained_variance)
-    found = measures.block_stability(run).block_reappearance
+    found = scores.block_stability(run).block_reappearance
     assert np.array_equal(found, ds.block_reappearance, equal_nan=True)
 
 
@@ -343,7 +346,7 @@ def test_full_disk_is_one_line(
     def full(fd: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("synthsae.store.os.fsync", full)
+    monkeypatch.setattr("synthsae.study.store.os.fsync", full)
     assert go(tmp_path) == 2
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
     left = [p.name for p in tmp_path.rglob("*") if p.is_file()]
@@ -421,12 +424,12 @@ def test_the_number_of_seeds_may_be_an_axis(tmp_path: Path) -> None:
 def test_study_file_of_ones_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from synthsae import measures\n"
+        "from synthsae import scores\n"
         "from synthsae.config import Config\n"
         "from synthsae.study import Study\n"
         "from matplotlib.figure import Figure\n"
         "study = Study('Mine?', Config(), {'world.noise': (0.0, 0.1)},\n"
-        "              (measures.reconstruction,), lambda ds: Figure(), lambda ds: 'Found.')\n"
+        "              (scores.reconstruction,), lambda ds: Figure(), lambda ds: 'Found.')\n"
     )
     options = tiny("--set", "world.rank=1")
     assert cli.main([str(mine), "--out", str(tmp_path / "r"), *options]) == 0
@@ -457,8 +460,8 @@ def test_last_parts_of_field_names_differ() -> None:
 
 def test_every_study_is_short_and_runs_quickly_planned() -> None:
     for name in cli.names():
-        path = loading.installed()[name]
-        assert len(path.read_text().splitlines()) <= 110, name
+        text = (studies.FOLDER / name / "study.py").read_text()
+        assert len(text.splitlines()) <= 110, name
         assert study.plan(cli.load(name), {}, quick=True).cells
 
 
@@ -570,7 +573,7 @@ def test_a_measure_without_a_text_of_its_own_is_refused(
 ) -> None:
     assert mine(1.0, measure) == 2
     err = capsys.readouterr().err
-    assert err.startswith("synthsae.study: measure: ")
+    assert err.startswith("synthsae.study: score: ")
     assert "allowed: a function at the top of a .py file" in err
 
 

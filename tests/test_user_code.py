@@ -14,15 +14,13 @@ from test_study_files import STUDY
 from torch import Tensor
 
 import synthsae
-from synthsae import cli
-from synthsae.blame import in_a_line, place
 from synthsae.checks import ConfigError
-from synthsae.evaluate import evaluate
-from synthsae.loading import import_file
-from synthsae.results import run_cell
+from synthsae.evaluation import evaluate
 from synthsae.sae import SAEConfig, SAEStack, base
-from synthsae.study import load, plan
+from synthsae.scores.run import run_cell
+from synthsae.study import cli, load, plan
 from synthsae.train import TrainConfig, train
+from synthsae.user_code import import_file, in_a_line, place
 
 D = 8
 QUICK = TrainConfig(n_steps=3, batch_size=16, device="cpu")
@@ -172,7 +170,7 @@ def test_a_score_that_returns_what_cannot_be_kept(
     """The line names the score, its place, and what it returned."""
     status, line = score(body)
     assert status == 1
-    assert line.startswith(f"failed: measure score ({tmp_path / 'mine.py'}:{LINE - 1}): ")
+    assert line.startswith(f"failed: score score ({tmp_path / 'mine.py'}:{LINE - 1}): ")
     assert found in line
 
 
@@ -189,7 +187,7 @@ def test_two_scores_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture) -
     other = 'def other(run):\n    return xr.Dataset({"a": 2.0})\nworld ='
     (tmp_path / "mine.py").write_text(text.replace("world =", other, 1))
     assert cli.main([str(tmp_path / "mine.py"), "--out", str(tmp_path / "r")]) == 1
-    assert re.search(r"failed: measure other \(.*mine\.py:\d+\): 'a'", capsys.readouterr().out)
+    assert re.search(r"failed: score other \(.*mine\.py:\d+\): 'a'", capsys.readouterr().out)
 
 
 def test_a_score_that_has_the_name_of_an_axis(
@@ -200,7 +198,7 @@ def test_a_score_that_has_the_name_of_an_axis(
     (tmp_path / "mine.py").write_text(text)
     options = ["--set", "world.noise=0,0.1", "--out", str(tmp_path / "r")]
     assert cli.main([str(tmp_path / "mine.py"), *options]) == 2
-    assert "synthsae.study: measures: 'mine'" in capsys.readouterr().err
+    assert "synthsae.study: scores: 'mine'" in capsys.readouterr().err
 
 
 def test_a_cell_of_which_no_seed_is_left_fails(

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from synthsae.studies.variant_sweep.figure import COMPARED, LOOK, STABLE
+from synthsae.studies.variant_sweep.study import study
+from synthsae.studies.variant_sweep.table import HEADER, summary, table
 
-from studies.variant_sweep import study
-from synthsae.figures.variant_table import HEADER, summary, table
-from synthsae.figures.variants import COMPARED, LOOK, STABLE
 from synthsae.stats import row_interval
 from synthsae.study import plan
 

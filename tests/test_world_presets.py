@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from laws import count_is
+from synthsae.studies.song_toy.study import study
 
-from studies.song_toy import study
 from synthsae.checks import ConfigError
 from synthsae.world import LAWS, PRESETS, World, WorldConfig
 

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from synthsae import measures
+from synthsae import scores
 from synthsae.config import Config
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
@@ -19,7 +19,7 @@ study = Study(
         eval_samples=300,
     ),
     axes={"world.noise": tuple(i / 10 for i in range(12)), "sae.k": (1, 2)},
-    measures=(measures.reconstruction, measures.seed_agreement),
+    measures=(scores.reconstruction, scores.seed_agreement),
     figure=lambda ds: Figure(),
     finding=lambda ds: f"{int(ds.l0.notnull().all('seed').sum())} cells.",
 )

@@ -11,7 +11,7 @@ from safetensors.torch import load, save_file
 
 from realdata.activations import Activations
 from realdata.config import n_train
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 DTYPES = ["<f4", "<f8", "<f2", "bf16"]
 OTHERS = [">f4", ">f8", "<i4", "|u1", "|b1", "<c8", "S3", "U2", "M8[s]"]

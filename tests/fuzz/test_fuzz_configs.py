@@ -10,8 +10,8 @@ import torch
 from fuzzing import answer, numbers, values
 from hypothesis import strategies as st
 
+from synthsae.config.sources import SourceConfig
 from synthsae.sae import ARCHITECTURES, SAEConfig
-from synthsae.sources import SourceConfig
 from synthsae.train import TrainConfig, train
 from synthsae.world import World, WorldConfig
 

@@ -12,10 +12,9 @@ import numpy as np
 from fuzzing import answer
 from hypothesis import strategies as st
 
-from synthsae import cli
 from synthsae.config import Config, describe, override
 from synthsae.sae import ARCHITECTURES
-from synthsae.study import Grid, names
+from synthsae.study import Grid, cli, names
 from synthsae.world import PRESETS
 
 FIELDS = {name: value for name, value, _ in describe(Config())}

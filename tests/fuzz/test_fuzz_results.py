@@ -11,9 +11,9 @@ import xarray as xr
 from fuzzing import answer, edited, edits
 from hypothesis import strategies as st
 
-from synthsae import store
 from synthsae.config import FORMAT
-from synthsae.packing import pack, unpack
+from synthsae.study import store
+from synthsae.study.packing import pack, unpack
 from synthsae.train.checkpoint import Checkpoint
 
 names = st.text(min_size=1, max_size=5)

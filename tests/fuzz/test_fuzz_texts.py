@@ -18,7 +18,7 @@ from realdata import text
 from realdata.activations import Activations
 from realdata.config import n_eval, n_train
 from realdata.packing import pack
-from synthsae.sources import SourceConfig
+from synthsae.config.sources import SourceConfig
 
 DOCUMENTS = getattr(text, "Documents", None) or text.documents
 KINDS = [".txt", ".jsonl", ".jsonl.gz", ".parquet", ".JSONL", ".json", ".csv", ".txt.gz"]

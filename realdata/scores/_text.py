@@ -1,0 +1,61 @@
+"""What the scores share: the reader behind a run, and the sparse codes on its held-out rows."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from realdata.activations import Activations
+from synthsae import progress
+from synthsae.evaluation import BATCH
+from synthsae.sae import SAEStack
+from synthsae.scores.run import Run
+
+
+def reader(run: Run) -> Activations:
+    """The reader of a run's source. Raises ValueError where that has no tokens."""
+    source = run.source
+    if not isinstance(source, Activations) or not source.source.model:
+        raise ValueError(f"source: {type(source).__name__}; allowed: a model, which has tokens")
+    return source
+
+
+def at_hand(run: Run) -> SAEStack:
+    """The SAEs. Raises ValueError where they are not kept."""
+    if run.stack is None:
+        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+    return run.stack
+
+
+def held_out_codes(run: Run, source: Activations) -> tuple[NDArray[np.int64], list[csr_array]]:
+    """The rows that the SAEs were evaluated on, [B], and the code of each seed on them, [B, M]."""
+    n, stack = run.config.eval_samples, at_hand(run)
+    device, m = stack.params["w_dec"].device, stack.params["w_dec"].shape[1]
+    rows: list[NDArray[np.int64]] = []
+    codes: list[list[csr_array]] = [[] for _ in run.seeds]
+    with progress.bar("codes of held-out rows", n, "rows") as count:
+        for t in range(-(-n // BATCH)):
+            at = source.rows(t, BATCH, seed=0, stream="eval")[: n - t * BATCH]
+            rows.append(at)
+            code = stack.encode(source.read(at, device=device))
+            for s, parts in enumerate(codes):
+                which = None if code.indices is None else code.indices[s]
+                parts.append(_sparse(code.values[s], which, m))
+            count(len(at))
+    return np.concatenate(rows), [_joined(parts) for parts in codes]
+
+
+def _sparse(values: Tensor, indices: Tensor | None, m: int) -> csr_array:
+    """One seed's code of a batch, without its zeros."""
+    v = values.detach().double().cpu().numpy()
+    if indices is None:
+        return csr_array(v)
+    sample, place = np.nonzero(v)
+    latent = indices.cpu().numpy()[sample, place]
+    return csr_array((v[sample, place], (sample, latent)), shape=(len(v), m))
+
+
+def _joined(parts: list[csr_array]) -> csr_array:
+    from scipy.sparse import vstack
+
+    return csr_array(vstack(parts))

@@ -1,1 +1,0 @@
-"""The project's studies: one question a file."""

@@ -1,0 +1,91 @@
+"""Does any variant of the SAE make block latents stable, and does any lose the subspace?
+
+Every architecture at a few values of k, on isolated features beside blocks whose law no rotation
+changes. k is not the same thing to all of them (a maximum, a mean, an aim of a penalty), so they
+are compared at one explained variance (EV): each score of a seed is interpolated over the EV of
+that seed between neighbouring k. The EV is the middle of the range that every seed of every
+architecture reaches (`figures.matched`).
+
+A block is not identifiable by any of them: an architecture that is rotation-equivariant inside it
+gets what its code covers, so the law is each one's own prediction. One learning rate serves all.
+"""
+
+import xarray as xr
+
+from synthsae import scores
+from synthsae.config import Config
+from synthsae.plot.common import slices
+from synthsae.plot.phrases import number
+from synthsae.scores import needs
+from synthsae.study import Study
+from synthsae.train import TrainConfig
+from synthsae.world import WorldConfig
+
+from .figure import (
+    COMPARED,
+    KEEP,
+    architectures_at_matched_ev,
+    label,
+    stability,
+    subspace,
+    verdicts,
+)
+from .matched import at_matched_ev
+
+
+def finding(ds: xr.Dataset) -> str:
+    """What the Dataset shows at the matched EV."""
+    sentences = []
+    for name, part in slices(ds, KEEP):
+        matched = at_matched_ev(part, COMPARED)
+        start = f"At EV {number(matched.level)}" + (f" with {name}" if name else "")
+        rows = verdicts(matched)
+        seen = [v for v in rows if v.p == v.p]
+        away = [label(v.name) for v in rows if v not in seen]
+        if not seen:
+            sentences.append(f"{start} nothing can be compared.")
+            continue
+        sentences.append(f"{start} {stability(seen)}; {subspace(seen)}.")
+        if away:
+            sentences.append(f"Not compared, as it is out of their range: {', '.join(away)}.")
+    return " ".join(sentences)
+
+
+study = Study(
+    question="Does any variant make block latents stable, and does any lose the subspace?",
+    base=Config(
+        world=WorldConfig(
+            d_model=48, n_isolated=24, isolated_p=0.1, n_blocks=3, rank=6, block_p=0.3
+        ),
+        train=TrainConfig(n_steps=400, batch_size=256, lr=0.02),
+        n_seeds=6,
+        eval_samples=8192,
+    ),
+    axes={
+        "sae.arch": (
+            "topk",
+            "batchtopk",
+            "relu",
+            "jumprelu",
+            "gated",
+            "matryoshka",
+            "hierarchical_topk",
+            "kron",
+        ),
+        "sae.k": (1, 2, 3, 6),
+    },
+    scores=(
+        scores.block_stability,
+        scores.coverage_law,
+        scores.subspace_recovery,
+        scores.feature_recovery,
+        scores.seed_agreement,
+        scores.live_stability,
+        scores.reconstruction,
+        scores.training_cost,
+    ),
+    figure=architectures_at_matched_ev,
+    finding=finding,
+    quick={"n_seeds": 3, "train.n_steps": 80, "sae.k": (1, 6), "eval_samples": 2048},
+    needs=(needs.blocks, needs.several("sae.k")),
+)

@@ -1,0 +1,116 @@
+"""Stability over the size of the dictionary, and what its latents stand for."""
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from synthsae.plot.common import (
+    BLUE,
+    GREY,
+    ORANGE,
+    STYLE,
+    error_bars,
+    interval_over_seeds,
+    slices,
+)
+from synthsae.plot.phrases import span
+
+ROOM = 0.95
+KEEP = ("n_latents", "seed", "seed_a", "seed_b", "block", "angle")
+
+
+def first_with_room(ds: xr.Dataset) -> int:
+    """Position of the least size at which everything planted is found (95%), else 0.
+
+    Isolated features come back, and the blocks' subspaces are learned.
+    """
+    found = ds.isolated_reappearance.mean("seed").values >= ROOM
+    return int(np.argmax(found & (ds.subspace_overlap.mean(("seed", "block")).values >= ROOM)))
+
+
+def stability_by_width(ds: xr.Dataset) -> Figure:
+    """Latents against p_hat (above) and against what they stand for (below).
+
+    Every other dimension (noise, k) makes columns.
+    """
+    parts = list(slices(ds.sortby("n_latents"), KEEP))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(1.8 + 2.35 * len(parts), 5.2), layout="constrained")
+        axes = figure.subplots(2, len(parts), sharex=True, sharey=True, squeeze=False)
+        for (above, below), (label, part) in zip(axes.T, parts, strict=True):
+            _stability(above, part, label)
+            _kinds(below, part)
+        for row, text in zip(
+            axes, ("share found in another seed", "share of all latents"), strict=True
+        ):
+            row[0].set_ylabel(text)
+            handles, labels = row[0].get_legend_handles_labels()
+            row[-1].legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5))
+        for ax in axes[-1]:
+            ax.set_xlabel("latents in the dictionary")
+    return figure
+
+
+def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
+    """p_hat of all live latents, and apart: isolated features, block latents, surplus."""
+    x = ds.n_latents.values
+    chance = ds.live_reappearance_chance.mean("seed")
+    ax.plot(x, chance, color=GREY, lw=1, ls="-.", label="chance")
+    law = ds.coverage_prediction.mean(("seed", "block"))
+    ax.plot(x, law, color=ORANGE, lw=1.3, ls="--", label="coverage law")
+    for name, color, marker, text in (
+        ("surplus_reappearance", GREY, "v", "surplus latents"),
+        ("block_reappearance", ORANGE, "s", "block latents"),
+        ("isolated_reappearance", BLUE, "o", "isolated features"),
+        ("live_reappearance", "black", "D", "all live latents"),
+    ):
+        i = interval_over_seeds(ds[name])
+        ax.errorbar(
+            x,
+            i.estimate,
+            error_bars(i),
+            fmt=f"{marker}" if name == "block_reappearance" else f"{marker}-",
+            color=color,
+            ms=4,
+            lw=1.6 if color == "black" else 1,
+            capsize=2,
+            label=text,
+        )
+    every, block = (
+        ds[name].mean([d for d in ds[name].dims if d != "n_latents"]).values
+        for name in ("live_reappearance", "block_reappearance")
+    )
+    first = first_with_room(ds)
+    ax.set_title(
+        f"{label}\n{span(x[[first, -1]], '.0f')} latents: all live\n"
+        f"{_percent(every[first], every[-1])}, blocks {_percent(block[first], block[-1])}"
+    )
+    ax.set_xscale("log")
+    ax.set_xticks(x[::2], [str(v) for v in x[::2]])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(-0.03, 1.06)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _percent(first: float, last: float) -> str:
+    """Two shares as a range: 12 to 34%."""
+    text = span([first, last], ".0%")
+    return text.replace("% to ", " to ")
+
+
+def _kinds(ax: Axes, ds: xr.Dataset) -> None:
+    """Shares of all latents: isolated features', blocks', surplus, dead."""
+    x = ds.n_latents.values
+    kinds = (
+        ("feature_latents", BLUE, "isolated features'"),
+        ("block_latents", ORANGE, "blocks'"),
+        ("surplus_latents", GREY, "surplus: nothing planted"),
+        ("dead_latents", "#E5E5E5", "dead"),
+    )
+    shares = [ds[name].mean("seed").values / x for name, _, _ in kinds]
+    ax.stackplot(
+        x, shares, colors=[c for _, c, _ in kinds], labels=[t for _, _, t in kinds], alpha=0.85
+    )

@@ -1,0 +1,78 @@
+"""What live latents stand for: an isolated feature, a block, or nothing planted."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from synthsae.definitions import Definitions, shown
+from synthsae.geometry import Array
+from synthsae.metrics.subspace import block_energy, members
+from synthsae.scores.needs import requires
+from synthsae.scores.run import Run, labelled
+from synthsae.world import World
+
+Mask = NDArray[np.bool_]
+
+
+def planted_kinds(world: World, directions: Array, defined: Definitions) -> tuple[Mask, Mask]:
+    """Which unit `directions` [..., D] are a block's, and which an isolated feature's: [...] twice.
+
+    A block's: a share `member` of its energy or more in one block. A feature's: none of these, and
+    a cosine of `theta` or more to an isolated feature.
+    """
+    none = np.zeros(directions.shape[:-1], dtype=bool)
+    block = np.any(
+        [none, *(members(directions, basis, None, defined.member) for basis in world.bases)], axis=0
+    )
+    cosine = np.max(directions @ world.isolated.T, axis=-1, initial=-1.0)
+    return block, ~block & (cosine >= defined.theta)
+
+
+@requires("planted")
+def latent_kinds(run: Run) -> xr.Dataset:
+    """How many live latents are a block's, an isolated feature's or neither, and do they come back.
+
+    Of a block or of a feature as in `planted_kinds`; more than one for each feature is splitting.
+    The others are *surplus*: nothing planted is along them.
+    """
+    kinds_of = planted_kinds(run.world, run.directions, run.definitions)
+    block, feature = (run.live & kind for kind in kinds_of)
+    surplus = run.live & ~block & ~feature
+    kinds = {"block": block, "feature": feature, "surplus": surplus}
+    counts = {
+        f"{name}_latents": (("seed",), kind.sum(axis=1), f"live latents: {name}", "latents")
+        for name, kind in kinds.items()
+    }
+    energy = [
+        _mean(block_energy(run.directions, basis), b.members)
+        for b, basis in zip(run.blocks, run.bases, strict=True)
+    ]
+    theta = shown(run.definitions.theta)
+    return labelled(
+        run,
+        **counts,
+        dead_latents=(("seed",), (~run.live).sum(axis=1), "latents that are not live", "latents"),
+        feature_splitting=(
+            ("seed",),
+            feature.sum(axis=1) / max(1, run.config.world.n_isolated),
+            f"latents with a cosine of {theta} or more to it, per isolated feature",
+            "latents",
+        ),
+        member_energy=(
+            ("seed", "block"),
+            np.array(energy).reshape(len(run.blocks), len(run.seeds)).T,
+            "mean share of the energy of a block's latents that is inside it",
+        ),
+        surplus_reappearance=(
+            ("seed",),
+            _mean(run.p_hat, surplus),
+            "mean p_hat of live latents that are neither a block's nor a feature's",
+        ),
+    )
+
+
+def _mean(values: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Mean of the chosen values of each seed, NaN where there are none: [S, M] -> [S]."""
+    n = chosen.sum(axis=1)
+    total = np.where(chosen, values, 0.0).sum(axis=1)
+    return np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)

@@ -1,0 +1,127 @@
+"""Whole dictionaries matched pair by pair: one to one (Hungarian), many to one, by two sides."""
+
+from itertools import combinations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from synthsae import theory
+from synthsae.geometry import Array, unit
+from synthsae.metrics import latent, shared
+from synthsae.rng import numpy_generator
+from synthsae.scores.needs import requires
+from synthsae.scores.run import Dictionaries, Run, labelled
+
+EDGES = np.linspace(-1, 1, 101)
+"""Bins of the histogram of matched cosines."""
+
+NULL_ENTRIES = 1e8
+"""Entries of the random cosine matrices that the null may match: 2 to 99 pairs of dictionaries."""
+
+
+def matched_agreement(run: Run | Dictionaries) -> xr.Dataset:
+    """Cosines of live latents matched one to one, for every pair of seeds, beside their null.
+
+    The null matches pairs of as many uniformly random directions; `matched_p` is the share of its
+    pairs, and of the observed mean itself, whose mean is not below that mean.
+    """
+    return _agreement(run, run.live, "", "live latents")
+
+
+def matched_agreement_all(run: Run) -> xr.Dataset:
+    """`matched_agreement` of all latents, dead ones too: variables end in `_all`."""
+    return _agreement(run, np.ones_like(run.live), "_all", "latents, dead ones too")
+
+
+def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
+    """MMCS: the mean over one seed's live latents of the largest cosine to another's, and chance.
+
+    Many-to-one and not symmetric (Sharkey et al. 2022).
+    """
+    count = run.live.sum(axis=1)
+    chance = [
+        theory.chance_max_cosine(run.d_model, n, run.absolute) if n else np.nan for n in count
+    ]
+    return labelled(
+        run,
+        mmcs=(
+            ("seed_a", "seed_b"),
+            latent.pairwise_mmcs(run.directions, run.live, run.absolute),
+            "mean largest cosine of live latents of a to those of b",
+        ),
+        mmcs_chance=(("seed_b",), chance, "mmcs with as many random directions as b has"),
+    )
+
+
+@requires("encoders")
+def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
+    """Paulo and Belrose's rule (2501.16615): decoder and encoder rows match the same partner.
+
+    Both Hungarian matches, signed unless `run.absolute`, with cosines >= theta. Raises ValueError
+    without encoder rows.
+    """
+    encoders, decoders = run.encoders, run.directions
+    if encoders is None:
+        raise ValueError("encoders: None; allowed: a row for each latent")
+    n, count = len(run.seeds), run.live.sum(axis=1)
+    share = np.full((n, n), np.nan)
+    for s, t in combinations(range(n), 2):
+        a, b = (run.live[i] for i in (s, t))
+        rows = (decoders[s, a], encoders[s, a], decoders[t, b], encoders[t, b])
+        both = shared.shared_pair(*rows, run.definitions.theta, run.absolute).sum()
+        share[s, t], share[t, s] = both / max(1, count[s]), both / max(1, count[t])
+    text = "share of live latents of a whose decoder and encoder match the same latent of b"
+    return labelled(run, shared_share=(("seed_a", "seed_b"), share, text))
+
+
+def _agreement(
+    run: Run | Dictionaries, keep: NDArray[np.bool_], suffix: str, what: str
+) -> xr.Dataset:
+    n, same = len(run.seeds), run.definitions.same
+    score, bins = np.full((3, n, n), np.nan), np.zeros(len(EDGES) - 1)
+    for s, t in combinations(range(n), 2):
+        a, b = (run.directions[i, keep[i]] for i in (s, t))
+        cosine = latent.matched_cosines(a, b, run.absolute)
+        score[:, s, t] = score[:, t, s] = _scores(cosine, same)
+        bins += np.histogram(cosine, EDGES)[0]
+    null, null_bins = _null(keep.sum(axis=1), run.d_model, same, run.absolute)
+    texts = ("PW-MCC: mean", "median", f"share >= {same:g}")
+    variables: dict[str, tuple] = {}
+    for i, (name, text) in enumerate(
+        zip(("pairwise_mcc", "matched_median", "matched_share"), texts, strict=True)
+    ):
+        signs = "absolute" if run.absolute else "signed"
+        about = f"{text} of the {signs} one-to-one cosines of {what}"
+        variables[name + suffix] = (("seed_a", "seed_b"), score[i], about)
+        chance = f"the same of as many random directions, mean over {len(null)} pairs"
+        variables[f"{name}{suffix}_chance"] = ((), null[:, i].mean(), chance)
+        variables[f"{name}{suffix}_chance_sd"] = ((), null[:, i].std(ddof=1), f"sd of {chance}")
+    p = (1 + (null[:, 0] >= np.nanmean(score[0])).sum()) / (1 + len(null))
+    counts = {"matched_histogram": bins, "matched_histogram_chance": null_bins}
+    for name, values in counts.items():
+        text = f"matched cosines of {what} in a bin, share of all pairs"
+        variables[name + suffix] = (("cosine",), values / max(1, values.sum()), text)
+    variables[f"matched_p{suffix}"] = ((), p, "p-value of the mean against random directions")
+    return labelled(run, **variables).assign_coords(cosine=(EDGES[:-1] + EDGES[1:]) / 2)
+
+
+def _scores(cosine: Array, same: float) -> tuple[float, float, float]:
+    """Mean, median and share >= `same`, NaN of nothing."""
+    seen = latent.summarise(cosine, threshold=same)
+    return seen.mean, seen.median, seen.share
+
+
+def _null(count: NDArray[np.intp], d: int, same: float, absolute: bool) -> tuple[Array, Array]:
+    """The scores of random dictionaries [draws, 3], with the sizes of one pair of seeds after the
+    other, and the histogram of all their matched cosines.
+    """
+    pairs = list(combinations(count, 2))
+    draws = int(np.clip(NULL_ENTRIES // max(1, count.max() ** 2), 2, 99))
+    rng, bins, scores = numpy_generator("null", 0), np.zeros(len(EDGES) - 1), []
+    for k in range(draws):
+        a, b = (unit(rng.standard_normal((m, d))) for m in pairs[k % len(pairs)])
+        cosine = latent.matched_cosines(a, b, absolute)
+        scores.append(_scores(cosine, same))
+        bins += np.histogram(cosine, EDGES)[0]
+    return np.array(scores), bins

@@ -1,0 +1,177 @@
+"""What scores and studies need, checked when a study is planned, before anything is trained.
+
+A score says what it needs by `requires`; where a cell lacks that, the score is left out of it.
+What a study's figure cannot do without is a `Need`, a function of the configs of all cells that
+raises ConfigError.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TypeVar
+
+from synthsae.checks import ConfigError, one_of
+from synthsae.config import Config
+from synthsae.sae import ARCHITECTURES, SAEConfig
+from synthsae.scores.run import Score
+
+F = TypeVar("F", bound=Callable)
+Need = Callable[[Sequence[Config]], None]
+
+
+@cache
+def _has_encoders(config: SAEConfig) -> bool:
+    """Whether every latent has an encoder row of its own."""
+    params = ARCHITECTURES[config.arch](config).init(1, 0)
+    return "w_enc" in params and len(params["w_enc"]) == len(params["w_dec"])
+
+
+THINGS: dict[str, Callable[[Config], bool]] = {
+    "stack": lambda config: True,
+    "encoders": lambda config: _has_encoders(config.sae.for_width(config.d_model)),
+    "tokens": lambda config: config.source.kind == "model",
+    "planted": lambda config: config.planted,
+    "blocks": lambda config: config.planted and config.world.n_blocks > 0,
+    "features": lambda config: config.planted and n_features(config) > 0,
+    "independent gates": lambda config: (
+        config.planted
+        and not (config.world.correlation or config.world.correlation_groups)
+        and not config.world.n_trees
+    ),
+    "no circles": lambda config: config.world.n_circles == 0,
+}
+"""What a score may need, and whether a cell has it: the SAEs themselves (which weights that were
+read are not), an encoder row for each latent, the text under activations, the planted truth, blocks
+in it, features in it, gates that do not depend on each other, and no circles.
+"""
+
+
+def n_features(config: Config) -> int:
+    """Planted features, atoms included."""
+    world = config.world
+    atoms = (world.n_atoms or world.rank) * world.n_blocks if world.law == "sparse" else 0
+    return world.n_isolated + atoms
+
+
+def requires(*things: str) -> Callable[[F], F]:
+    """Say what a score needs: some of `THINGS`. It is called where all of them are there."""
+    for thing in things:
+        one_of("requires", thing, THINGS)
+
+    def declare(score: F) -> F:
+        score.needs = things  # type: ignore[attr-defined]
+        return score
+
+    return declare
+
+
+def needs_of(score: Score) -> tuple[str, ...]:
+    """What a score says that it needs; nothing where it says nothing."""
+    return getattr(score, "needs", ())
+
+
+def lacking(score: Score, config: Config) -> list[str]:
+    """What a score needs and a cell of `config` has not."""
+    return [thing for thing in needs_of(score) if not THINGS[thing](config)]
+
+
+def fitting(scores: Sequence[Score], config: Config) -> list[Score]:
+    """The scores that can be taken on a cell of `config`."""
+    return [score for score in scores if not lacking(score, config)]
+
+
+def left_out(scores: Sequence[Score], configs: Sequence[Config]) -> list[str]:
+    """Which scores are left out of which cells, and why, a line for each reason.
+
+    Raises ConfigError where a cell would be left with none.
+    """
+    for config in configs:
+        if scores and not fitting(scores, config):
+            short = sorted({thing for m in scores for thing in lacking(m, config)})
+            allowed = f"one that needs no {' or '.join(short)}: of {config.kind.what} none is left"
+            raise ConfigError("scores", ", ".join(map(short_name, scores)), allowed)
+    why: dict[tuple[str, int], list[str]] = {}
+    for score in scores:
+        cells = [short for config in configs if (short := lacking(score, config))]
+        if cells:
+            things = in_list(sorted({thing for short in cells for thing in short}))
+            why.setdefault((things, len(cells)), []).append(short_name(score))
+    return [
+        f"left out{'' if n == len(configs) else f' of {n} cells'}: {', '.join(names)}, "
+        f"{'needs' if len(names) == 1 else 'need'} {things}"
+        for (things, n), names in why.items()
+    ]
+
+
+def short_name(score: Score) -> str:
+    """The name of a score without its module."""
+    return getattr(score, "__name__", repr(score))
+
+
+def in_list(words: Sequence[str]) -> str:
+    """Words as a list: a, b and c."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def blocks(configs: Sequence[Config]) -> None:
+    """Planted blocks in every cell."""
+    _more_than_none("world.n_blocks", configs)
+
+
+def isolated(configs: Sequence[Config]) -> None:
+    """Isolated features in every cell."""
+    _more_than_none("world.n_isolated", configs)
+
+
+def where_planted(need: Need) -> Need:
+    """The same of cells on planted worlds alone."""
+
+    def some(configs: Sequence[Config]) -> None:
+        need([config for config in configs if config.planted])
+
+    return some
+
+
+def one_law(law: str) -> Need:
+    """Blocks whose codes have that law, in every cell."""
+
+    def need(configs: Sequence[Config]) -> None:
+        blocks(configs)
+        for config in configs:
+            if config.world.law != law:
+                raise ConfigError("world.law", config.world.law, f"{law}: the study is about it")
+
+    return need
+
+
+def several(field: str) -> Need:
+    """Two values or more of a field."""
+
+    def need(configs: Sequence[Config]) -> None:
+        values = {config.get(field) for config in configs}
+        if len(values) < 2:
+            text = "two values or more: the study compares them"
+            raise ConfigError(field, ", ".join(map(str, values)), text)
+
+    return need
+
+
+def each_of(field: str, *wanted: str) -> Need:
+    """Cells with each of these values of a field."""
+
+    def need(configs: Sequence[Config]) -> None:
+        values = {config.get(field) for config in configs}
+        if not values >= set(wanted):
+            allowed = f"{' and '.join(wanted)}: the study compares them"
+            raise ConfigError(field, ", ".join(sorted(values)), allowed)
+
+    return need
+
+
+def _more_than_none(field: str, configs: Sequence[Config]) -> None:
+    for config in configs:
+        if not config.planted:
+            source = config.source.kind
+            text = f"none, as the study needs a planted world, with {field} of 1 or more"
+            raise ConfigError(f"source.{source}", config.get(f"source.{source}"), text)
+        if config.get(field) == 0:
+            raise ConfigError(field, 0, "1 or more: the study is about them")

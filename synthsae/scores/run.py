@@ -1,0 +1,263 @@
+"""A trained cell as arrays, and the labels that turn its scores into an xarray Dataset.
+
+A score (`synthsae.scores`) is a function of a `Run` that returns a labelled Dataset. A study
+names the scores it wants; their variables are merged.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from reprlib import repr as short
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from synthsae import progress
+from synthsae.config import Config
+from synthsae.definitions import DEFAULTS, Definitions
+from synthsae.evaluation import Evaluation, evaluate
+from synthsae.geometry import Array
+from synthsae.metrics import reappearance, recovery
+from synthsae.sae import SAEStack
+from synthsae.train import ActivationSource, train
+from synthsae.world import World
+
+
+def lawful(config: Config) -> bool:
+    """Whether the coverage law predicts p_hat: what it supposes holds (science.md, section 5).
+
+    No rotation inside a block changes the law of an activation, and seeds share neither their start
+    nor their data.
+    """
+    world, train = config.world, config.train
+    blocks = config.planted and world.n_blocks > 0
+    normal = world.law == "generalised_normal" and world.beta == 2
+    invariant = world.law in ("isotropic", "gaussian") or normal
+    independent = train.init == train.data == "independent"
+    return blocks and invariant and not world.leaning and independent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell, trained: what its scores are computed from.
+
+    Attributes:
+        config: the cell's configuration.
+        source: where the activations come from: the planted world, or another source.
+        seeds: the seeds that stayed finite, [S]; all arrays are over these.
+        frozen: the step at which each other seed stopped being finite.
+        evaluation: what the SAEs do on held-out samples.
+        group_size: seeds that shared a matmul in training.
+        stack: the SAEs themselves, where they are at hand.
+    """
+
+    config: Config
+    source: ActivationSource
+    seeds: tuple[int, ...]
+    frozen: dict[int, int]
+    evaluation: Evaluation
+    group_size: int = 1
+    stack: SAEStack | None = None
+
+    def __repr__(self) -> str:
+        what = f"seeds={short(self.seeds)}, frozen={short(self.frozen)}, stack={self.stack!r}"
+        return f"Run({type(self.source).__name__}, {what})"
+
+    @property
+    def definitions(self) -> Definitions:
+        """What live, found, stable and the other words mean."""
+        return self.config.definitions
+
+    @property
+    def world(self) -> World:
+        """The planted truth. Raises ValueError where the source is no world."""
+        if not isinstance(self.source, World):
+            raise ValueError(f"source: {type(self.source).__name__}; allowed: a planted World")
+        return self.source
+
+    @property
+    def planted(self) -> bool:
+        """Whether the truth is known."""
+        return isinstance(self.source, World)
+
+    @property
+    def absolute(self) -> bool:
+        """Whether a latent and its negative are the same latent: no architecture here has that."""
+        return False
+
+    @property
+    def d_model(self) -> int:
+        """Dimension D of an activation."""
+        return self.source.d_model
+
+    @property
+    def bases(self) -> Array:
+        """Orthonormal basis of each planted block, [G, D, R]; G = 0 where nothing is planted."""
+        return self.world.bases if self.planted else np.zeros((0, self.d_model, 0))
+
+    @property
+    def directions(self) -> Array:
+        """Unit decoder rows, [S, M, D]."""
+        return self.evaluation.directions
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """Live latents, [S, M]."""
+        return self.evaluation.live(self.definitions.live)
+
+    @property
+    def encoders(self) -> Array | None:
+        """Encoder rows, [S, M, D]; None where latents have none of their own, or not at hand."""
+        rows = self.stack.params["w_enc"] if self.stack else None
+        if rows is None or rows.shape[1] != self.directions.shape[1]:
+            return None
+        return rows.cpu().numpy()
+
+    @cached_property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether a latent of the first seed has a counterpart in the second, [S, S, M]."""
+        return reappearance.found(self.directions, self.definitions.theta, self.live)
+
+    @cached_property
+    def p_hat(self) -> Array:
+        """Reappearance probability of every live latent, NaN for dead ones, [S, M]."""
+        return reappearance.share_of_others(self.found)
+
+    @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """Class of every latent by its p_hat (`reappearance.labels`), [S, M]."""
+        return _labels(self.p_hat, self.definitions)
+
+    @cached_property
+    def blocks(self) -> list[recovery.BlockRecovery]:
+        """What became of each planted block."""
+        return [
+            recovery.block_recovery(
+                self.directions, basis, self.live, self.p_hat, self.definitions.member
+            )
+            for basis in self.bases
+        ]
+
+    def per_block(self, values: Callable[[recovery.BlockRecovery], ArrayLike], *tail: int) -> Array:
+        """`values` [S, *tail] of every block as one array [S, G, *tail]."""
+        found = np.array([values(b) for b in self.blocks], dtype=float)
+        return found.reshape(len(self.blocks), len(self.seeds), *tail).swapaxes(0, 1)
+
+    def with_k(self, k: int) -> "Run":
+        """The same SAEs with an `sae.k` of `k`, evaluated again: their code is cut, not retrained.
+
+        Raises ValueError where the SAEs are not at hand.
+        """
+        if self.stack is None:
+            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+        config = replace(self.config, sae=replace(self.config.sae, k=k))
+        stack = replace(self.stack, config=replace(self.stack.config, k=k))
+        seen = evaluate(stack, self.source, config.eval_samples)
+        return replace(self, config=config, stack=stack, evaluation=seen)
+
+
+Score = Callable[[Run], xr.Dataset]
+
+
+@dataclass(frozen=True)
+class Dictionaries:
+    """SAEs of which nothing but the weights is known: a `Run` for scores that need no more.
+
+    Attributes:
+        seeds: a name for each SAE, [S].
+        directions: unit decoder rows, [S, M, D]; a smaller dictionary is filled up with dead rows.
+        live: which rows are live latents, [S, M].
+        encoders: encoder rows, [S, M, D], or None.
+        absolute: whether a latent and its negative are the same latent.
+        sizes: rows of each dictionary that are latents, dead ones too, [S]; none: M.
+        copies: names of SAEs that are the same one, in groups; only the first of each is in here.
+        notes: what else was found in the files, a line each.
+        definitions: what found, stable and the other words mean.
+    """
+
+    seeds: tuple[str, ...]
+    directions: Array
+    live: NDArray[np.bool_]
+    encoders: Array | None = None
+    absolute: bool = False
+    sizes: tuple[int, ...] = ()
+    copies: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    definitions: Definitions = DEFAULTS
+
+    @property
+    def d_model(self) -> int:
+        """Dimension D of an activation."""
+        return self.directions.shape[-1]
+
+    @property
+    def bases(self) -> Array:
+        """No block is known: [0, D, 0]."""
+        return np.zeros((0, self.d_model, 0))
+
+    @cached_property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""
+        theta = self.definitions.theta
+        return reappearance.found(self.directions, theta, self.live, absolute=self.absolute)
+
+    @cached_property
+    def p_hat(self) -> Array:
+        """Reappearance probability of every live latent, NaN for dead ones, [S, M]."""
+        return reappearance.share_of_others(self.found)
+
+    @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """Class of every latent by its p_hat (`reappearance.labels`), [S, M]."""
+        return _labels(self.p_hat, self.definitions)
+
+
+def _labels(p_hat: Array, d: Definitions) -> NDArray[np.str_]:
+    return reappearance.labels(p_hat, d.stable, d.unstable)
+
+
+def run_cell(config: Config, checkpoint: Path | None = None) -> Run:
+    """Open the source of `config`, train its seeds and evaluate them on held-out samples.
+
+    `checkpoint` is the folder for states of a long training, as of `train`.
+    Raises FloatingPointError where fewer than two seeds stayed finite.
+    """
+    with progress.bar("opening the source"):
+        source = config.open()
+    with progress.bar("training", config.n_seeds * config.training.n_steps, "seed-steps") as count:
+        trained = train(
+            source,
+            config.sae,
+            config.training,
+            seeds=config.seeds,
+            progress=count,
+            checkpoint=checkpoint,
+        )
+    frozen = {config.seeds[i]: step for i, step in trained.frozen.items()}
+    kept = [i for i, seed in enumerate(config.seeds) if seed not in frozen]
+    if len(kept) < 2:
+        text = "fewer than two seeds have a finite loss; by seed, the step of the others: "
+        raise FloatingPointError(f"{text}{frozen}")
+    stack = trained.stack.select(kept)
+    evaluation = evaluate(stack, source, config.eval_samples)
+    return Run(config, source, stack.seeds, frozen, evaluation, trained.group_size, stack)
+
+
+def over_others(values: ArrayLike) -> Array:
+    """Mean over the other seeds of one value [S, ...] a seed."""
+    x = np.asarray(values, dtype=float)
+    return (x.sum(axis=0) - x) / (len(x) - 1)
+
+
+def labelled(run: Run | Dictionaries, **variables: tuple) -> xr.Dataset:
+    """(dims, values, long name[, units]) of each variable, with the coordinates of the cell."""
+    arrays = {
+        name: xr.Variable(dims, np.asarray(values), {"long_name": text, "units": (*units, "1")[0]})
+        for name, (dims, values, text, *units) in variables.items()
+    }
+    size = {d: n for v in arrays.values() for d, n in v.sizes.items()}
+    coords = {d: list(run.seeds) for d in ("seed", "seed_a", "seed_b") if d in size}
+    counted = {d: range(size[d]) for d in ("block", "angle", "cluster", "found_in") if d in size}
+    return xr.Dataset(arrays, coords | {d: list(n) for d, n in counted.items()})
