@@ -69,7 +69,7 @@ bfloat16 batches take .50 in place of .78 ms at 64 seeds, and 1.27 in place of .
 | 98% of the latents chosen by bfloat16 are float32's | 99.1 to 99.6% |
 | gradients within 1e-2 where both choose alike | within 3e-6 |
 | explained variance within .002 after 1,500 steps | within .0004 |
-| the same bits replayed as launched, no wait for the device | yes, `tests/test_on_gpu.py` |
+| the same bits replayed as launched, no wait for the device | yes, `tests/train/test_on_gpu.py` |
 
 64 small SAEs, one round: D 16, M 32: 30 million a second against SAELens' .12; D 64, M 256: 29
 against .10. With 10% of latents dead a step takes 4 to 8 times as long: AuxK has no kernel of its

@@ -13,7 +13,7 @@ import torch
 
 WORDS = [f"w{i}" for i in range(40)]
 LAYERS, WIDTH = 3, 16
-SHARED = Path(__file__).parent.parent.parent / "shared"
+SHARED = Path(__file__).parents[1].parent / "shared"
 STORIES = SHARED / "models/tinystories-260k", SHARED / "data/tinystories-260k-samples.jsonl.gz"
 needs_stories = pytest.mark.skipif(
     not all(path.exists() for path in STORIES), reason="../shared is not here"

@@ -7,7 +7,7 @@ import pytest
 
 from synthsae.study import cli
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 DOCUMENTS = [p for p in ROOT.rglob("*.md") if ".venv" not in p.parts]
 
 

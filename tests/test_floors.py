@@ -1,87 +1,115 @@
-"""Imports point down only, and the heavy ones are lazy."""
+"""Imports point down only, no circles, nothing imports a study, and the heavy ones are lazy."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-import synthsae
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"blame", "checks", "definitions", "files", "fingerprint", "geometry", "gpu", "loading"}
-    | {"progress", "rng"},
+    {"checks", "definitions", "deprecated", "files", "geometry", "gpu", "progress", "rng"}
+    | {"studies", "user_code"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"sources", "kinds", "config", "evaluate", "labels", "pooling", "ensembles", "agreement"},
-    {"needs", "results"},
-    {"measures", "packing", "store", "figures", "executors"},
-    {"measured", "trainings"},
-    {"cell", "folder"},
-    {"pending", "study"},
-    {"about", "run"},
-    {"cli"},
+    {"config", "evaluation", "seeds"},
+    {"scores", "plot"},
+    {"study"},
+    {"__init__", "__main__"},
 ]
+"""From the ground up; rooms of one floor may import each other unless they are in `APART`."""
 APART = set(permutations(["world", "sae", "metrics", "theory", "stats"], 2))
 APART |= {(part, "definitions") for part in ("world", "sae", "train")}
-APART |= {("train", "metrics"), ("train", "world"), ("train", "theory"), ("train", "stats")}
-HEIGHT = {name: i for i, floor in enumerate(FLOORS) for name in floor}
-RUN_AS_MAIN = {("study", "cli"), ("study", "run")}
-"""`python -m synthsae.study` hands over to the command line, and `study.run` to the runner."""
+APART |= {("train", part) for part in ("metrics", "world", "theory", "stats")}
+APART |= {("plot", "scores"), ("scores", "plot"), ("scores", "studies"), ("plot", "studies")}
+HEIGHT = {room: i for i, floor in enumerate(FLOORS) for room in floor}
 
 
-def imported(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+def name_of(path: Path) -> str:
+    """The dotted name of a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def part(path: Path) -> str:
-    return path.relative_to(ROOT / "synthsae").parts[0].removesuffix(".py")
+MODULES = {
+    name_of(path): path
+    for folder in ("synthsae", "realdata")
+    for path in (ROOT / folder).rglob("*.py")
+}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "synthsae").rglob("*.py")), ids=str)
-def test_imports_point_down(path: Path) -> None:
-    if part(path) == "__init__":
-        return
-    for module in imported(path):
-        names = module.split(".")
-        assert names[0] != "realdata", f"{path} imports {module}"
-        if names[0] == "studies":
-            assert part(path) == "study", f"{path} imports {module}"
-        if names[0] != "synthsae" or len(names) < 2 or names[1] == part(path):
+def imported(path: Path) -> Iterator[str]:
+    """What a module imports, inside functions too, but for type checkers."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in hidden:
             continue
-        here, there = part(path), names[1]
-        if (here, there) in RUN_AS_MAIN:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room(module) for module in MODULES if module.startswith("synthsae")}
+    assert rooms == {*HEIGHT} - {"__main__"} | rooms & {"__main__"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("synthsae")])
+def test_imports_point_down(module: str) -> None:
+    here = room(module)
+    for other in imported(MODULES[module]):
+        assert not other.startswith("realdata"), f"{module} imports {other}"
+        if not other.startswith("synthsae.") or room(other) == here:
             continue
-        if there not in HEIGHT:  # a name of the package itself
-            assert there in synthsae.__all__, f"{path} imports {module}"
-            continue
-        assert HEIGHT[there] <= HEIGHT[here], f"{path} imports {module}"
-        assert (here, there) not in APART, f"{path} imports {module}"
+        there = room(other)
+        assert HEIGHT[there] <= HEIGHT[here], f"{module} imports {other}"
+        assert (here, there) not in APART, f"{module} imports {other}"
+
+
+def test_there_are_no_circles() -> None:
+    """`TopologicalSorter` raises CycleError with the circle."""
+    graph = {m: {i for i in imported(path) if i in MODULES} - {m} for m, path in MODULES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_nothing_imports_a_study() -> None:
+    own = {path: path.parent for path in (ROOT / "studies").rglob("*.py")}
+    for path in [*MODULES.values(), *own]:
+        found = {m for m in imported(path) if m.startswith("synthsae.studies.")}
+        assert not found, f"{path} imports {found}"
 
 
 def test_metrics_and_theory_never_import_torch() -> None:
-    for folder in ("metrics", "theory"):
-        for path in (ROOT / "synthsae" / folder).glob("*.py"):
-            modules = {m.split(".")[0] for m in imported(path)}
-            assert not modules & {"torch", "xarray"}, path
-    heavy = ("transformer_lens", "transformers", "datasets", "dask", "matplotlib.pyplot")
+    for module in (m for m in MODULES if room(m) in ("metrics", "theory")):
+        heavy = {m.split(".")[0] for m in imported(MODULES[module])} & {"torch", "xarray"}
+        assert not heavy, module
+    heavy_ones = ("transformer_lens", "transformers", "datasets", "dask", "matplotlib.pyplot")
     code = (
-        f"import sys, synthsae, realdata.config; print([m for m in {heavy!r} if m in sys.modules])"
+        "import sys, synthsae, realdata.config; "
+        f"print([m for m in {heavy_ones!r} if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
 
-def test_training_does_not_import_torchs_compiler():
+def test_training_does_not_import_torchs_compiler() -> None:
     """Its import takes two seconds of every process that trains."""
     code = """
 import sys

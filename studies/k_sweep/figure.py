@@ -8,8 +8,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from synthsae.studies.variant_sweep.figure import LOOK, label
 
+from synthsae.plot.architectures import LOOK, label
 from synthsae.plot.common import (
     GREY,
     STYLE,

@@ -10,10 +10,10 @@ asking for the shortest code; one that counts prefixes of the dictionary (Matryo
 """
 
 import xarray as xr
-from synthsae.studies.variant_sweep.figure import label
 
 from synthsae import scores
 from synthsae.config import Config
+from synthsae.plot.architectures import label
 from synthsae.plot.common import defined, slices
 from synthsae.plot.phrases import count, number
 from synthsae.scores import needs

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
+from synthsae.plot.architectures import LOOK, label
 from synthsae.plot.common import (
     GREY,
     STYLE,
@@ -31,18 +32,6 @@ LEAVES = 3.0
 
 The standard deviation is interpolated over k as p_hat is, which holds for codes of two k that turn
 together. A mean of two that turn apart varies less, down to 1 / sqrt 2 of it: the rule is lax."""
-
-LOOK = {
-    "topk": ("TopK", "#000000", "o"),
-    "batchtopk": ("BatchTopK", "#0072B2", "s"),
-    "relu": ("ReLU + L1", "#D55E00", "^"),
-    "jumprelu": ("JumpReLU", "#E69F00", "v"),
-    "gated": ("Gated", "#CC79A7", "D"),
-    "matryoshka": ("Matryoshka", "#009E73", "P"),
-    "hierarchical_topk": ("HierarchicalTopK", "#56B4E9", "X"),
-    "kron": ("KronSAE", "#8A8A8A", "*"),
-}
-"""Name, colour (Okabe and Ito, grey for their yellow) and marker of an architecture."""
 
 COMPARED = (
     "block_reappearance",
@@ -100,11 +89,6 @@ def verdicts(matched: xr.Dataset) -> list[Verdict]:
         Verdict(str(arch), *(float(matched[name].sel(arch=arch).mean()) for name in columns))
         for arch in matched.arch.values
     ]
-
-
-def label(arch: str) -> str:
-    """The architecture's name in words."""
-    return LOOK.get(arch, (arch,))[0]
 
 
 def architectures_at_matched_ev(ds: xr.Dataset) -> Figure:

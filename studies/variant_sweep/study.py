@@ -14,6 +14,7 @@ import xarray as xr
 
 from synthsae import scores
 from synthsae.config import Config
+from synthsae.plot.architectures import label
 from synthsae.plot.common import slices
 from synthsae.plot.phrases import number
 from synthsae.scores import needs
@@ -25,7 +26,6 @@ from .figure import (
     COMPARED,
     KEEP,
     architectures_at_matched_ev,
-    label,
     stability,
     subspace,
     verdicts,

@@ -2,7 +2,7 @@
 
 Names in capitals are numbers, the others are pointers to contiguous arrays (`first`, `last`, `k`
 and `d` excepted). The interpreter that tests them accepts more than the compiler does:
-tests/compile_cuda.py holds them to the compiler.
+tests/sae/compile_cuda.py holds them to the compiler.
 """
 # mypy: allow-untyped-defs
 

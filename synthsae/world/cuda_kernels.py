@@ -1,7 +1,7 @@
 """The Triton kernel behind `cuda.py`, which says what it computes and launches it.
 
 Names in capitals are numbers, the others are pointers to contiguous arrays (`t` excepted) or values
-of [ROWS] samples. tests/compile_cuda.py holds it to the compiler.
+of [ROWS] samples. tests/sae/compile_cuda.py holds it to the compiler.
 """
 # mypy: allow-untyped-defs
 

@@ -313,7 +313,7 @@ def test_dictionaries_have_their_own(run):
 def test_no_measure_takes_a_default_of_a_metric():
     """A name of a threshold in a measure would be a second source."""
     for folder in ("synthsae/measures", "realdata/measures"):
-        for path in (Path(__file__).parent.parent / folder).glob("*.py"):
+        for path in (Path(__file__).parents[2] / folder).glob("*.py"):
             text = path.read_text()
             for name in ("THETA", "LIVE", "MEMBER", "DUPLICATE", "DEFAULTS", "ance.labels("):
                 assert name not in text, f"{path}: {name}"

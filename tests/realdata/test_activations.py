@@ -333,7 +333,7 @@ def test_the_example_of_the_readme_explains_what_the_model_has(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SYNTHSAE_CACHE", str(tmp_path / "cache"))
     np.save("acts.npy", x)
-    text = (Path(__file__).parent.parent / "realdata" / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "realdata" / "README.md").read_text()
     found: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
     held, stack = torch.from_numpy(x[-600:]), load_saelens("seed_0")

@@ -22,7 +22,7 @@ from synthsae.sae import SAEConfig, SAEStack, Step, cuda, kernels
 from synthsae.sae.kernels import Code
 from synthsae.sae.topk import TopK
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SINGLE, HALF = torch.float32, torch.bfloat16
 ULP = {SINGLE: 0.0, HALF: 2**-7}
@@ -225,7 +225,7 @@ def test_nothing_waits_for_the_device():
 
 def test_every_kernel_compiles_for_a_gpu_without_spilling():
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    script = [sys.executable, ROOT / "tests" / "compile_cuda.py", "bfloat16", "0"]
+    script = [sys.executable, ROOT / "tests" / "sae" / "compile_cuda.py", "bfloat16", "0"]
     out = subprocess.run(
         script, capture_output=True, text=True, cwd=ROOT, env=env | {"PYTHONPATH": str(ROOT)}
     )

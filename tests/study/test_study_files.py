@@ -7,28 +7,12 @@ from pathlib import Path
 
 import pytest
 from cluster import TINY
-from test_cli_options import ONE, run
+from study_files import ONE, STUDY, run
 
 import synthsae
 from synthsae import studies
 from synthsae.checks import ConfigError
 from synthsae.study import cli, load, plan
-
-STUDY = """
-import xarray as xr
-from matplotlib.figure import Figure
-from synthsae.config import Config
-from synthsae.sae import SAEConfig
-from synthsae.study import Study
-from synthsae.train import TrainConfig
-from synthsae.world import WorldConfig
-def score(run):
-    return xr.Dataset({"a": VALUE})
-world = WorldConfig(d_model=8, n_isolated=2, n_blocks=1, rank=2)
-train = TrainConfig(n_steps=2, batch_size=32, device="cpu")
-base = Config(world=world, sae=SAEConfig(k=2), train=train, n_seeds=2, eval_samples=300)
-study = Study("?", base, {}, (score,), lambda ds: Figure(), lambda ds: "!")
-"""
 
 
 @pytest.mark.parametrize("name", ["queue", "json", "dask", "synthsae", "studies", "random"])

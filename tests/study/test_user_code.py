@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from test_study_files import STUDY
+from study_files import STUDY
 from torch import Tensor
 
 import synthsae

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from planted_seeds import D, trained
 from scipy.stats import false_discovery_control
 from strategies import generators, stacks
 
 from synthsae import geometry
 from synthsae.metrics import alignment, consensus, subspace
-
-D, S = 48, 6
 
 
 def polygons(rng, s, m, n=1):
@@ -19,25 +18,6 @@ def polygons(rng, s, m, n=1):
     for g in range(n):
         x[:, g, :, g] = np.stack([np.cos(turn[:, g]), np.sin(turn[:, g])], axis=-1)
     return x.reshape(s, n * m, 2 * n)
-
-
-def trained(rng, rank, n_blocks=3, n_features=6, s=S, noise=0.02):
-    """What seeds would learn: noisy features, and cross-polytopes turned at random in blocks.
-
-    Directions [s, M, D] in shuffled order, the features [n, D], the bases [G, D, rank].
-    """
-    axes = geometry.haar(D, rng)
-    features = axes[:, :n_features].T
-    bases = np.stack(
-        [axes[:, n_features + g * rank : n_features + (g + 1) * rank] for g in range(n_blocks)]
-    )
-    rows = []
-    for _ in range(s):
-        turned = [geometry.haar(rank, rng) @ u.T for u in bases]
-        rows.append(np.concatenate([features, *turned, *(-t for t in turned)]))
-    x = np.array(rows)
-    x = geometry.unit(x + noise / np.sqrt(D) * rng.standard_normal(x.shape))
-    return np.stack([rng.permutation(r) for r in x]), features, bases
 
 
 @pytest.mark.parametrize("m", [3, 4, 6])

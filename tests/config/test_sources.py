@@ -199,7 +199,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_readme(tmp_path: Path) -> None:
-    text = (Path(__file__).parent.parent / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "README.md").read_text()
     (code,) = re.findall(r"```python\n# my_source.py\n(.*?)```", text, re.DOTALL)
     (tmp_path / "my_source.py").write_text(code)
     (option,) = re.findall(r"--set source.file=my_source.py:(\w+)", text)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from planted_seeds import trained
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from test_metrics_consensus import trained
 
 import synthsae
 from synthsae.checks import ConfigError

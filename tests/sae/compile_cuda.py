@@ -1,9 +1,9 @@
 """Compile every kernel as its launcher would launch it, for an H100 or H200, without a device.
 
 Prints one JSON line a kernel: registers a thread, bytes spilt, shared memory, warps. Run
-`python tests/compile_cuda.py bfloat16` or `float32`, with the numbers of the sizes if not all are
-wanted, without TRITON_INTERPRET. The launchers get CPU tensors, a stand-in for the driver answers
-for the device, and Triton compiles down to machine code and launches nothing.
+`python tests/sae/compile_cuda.py bfloat16` or `float32`, with the numbers of the sizes if not all
+are wanted, without TRITON_INTERPRET. The launchers get CPU tensors, a stand-in for the driver
+answers for the device, and Triton compiles down to machine code and launches nothing.
 """
 
 import json

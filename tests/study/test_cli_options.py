@@ -9,18 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cluster import ROOT, TINY
+from study_files import ONE, run
 
 import synthsae
 from synthsae.checks import ConfigError, closest
 from synthsae.config import Config, override
 from synthsae.study import cli, load, plan
-
-ONE = ("--set", "world.noise=0.1", "--set", "sae.k=1", "--set", "train.n_steps=2")
-
-
-def run(cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
 
 
 def shell(cwd: Path, text: str) -> subprocess.CompletedProcess[str]:

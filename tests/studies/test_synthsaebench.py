@@ -76,8 +76,8 @@ def test_base_is_the_preset() -> None:
 
 
 def test_the_command_for_the_full_one_gives_its_preset() -> None:
-    lines = cli.load("synthsaebench"), Path("studies/synthsaebench.py")
-    text = (Path(__file__).parent.parent / lines[1]).read_text().split('"""')[1]
+    lines = cli.load("synthsaebench"), Path("studies/synthsaebench/study.py")
+    text = (Path(__file__).parents[2] / lines[1]).read_text().split('"""')[1]
     words = text[text.index("python -m") :].split("Other")[0].replace("\\", " ").split()
     changes = dict(word.split("=", 1) for word in words if "=" in word)
     changes.pop("sae.k")

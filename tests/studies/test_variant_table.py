@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from synthsae.studies.variant_sweep.figure import COMPARED, LOOK, STABLE
+from synthsae.studies.variant_sweep.figure import COMPARED, STABLE
 from synthsae.studies.variant_sweep.study import study
 from synthsae.studies.variant_sweep.table import HEADER, summary, table
 
+from synthsae.plot.architectures import LOOK
 from synthsae.stats import row_interval
 from synthsae.study import plan
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import variant_table as script
 
