@@ -69,6 +69,13 @@ def warn(old: str, new: str) -> None:
     warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
+class _Alias(ModuleType):
+    """A module that can be called where its name is now that of a function: `evaluate`."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return getattr(self, self.__name__.rpartition(".")[2])(*args, **options)
+
+
 class Aliases:
     """Finds the modules of `MODULES`, once nothing else has found one of that name.
 
@@ -81,8 +88,9 @@ class Aliases:
         found: Any = self
         return ModuleSpec(fullname, found) if fullname in MODULES else None
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """A module as it is usually made."""
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module, empty."""
+        return _Alias(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Let every name of the alias be looked up where it is now."""

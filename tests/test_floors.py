@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"checks", "definitions", "deprecated", "files", "geometry", "gpu", "progress", "rng"}
+    {"checks", "definitions", "deprecated", "entry", "files", "geometry", "gpu", "progress", "rng"}
     | {"studies", "user_code"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},

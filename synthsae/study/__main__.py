@@ -1,27 +1,16 @@
-"""python -m synthsae.study: quiet at Ctrl-C from here on, while the imports take seconds."""
+"""python -m synthsae.study NAME"""
 
-import os
-import signal
-import sys
+from collections.abc import Callable
 
-
-def _end(*_: object) -> None:
-    os._exit(130)
+from synthsae.entry import after_all_others, quietly
 
 
-if not sys.flags.safe_path:
-    sys.path.append(sys.path.pop(0))  # the working directory: no file there hides a module
+def _load() -> Callable[[], int]:
+    from synthsae.study.cli import command
 
-wanted = signal.getsignal(signal.SIGINT)
-if wanted is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _end)
-from synthsae.study.cli import command  # noqa: E402
+    return command
 
-try:
-    signal.signal(signal.SIGINT, wanted)
-    status = command()
-except KeyboardInterrupt:  # while `command` was dealing with another
-    status = 130
-if wanted is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _end)
-sys.exit(status)
+
+if __name__ == "__main__":
+    after_all_others()
+    quietly(_load)

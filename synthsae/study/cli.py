@@ -37,6 +37,9 @@ ALIASES = {
 """Short flags and the config fields that they set."""
 
 
+PROG = "synthsae.study"
+"""How an error begins, unless a caller says otherwise."""
+
 FOLDER = {"results": listing, "clean": clean}
 """What is done with a results folder in place of a study."""
 
@@ -67,13 +70,13 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a study.
+def main(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
+    """Run a study; errors begin with `prog`.
 
     Returns the exit status: 0, 1 where a cell failed, 2 for bad input, 130 at Ctrl-C, and 141 where
     nobody reads the output any more, as the shell says it of `| head`.
     """
-    parser = _parser()
+    parser = _parser(prog)
     try:
         args = parser.parse_args(argv)
         status = _help(parser, args) if args.help else _main(args)
@@ -94,13 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def command() -> int:
+def command(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
     """`main` as a process of its own: its streams take any text, and may be closed."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, name).reconfigure(errors="backslashreplace")
-    return main()
+    return main(argv, prog)
 
 
 def _discard_output() -> None:
@@ -212,8 +215,8 @@ def _assignment(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="synthsae.study", add_help=False, allow_abbrev=False)
+def _parser(prog: str = PROG) -> argparse.ArgumentParser:
+    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add(
         "study",

@@ -1,0 +1,39 @@
+"""The command `synthsae`: it finds the others, and names the nearest to what is misspelt."""
+
+import subprocess
+import sys
+
+import pytest
+
+import synthsae
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "synthsae", *arguments], capture_output=True, text=True
+    )
+
+
+def test_usage_and_version() -> None:
+    assert command().stdout == command("--help").stdout != ""
+    assert command("--version").stdout == f"synthsae {synthsae.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start", "nearest"),
+    [
+        (["lst"], "synthsae: 'lst'; allowed: ", "did you mean list?"),
+        (["run", "rank_sweeb"], "synthsae run: study: 'rank_sweeb'; ", "did you mean rank_sweep?"),
+        (["run", "rank_sweep", "--qick"], "synthsae run: ", "did you mean --quick?"),
+    ],
+)
+def test_what_is_misspelt(arguments: list[str], start: str, nearest: str) -> None:
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(start)
+    assert done.stderr.rstrip().endswith(nearest)
+    assert done.stderr.count("\n") == 1
+
+
+def test_results_of_no_folder(tmp_path: object) -> None:
+    assert command("results", "--out", f"{tmp_path}/none").returncode == 0
