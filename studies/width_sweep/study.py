@@ -7,7 +7,7 @@ noise in every direction, or a k above what fires, give a large dictionary *surp
 nothing planted fixes; these never come back, and the mean over all live latents falls. With k
 scarce and no noise the surplus is dead, and the mean rises.
 
-Against science.md: m = 2R latents a block is no law, blocks take up to 5R at k = 2. And m A_R is
+Against docs/science.md: m = 2R latents a block is no law, blocks take up to 5R at k = 2. m A_R is
 only a bound once caps overlap or members lean out of the block (at noise .1, k = 8 their energy
 inside falls from .93 to .88 between 96 and 512 latents): it goes from .63 to .79 while p_hat, on
 the Monte Carlo law of the whole directions, does not rise.

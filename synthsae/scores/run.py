@@ -26,7 +26,7 @@ from synthsae.world import World
 
 
 def lawful(config: Config) -> bool:
-    """Whether the coverage law predicts p_hat: what it supposes holds (science.md, section 5).
+    """Whether the coverage law predicts p_hat: what it supposes holds (docs/science.md, section 5).
 
     No rotation inside a block changes the law of an activation, and seeds share neither their start
     nor their data.

@@ -1,7 +1,7 @@
 """The coverage law: how often a latent of an O(R)-invariant block reappears in another seed.
 
 Nothing in the data prefers one rotation of a block's learned code to another, so under the
-conditions of science.md (section 5) two seeds learn codes that are Haar-rotated against each
+conditions of docs/science.md (section 5) two seeds learn codes that are Haar-rotated against each
 other. A latent then is uniform on the block's sphere as seen from the other seed, and it is found
 with probability equal to the share of that sphere that the other code's caps of cosine >= theta
 cover.

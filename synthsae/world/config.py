@@ -28,7 +28,7 @@ def _field(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """What is planted. `science.md` section 2 defines the laws; symbols are D, F, G, R."""
+    """What is planted. `docs/science.md`, section 2, defines the laws; symbols are D, F, G, R."""
 
     d_model: int = _field(128, "dimension D of an activation")
     n_isolated: int = _field(32, "isolated features F")

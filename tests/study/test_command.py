@@ -35,5 +35,7 @@ def test_what_is_misspelt(arguments: list[str], start: str, nearest: str) -> Non
     assert done.stderr.count("\n") == 1
 
 
-def test_results_of_no_folder(tmp_path: object) -> None:
-    assert command("results", "--out", f"{tmp_path}/none").returncode == 0
+def test_results_of_no_folder() -> None:
+    done = command("results", "--out", "none")
+    assert done.returncode == 2
+    assert done.stderr.startswith("synthsae results: ")
