@@ -1,0 +1,36 @@
+"""The walks of CONTRIBUTING.md, run as they stand: the first asserts what p_hat is."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+WALKS = TEXT[TEXT.index("## Five walks") : TEXT.index("## Habits")]
+BLOCK = re.compile(r"```(python|console)\n(.*?)```", re.S)
+
+
+def test_every_walk_runs(tmp_path: Path) -> None:
+    files, commands = [], []
+    for kind, text in BLOCK.findall(WALKS):
+        if kind == "console":
+            commands += [line.removeprefix("$ python ") for line in text.splitlines()]
+            continue
+        name = text.splitlines()[0].removeprefix("# ")
+        (tmp_path / name).write_text(text)
+        files.append(name)
+    assert files[:3] == ["where.py", "my_study.py", "my_source.py"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    for command in [*files, *commands]:
+        words = [sys.executable, *command.split()]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_the_files_that_are_named_exist() -> None:
+    for name in re.findall(r"`((?:synthsae|realdata|studies|tests|docs)/[\w/.]+)`", TEXT):
+        assert "NAME" in name or (ROOT / name).exists(), name
+    for name in re.findall(r"`((?:metrics|scores)/\w+\.py|definitions\.py)`", WALKS):
+        assert (ROOT / "synthsae" / name).exists(), name
