@@ -19,7 +19,7 @@ study = Study(
         eval_samples=300,
     ),
     axes={"world.noise": tuple(i / 10 for i in range(12)), "sae.k": (1, 2)},
-    measures=(scores.reconstruction, scores.seed_agreement),
+    scores=(scores.reconstruction, scores.seed_agreement),
     figure=lambda ds: Figure(),
     finding=lambda ds: f"{int(ds.l0.notnull().all('seed').sum())} cells.",
 )

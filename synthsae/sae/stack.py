@@ -142,7 +142,9 @@ class SAEStack:
 
     def _check_shapes(self) -> None:
         """Raise ValueError unless every parameter has the shape that the config gives it."""
-        d = self.params["w_dec"].shape[-1]
+        m, d = self.params["w_dec"].shape[-2:]
+        if m != self.config.size:  # before anything of that size is made
+            raise ValueError(f"w_dec has {m} latents, where its config has {self.config.size}")
         one, two = (self.architecture.init(width, 0) for width in (1, 2))
         if one.keys() != self.params.keys():
             raise ValueError(f"tensors {sorted(self.params)}, where {sorted(one)} are")

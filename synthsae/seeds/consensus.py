@@ -35,6 +35,8 @@ from synthsae.metrics.copies import copies
 from synthsae.stats import Interval, mean_interval, pairwise_interval
 
 BASIS = "subspace_basis"
+NEEDED = {BASIS, "subspace_rank", "identity_direction"}
+"""Variables of every Dataset that `consensus` returns."""
 
 
 def consensus(
@@ -96,7 +98,7 @@ def save_consensus(ds: xr.Dataset, path: str | Path) -> None:
 
     Raises ConfigError for another Dataset, and for variables or attributes that no such file holds.
     """
-    if missing := {BASIS, "subspace_rank", "identity_direction"} - {str(n) for n in ds.variables}:
+    if missing := NEEDED - {str(name) for name in ds.variables}:
         raise ConfigError("ds", sorted(missing), "what consensus returned, with these variables")
     about, arrays = {}, {}
     for name, v in ds.variables.items():
@@ -143,6 +145,8 @@ def _dataset(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> xr.Datas
             arrays[name] = np.array(v["values"], dtype=v["dtype"])
     made = {n: (v["dims"], arrays[n], v["attrs"]) for n, v in about["variables"].items()}
     ds = xr.Dataset(made, attrs=about["attrs"])
+    if missing := NEEDED - made.keys():
+        raise KeyError(*sorted(missing))
     return ds.set_coords(about.get("coords", ["seed"]))
 
 

@@ -144,6 +144,7 @@ def test_a_training_does_not_depend_on_them_and_a_score_does():
     assert not set(a.keys().values()) & set(b.keys().values())
 
 
+@pytest.mark.slow
 def test_an_axis_of_theta_trains_nothing_more(plain, varied, capsys):
     assert [p.name for p in trainings(plain)] == [p.name for p in trainings(varied)]
     ds = open_results("rank_sweep", varied)
@@ -168,6 +169,7 @@ def test_at_the_default_the_numbers_are_the_same_bits(plain, varied):
         assert other[name].variable.equals(at[name].variable), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "workers"), [(True, ()), (False, ()), (False, ("--workers", "2"))]
 )

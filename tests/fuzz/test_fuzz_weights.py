@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import xarray as xr
 from fuzzing import answer, edited, edited_header, edited_json, edits, json_edits
@@ -232,5 +233,6 @@ def check_stack(stack):
     assert stack.decode(code).shape == (s, 3, d), "decode"
 
 
+@pytest.mark.slow
 def test_damaged_weights(fuzz):
     fuzz(check_damaged, damaged())

@@ -7,6 +7,7 @@ from strategies import generators
 from synthsae.metrics.regression import least_squares
 
 
+@pytest.mark.slow
 @given(generators())
 def test_equals_scikit_learn(rng):
     x = rng.standard_normal((30, 3)) @ rng.standard_normal((3, 3)) + 7

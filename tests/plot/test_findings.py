@@ -77,6 +77,7 @@ def _only(values: xr.DataArray, kept: slice) -> xr.DataArray:
     return values
 
 
+@pytest.mark.slow
 def test_no_sentence_has_what_is_not_known(saved: tuple[str, xr.Dataset]) -> None:
     study, wrong = load(saved[0]), []
     for case, ds in blanked(saved[1]):

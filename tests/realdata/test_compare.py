@@ -73,6 +73,7 @@ def test_permutations(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "3 values only" in text
 
 
+@pytest.mark.slow
 def test_rotations_inside_a_block(tmp_path: Path) -> None:
     """Latents of the block no longer come back; its rank is found from them, and from p_hat."""
     rng = np.random.default_rng(1)

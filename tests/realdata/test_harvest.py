@@ -168,6 +168,7 @@ def harvester(source: SourceConfig, n_files: int = 0) -> "subprocess.Popen[str]"
     )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 at three moments, then the same command: the bits of an undisturbed harvest."""
     source = make(tokens=2400)
@@ -196,6 +197,7 @@ def _files(source: SourceConfig) -> list[Path]:
     return [p for p in Path(source.cache).glob("*/*") if not p.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_two_at_once(make: Make) -> None:
     both = [harvester(make()) for _ in range(2)]
     told = [process.communicate()[1] for process in both]

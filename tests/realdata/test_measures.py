@@ -258,6 +258,7 @@ def test_fewer_pairs_than_are_shown(run: Run) -> None:
         scores.surface_form(replace(run, stack=None))
 
 
+@pytest.mark.slow
 def test_other_architectures_and_models(
     language_model: Callable[[str], Path], stories: Path, tmp_path: Path
 ) -> None:

@@ -270,6 +270,7 @@ def elsewhere(model: LanguageModel, layer: int, hook: str) -> LanguageModel:
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_from_the_site_on(language_model: Folders, kind: str) -> None:
     """To the bit what the whole model has, and what is below the site is not run."""

@@ -296,6 +296,7 @@ def test_names_that_are_not_utf8_are_printed_as_they_can_be(tmp_path, capfdbinar
     assert len(capfdbinary.readouterr().err.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_imports_or_computes(tmp_path, monkeypatch, capsys):
     saes = [put(tmp_path / n, W_dec=x) for n, x in (("a", BASE), ("b", BASE[::-1]))]
     code = """

@@ -180,6 +180,7 @@ def test_an_architecture_of_ones_own_is_a_class_and_a_name(monkeypatch, tmp_path
 PLANTED = World.plant(WorldConfig(d_model=24, n_isolated=30, isolated_p=0.08, n_blocks=0), seed=0)
 
 
+@pytest.mark.slow
 @each
 def test_a_planted_incoherent_dictionary_is_recovered_at_the_l0_asked(arch):
     """30 features in R^24, pairwise cosines of .51 at most, 2.4 of which fire on a sample."""

@@ -22,6 +22,8 @@ from synthsae.sae import SAEConfig, SAEStack, Step, cuda, kernels
 from synthsae.sae.kernels import Code
 from synthsae.sae.topk import TopK
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SINGLE, HALF = torch.float32, torch.bfloat16

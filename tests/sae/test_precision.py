@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from synthsae.evaluation import evaluate
@@ -34,6 +35,7 @@ def test_support_and_gradients_are_those_of_float32():
         assert off.norm() < 1e-5 * g.norm(), name  # values are computed again in float32
 
 
+@pytest.mark.slow
 def test_training_reaches_the_same_explained_variance():
     runs = [
         train(WORLD, SAE, replace(CONFIG, precision=p), seeds=range(3)).stack

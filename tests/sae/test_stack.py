@@ -1,5 +1,6 @@
 """Sparse kernels against dense sums, and a stack as a thing: made, selected, saved, loaded."""
 
+import json
 import os
 import pickle
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from synthsae.checks import ConfigError
@@ -218,6 +220,21 @@ def test_tensors_of_others_are_refused_in_a_line(tmp_path, meta):
         SAEStack.load(path)
     assert f"path: {str(path)!r}; allowed: a file that SAEStack.save wrote (" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_header_that_lies_about_the_size_makes_nothing_of_that_size(tmp_path, monkeypatch):
+    """Found by fuzzing: 187 million latents in the config, 4 in the tensors."""
+    path, stack = (
+        tmp_path / "stack.safetensors",
+        SAEStack.init(SAEConfig(n_latents=4, k=2), 3, (0,)),
+    )
+    stack.save(path)
+    with safe_open(path, framework="pt") as f:
+        config = json.loads(f.metadata()["config"]) | {"n_latents": 186741232}
+        save_file(stack.params, path, f.metadata() | {"config": json.dumps(config)})
+    monkeypatch.setattr(torch, "randn", None)
+    with pytest.raises(ConfigError, match="w_dec has 4 latents, where its config has 186741232"):
+        SAEStack.load(path)
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):

@@ -112,6 +112,7 @@ def test_nothing_left_is_refused() -> None:
         assert "blocks" in error.value.allowed
 
 
+@pytest.mark.slow
 def test_left_out_of_the_cells_that_lack_it_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

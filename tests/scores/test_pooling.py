@@ -153,6 +153,7 @@ def test_the_law_is_of_the_live_block_latents(run: Run) -> None:
     assert got["block_strict_reappearance_law"] == (best >= 0.9).mean()
 
 
+@pytest.mark.slow
 def test_pools_are_what_they_say(run: Run, pools: xr.Dataset) -> None:
     """Two of them again, from the parts, side 0: EV, latents, and both directions of finding."""
     assert run.stack is not None
@@ -218,7 +219,7 @@ class Samples:
 
 def test_without_truth_the_rest_is_the_same(run: Run, pools: xr.Dataset) -> None:
     blind = replace(run, source=Samples(run.world))
-    mine = pools(blind)
+    mine = own.pools(blind)
     told = {"explained_variance", "l0", "latents", "dead_fraction"}
     told |= {"reappearance", "strict_reappearance"}
     assert set(mine) == {f"pool_{name}" for name in told}
@@ -230,4 +231,4 @@ def test_without_truth_the_rest_is_the_same(run: Run, pools: xr.Dataset) -> None
 
 def test_pools_need_the_saes(run: Run) -> None:
     with pytest.raises(ValueError, match="stack: None; allowed: the trained SAEs"):
-        pools(replace(run, stack=None))
+        own.pools(replace(run, stack=None))

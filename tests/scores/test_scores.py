@@ -132,6 +132,7 @@ def test_predicted_only_where_the_law_holds(change: dict, predicted: bool) -> No
     assert lawful(override(Config(), TINY | change)) == predicted
 
 
+@pytest.mark.slow
 def test_coverage_law_is_whole_dictionaries_that_turn_in_all_blocks(run: Run) -> None:
     """An oracle that measures rotated dictionaries as if they were trained: its mean, and its sd
     over rotations, which is that of one run's mean and not of the mean of all draws.
@@ -169,6 +170,7 @@ def test_angles_and_overlap_agree(run: Run) -> None:
     assert float(ds.subspace_overlap.mean()) > 3 * float(ds.subspace_overlap_chance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["isotropic", "sparse"])
 @pytest.mark.parametrize("missing", ["world.n_blocks", "world.n_isolated"])
 def test_worlds_without_blocks_or_without_isolated_features(law: str, missing: str) -> None:

@@ -19,6 +19,7 @@ from synthsae.evaluation import latent_energy
 from synthsae.geometry import unit
 from synthsae.metrics import consensus as plain
 from synthsae.sae import SAEConfig, SAEStack
+from synthsae.seeds.consensus import NEEDED
 from synthsae.stats import mean_interval, pairwise_interval
 from synthsae.world import World, WorldConfig
 
@@ -116,6 +117,22 @@ def test_other_files_are_refused(tmp_path) -> None:
         synthsae.load_consensus(other)
     with pytest.raises(ValueError, match="allowed: a safetensors file"):
         synthsae.load_consensus(text)
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_a_file_without_a_variable_that_all_have_is_refused(name: str, tmp_path) -> None:
+    """Found by fuzzing: such a file was read, and could not be written again."""
+    path = tmp_path / "consensus.safetensors"
+    synthsae.save_consensus(synthsae.consensus(trained(np.random.default_rng(0), 3)[0]), path)
+    with safe_open(path, framework="numpy") as f:
+        about = json.loads(f.metadata()["synthsae_consensus"])
+        arrays = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
+    del about["variables"][name]
+    save_file(arrays, path, {"synthsae_consensus": json.dumps(about)})
+    with pytest.raises(ConfigError) as error:
+        synthsae.load_consensus(path)
+    assert error.value.field == "path"
+    assert name in error.value.allowed
 
 
 @pytest.mark.parametrize("arch", ["topk", "relu"])

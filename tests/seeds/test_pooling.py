@@ -127,6 +127,7 @@ def test_batchtopk_s_threshold_is_the_mean() -> None:
 CONFIG = TrainConfig(n_steps=200, batch_size=128, lr=0.01)
 
 
+@pytest.mark.slow
 def test_refit_finds_encoders_and_leaves_the_decoder() -> None:
     """From a trained decoder it gets about back to the EV that was trained with it."""
     trained = train(WORLD, SAEConfig(n_latents=24, k=3), CONFIG, seeds=(0, 1)).stack

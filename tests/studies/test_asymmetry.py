@@ -153,6 +153,7 @@ def reordered(run: Run, seeds: list[int], latents: np.ndarray) -> Run:
     )
 
 
+@pytest.mark.slow
 def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
     other = reordered(run, [2, 0, 3, 1], np.random.default_rng(0).permutation(48))
     a, b = latent_function(run), latent_function(other).sel(seed=[0, 1, 2, 3])
@@ -241,6 +242,7 @@ def test_predictions_that_miss_are_named() -> None:
     assert _beside(score, 0.5) == ", predicted 0.5 (missed)"
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     sets[sets.index("world.isolated_p=0.05")] = "world.isolated_p=0.05,0.01"

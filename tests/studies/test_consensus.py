@@ -173,6 +173,7 @@ def test_without_a_truth_there_are_lengths(ds: xr.Dataset) -> None:
     assert len(lists_by_seeds(bare).axes) == 1
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tiny = {
         "world.d_model": 24,

@@ -47,6 +47,7 @@ def test_conditions_change_one_thing_each() -> None:
     assert labels == [name for name in SUSPECTS if "batches" not in name]
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["excess", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0

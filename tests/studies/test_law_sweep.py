@@ -70,6 +70,7 @@ def test_other_laws_have_no_axes() -> None:
     assert np.isnan(flatness(planted_run(np.eye(2), law="sparse")).rotation_excess)
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["law_sweep", "--out", str(tmp_path), "--seeds", "2", *sets]) == 0

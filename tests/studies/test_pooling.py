@@ -112,6 +112,7 @@ def test_one_cell_without_truth(ds: xr.Dataset) -> None:
     assert said.startswith("EV, live latents found by other seeds, L0: one seed ")
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["pooling", "--out", str(tmp_path), "--seeds", "4", *sets]) == 0

@@ -16,7 +16,7 @@ from synthsae.plot import report
 from synthsae.plot.words import FEW, excess
 from synthsae.stats import pairwise_interval, row_interval
 from synthsae.study import cli
-from synthsae.study import runner as run
+from synthsae.study.assemble import _blank
 
 TINY = {
     "source.context": "16",
@@ -46,6 +46,7 @@ def options(
     return made
 
 
+@pytest.mark.slow
 def test_on_a_model(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -77,6 +78,7 @@ def test_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "masked_loss" not in synthsae.open_results("seed_stability", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_world_beside_a_model(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -154,7 +156,7 @@ def test_verdicts() -> None:
 
 def test_cells_that_are_missing_have_no_text() -> None:
     cell = xr.Dataset({"a": ("x", [1.0, 2]), "n": ((), 3), "t": ("x", ["one", "two"])})
-    blank = cell.map(run._blank)
+    blank = cell.map(_blank)
     assert blank.a.isnull().all()
     assert np.isnan(blank.n)
     assert blank.t.values.tolist() == ["", ""]
@@ -165,6 +167,7 @@ def test_an_empty_text_is_text() -> None:
     assert config.override(base, {"source.model": ""}) == base
 
 
+@pytest.mark.slow
 def test_asymmetry_on_a_model(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -186,6 +189,7 @@ def test_asymmetry_on_a_model(
     assert len(cost_by_stability(both).axes) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "measured", "left_out"),
     [

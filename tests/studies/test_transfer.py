@@ -183,6 +183,7 @@ def reordered(run: Run, seeds: list[int], latents: np.ndarray) -> Run:
     return replace(run, seeds=tuple(seeds), evaluation=shown)
 
 
+@pytest.mark.slow
 def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
     """But for which rows are drawn at random where sets are matched."""
     seeds, latents = [2, 0, 4, 3, 1], np.arange(run.live.shape[1])
@@ -256,6 +257,7 @@ def test_scores_of_a_few_latents_are_not_shown() -> None:
     assert not too_few(many)
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tiny = TINY | {"world.n_blocks": "0,1"}
     sets = [x for f, v in tiny.items() for x in ("--set", f"{f}={v}")]

@@ -186,6 +186,7 @@ def test_costs_by_hand(arch: str, parameters: int, encoder: int, rows: int) -> N
     assert np.allclose(ds.training_multiply_adds, encoder + rows * 16 * l0)
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["variant_sweep", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0

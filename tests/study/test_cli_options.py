@@ -130,6 +130,7 @@ def test_a_name_may_hold_a_comma(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert values("2,4", "sae.k") == ["2", "4"]  # no name, whatever is in the folder
 
 
+@pytest.mark.slow
 def test_an_array_whose_name_has_a_comma(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     np.save(tmp_path / "a,b.npy", np.random.default_rng(0).normal(size=(600, 8)).astype("f4"))
     sets = (f"source.arrays={tmp_path}/a,b.npy", "train.n_steps=2", "source.passes=0")
@@ -224,6 +225,7 @@ def test_a_preset_without_blocks(tmp_path: Path, capsys: pytest.CaptureFixture) 
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads(tmp_path: Path) -> None:
     for argument in ("--help", "list"):
         reads, writes = os.pipe()
@@ -240,6 +242,7 @@ def test_output_that_nobody_reads(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_streams_that_are_closed_and_names_that_are_no_text(tmp_path: Path) -> None:
     """Cells are kept and the Dataset is whole: `open_results` finds it under the same name."""
     mine = os.fsdecode(b"t\xffiny.py")

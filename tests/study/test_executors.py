@@ -29,6 +29,7 @@ from synthsae.study.runner import Job, run, work
 from synthsae.study.store import Store
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bits(whole: Path, tmp_path: Path) -> None:
     before = workers(os.getpid())  # of the cluster that other tests use
     assert go(tmp_path / "r", "--workers", "2") == 0
@@ -36,6 +37,7 @@ def test_processes_give_the_same_bits(whole: Path, tmp_path: Path) -> None:
     assert workers(os.getpid()) == before  # its own ended with the run
 
 
+@pytest.mark.slow
 def test_workers_keep_saes(whole: Path, tmp_path: Path) -> None:
     assert go(tmp_path / "r", "--workers", "2") == 0
     xr.testing.assert_equal(result(tmp_path / "r"), result(whole))
@@ -198,6 +200,7 @@ def test_processes_divide_the_cores() -> None:
     assert cores() == mine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [0, 1], ids=["while they import", "while they compute"])
 def test_ctrl_c_ends_the_children_and_is_quiet(n: int, tmp_path: Path) -> None:
     process = start(tmp_path / "r", "--workers", "2", "--set", "train.n_steps=400")
@@ -287,7 +290,7 @@ def test_the_slurm_start_in_the_docs() -> None:
 
     from dask_jobqueue.slurm import SLURMJob
 
-    text = (TINY.parent.parent / "synthsae" / "CLUSTER.md").read_text()
+    text = (TINY.parent.parent / "synthsae" / "study" / "CLUSTER.md").read_text()
     code = text.split("SLURMCluster(", 1)[1].split("\n)", 1)[0]
     arguments = eval(f"dict({code})")
     job = SLURMJob("tcp://head:8786", name="x", **arguments)

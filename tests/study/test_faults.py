@@ -22,11 +22,12 @@ import xarray as xr
 from cluster import N_CELLS, ROOT, cells, check, go, result, start, workers, written
 from distributed import Client, LocalCluster
 
-from synthsae import config
 from synthsae.checks import ConfigError
-from synthsae.study import runner as run
-from synthsae.study import store
+from synthsae.config import config
+from synthsae.study import assemble, store
 from synthsae.study.store import FormatError, Store
+
+pytestmark = pytest.mark.slow
 
 PLACES = ("in process", "processes", "dask")
 
@@ -282,7 +283,7 @@ def test_an_older_format_is_refused_with_the_reason_and_kept(
 ) -> None:
     out, older = tmp_path / "r", config.FORMAT - 1
     with pytest.MonkeyPatch.context() as past:
-        for module in (config, store, run):
+        for module in (config, store, assemble):
             past.setattr(module, "FORMAT", older)
         assert go(out) == 0
         old = result(out)

@@ -38,6 +38,7 @@ def named(roots) -> list[str]:
     return [f"{root.__module__}:{root.__qualname__}" for root in roots]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [

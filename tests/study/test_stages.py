@@ -43,7 +43,7 @@ study = Study(
         eval_samples=64,
     ),
     axes={"world_seed": (0, 1)},
-    measures=(scores.live_stability, scores.reconstruction, SCORES),
+    scores=(scores.live_stability, scores.reconstruction, SCORES),
     figure=lambda ds: Figure(),
     finding=lambda ds: "!",
 )
@@ -128,6 +128,7 @@ def computed_again(folder: Folder, **how: str) -> tuple[bool, set[str], str]:
 EVERY = {"live_stability", "reconstruction", "mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "old", "new", "trains", "scores"),
     [

@@ -74,6 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_dataset_is_labelled(done: Path) -> None:
     ds = synthsae.open_results("rank_sweep", done)
     assert dict(ds.sizes) == dict(law=2, rank=2, seed=3, seed_a=3, seed_b=3, block=2, angle=2)
@@ -102,6 +103,7 @@ def test_rerun_trains_nothing_and_says_the_same(done: Path, capsys: pytest.Captu
     assert synthsae.open_results("rank_sweep", done).equals(before)
 
 
+@pytest.mark.slow
 def test_same_bits_in_another_folder(done: Path, tmp_path: Path) -> None:
     assert go(tmp_path) == 0
     again = synthsae.open_results("rank_sweep", tmp_path)
@@ -148,6 +150,7 @@ def test_equal_axis_values_are_one_cell(tmp_path: Path) -> None:
     assert len(grid.cells) == 1
 
 
+@pytest.mark.slow
 def test_damaged_cell_is_named_and_computed_again(
     done: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -168,6 +171,7 @@ def test_damaged_cell_is_named_and_computed_again(
     )
 
 
+@pytest.mark.slow
 def test_earlier_dataset_of_another_config_is_kept(tmp_path: Path) -> None:
     assert go(tmp_path, "--set", "world.law=sparse") == 0
     first = synthsae.open_results("rank_sweep", tmp_path)
@@ -177,6 +181,7 @@ def test_earlier_dataset_of_another_config_is_kept(tmp_path: Path) -> None:
     assert len(cells(tmp_path)) == 4  # the cells of the first call were used again
 
 
+@pytest.mark.slow
 def test_failing_cell_is_reported_and_others_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,6 +463,7 @@ def test_last_parts_of_field_names_differ() -> None:
     assert len(set(last)) == len(last)
 
 
+@pytest.mark.slow
 def test_every_study_is_short_and_runs_quickly_planned() -> None:
     for name in cli.names():
         text = (studies.FOLDER / name / "study.py").read_text()
@@ -692,6 +698,7 @@ def test_an_integer_is_a_number_with_the_same_hash() -> None:
     assert override(Config(), {"world.beta": "1"}).to_json() == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False])
 def test_kept_saes_are_those_that_were_measured(
     kept: bool, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture

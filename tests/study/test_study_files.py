@@ -14,8 +14,12 @@ from synthsae import studies
 from synthsae.checks import ConfigError
 from synthsae.study import cli, load, plan
 
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("json", "dask", "studies", "random")
+]
 
-@pytest.mark.parametrize("name", ["queue", "json", "dask", "synthsae", "studies", "random"])
+
+@pytest.mark.parametrize("name", ["queue", "synthsae", *SLOW])
 def test_the_name_of_a_study_hides_no_module(name: str, tmp_path: Path) -> None:
     """In this process, and where the working directory has the file."""
     mine = tmp_path / f"{name}.py"
@@ -30,6 +34,7 @@ def test_the_name_of_a_study_hides_no_module(name: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_name_of_a_study_on_workers(tmp_path: Path) -> None:
     (tmp_path / "queue.py").write_text(f"import helper\n{STUDY.replace('VALUE', 'helper.value')}")
     (tmp_path / "helper.py").write_text("value = 3.0\n")
@@ -39,6 +44,7 @@ def test_the_name_of_a_study_on_workers(tmp_path: Path) -> None:
     assert float(synthsae.open_results("queue", tmp_path / "r").a) == 3
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_called_as_ours(tmp_path: Path) -> None:
     """With and without `__init__.py`: our studies are listed, and run."""
     for package in ("studies", "realdata"):

@@ -104,6 +104,7 @@ def test_the_same_bits_twice_and_rows_of_length_one(kind):
     assert (a.params["w_dec"].norm(dim=2) - 1).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Adam, Fused])
 def test_a_frozen_sae_stays_and_the_others_do_not_notice(kind):
     params, grads = problem(3, 20, 17)

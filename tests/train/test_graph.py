@@ -194,6 +194,7 @@ def launched(monkeypatch, *args, n_steps, **how):
     return train(g, n_steps)
 
 
+@pytest.mark.slow
 def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, gpu):
     """With rates that rise and fall, latents that die and come back, and an SAE that freezes."""
     source = Source(bad=(17, 1))
@@ -213,6 +214,7 @@ def test_other_architectures_are_replayed_too(monkeypatch, gpu, arch):
     assert_same(got, launched(monkeypatch, Source(), arch, n_steps=graph.FIRST + 2))
 
 
+@pytest.mark.slow
 def test_launches_of_kernels_are_replayed(monkeypatch, gpu):
     """TopK by all its kernels; data that all seeds share have one batch for all."""
     monkeypatch.setattr(kernels, "_cuda", lambda x: cuda)

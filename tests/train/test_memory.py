@@ -52,6 +52,7 @@ def run(code, *arguments, **extra):
 TOPK = [(64, 2048, 8, 2048, 2, 1), (512, 4096, 32, 256, 2, 2), (32, 256, 64, 8192, 3, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize(("d", "m", "k", "b", "s", "group"), TOPK)
 def test_the_arrays_stay_below_their_bound_and_not_far_below(d, m, k, b, s, group, dead):
@@ -60,6 +61,7 @@ def test_the_arrays_stay_below_their_bound_and_not_far_below(d, m, k, b, s, grou
     assert bound / 4 <= arrays <= bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
 @pytest.mark.parametrize(("m", "k", "b"), [(2048, 8, 2048), (256, 64, 8192)])
 def test_the_arrays_of_every_architecture_stay_below_their_bound(arch, m, k, b):
@@ -124,6 +126,7 @@ print(memory_bound(sae, c, s, d))
     return peak, bound, arrays
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_halves_the_groups_and_says_so():
     out = run(
         """
@@ -159,6 +162,7 @@ print((seen[-1] - seen[len(seen) // 2]) / (len(seen) // 2))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about malloc of glibc")
 def test_a_step_takes_no_new_pages_from_the_system():
     assert float(run(COUNT_FAULTS)) < 20

@@ -91,6 +91,7 @@ def group(arch="topk", seeds=range(S), source=None, **how):
     return Group(source or Source(), SAEStack(sae, tuple(range(S)), fakes), config, seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", [name for name, a in ARCHITECTURES.items() if a.static])
 @pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize("shared", [False, True])

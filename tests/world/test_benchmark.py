@@ -49,6 +49,7 @@ def test_128_trees_of_branching_4_and_depth_3(world):
     assert (world.parent[NODES:] == -1).all()
 
 
+@pytest.mark.slow
 def test_features_without_a_parent_fire_by_zipf(fired):
     """Roots and features in no tree have their probabilities exactly: all counts, and the sum."""
     np.testing.assert_allclose(CONFIG.firing_probabilities(), P)

@@ -13,6 +13,8 @@ from synthsae import rng
 from synthsae.train import batches
 from synthsae.world import World, WorldConfig, cuda, cuda_kernels, sampler, source
 
+pytestmark = pytest.mark.slow
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EVENT, PHASE, CODE, NOISE = range(4)
 ONES = 2**32 - 1

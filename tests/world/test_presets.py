@@ -38,6 +38,7 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.slow
 def test_the_scaled_benchmark_has_an_l0_of_12():
     world = World.plant(PRESETS["synthsaebench_1k"], seed=0)
     assert world.isolated.shape == (1024, 192)
@@ -51,6 +52,7 @@ def test_song_toy_is_the_world_of_its_study():
     assert PRESETS["song_toy"] == study.base.world
 
 
+@pytest.mark.slow
 def test_gerasimov_like_has_many_blocks_of_rank_12_or_more_beside_isolated_features():
     c = PRESETS["gerasimov_like"]
     assert c.rank >= 12
