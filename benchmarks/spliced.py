@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from realdata.activations import Activations
-from realdata.config import SourceConfig
 from realdata.scores.spliced import Ablation, Splice
+from synthsae.config import SourceConfig
 from synthsae.metrics.function import Residual
 from synthsae.sae import SAEConfig, SAEStack, kernels
 

@@ -24,8 +24,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from realdata.arrays import pieces
-from realdata.config import cache_folder
 from realdata.identity import identity
+from realdata.sizes import cache_folder
 from synthsae import files, progress
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig

@@ -1,12 +1,12 @@
 """The kinds of sources here: a language model reading text, and arrays on disk."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realdata.arrays import shape
+from realdata.sizes import n_eval, n_train
 from synthsae.checks import ConfigError, within
 from synthsae.config.kinds import Kind, register
-from synthsae.config.sources import SourceConfig
 
 if TYPE_CHECKING:
     from realdata.activations import Activations
@@ -96,37 +96,4 @@ class OfArrays(Rows):
     @property
     def d_model(self) -> int:
         """Dimension D of an activation."""
-        from realdata.arrays import shape
-
         return shape(self.config.source.arrays)[1]
-
-
-def n_rows(source: SourceConfig) -> int:
-    """All activations of a model or an array."""
-    if not source.arrays:
-        return source.tokens
-    from realdata.arrays import shape
-
-    return shape(source.arrays)[0]
-
-
-def n_eval(source: SourceConfig) -> int:
-    """Activations held out."""
-    n = n_rows(source)
-    return min(max(1, round(n * source.held_out)), n - 1)
-
-
-def n_train(source: SourceConfig) -> int:
-    """Activations to train on, before extreme norms are left out."""
-    return n_rows(source) - n_eval(source)
-
-
-def cache_folder(source: SourceConfig) -> Path:
-    """The folder of all harvests."""
-    import os
-
-    named = source.cache or os.environ.get("SYNTHSAE_CACHE") or "~/.cache/synthsae"
-    try:
-        return Path(named).expanduser()
-    except RuntimeError as error:  # no home directory
-        raise ConfigError("source.cache", named, f"a folder that is there ({error})") from error

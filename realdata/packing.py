@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realdata import pieces
-from realdata.config import n_eval, n_train
 from realdata.pieces import Encode
+from realdata.sizes import n_eval, n_train
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
 

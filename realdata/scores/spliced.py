@@ -19,7 +19,7 @@ from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.rng import numpy_generator
 from synthsae.sae import SAEStack, kernels
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 

@@ -11,7 +11,7 @@ from synthsae.sae import (  # they register themselves
     topk,
 )
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, SAEConfig, Step
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.stack import SAEStack
 
 __all__ = [

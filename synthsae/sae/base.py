@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.rng import torch_generator
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 
 
 @dataclass(frozen=True)

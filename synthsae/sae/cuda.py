@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from synthsae.sae import cuda_kernels as compiled
-from synthsae.sae.kernels import ByLatent, Code
+from synthsae.sae.code import ByLatent, Code
 
 ROW = 32768
 """Pre-activations of one row that registers can hold; longer rows are read again at each step."""

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from synthsae.sae.base import ARCHITECTURES
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.nested import Nested
 
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, Step
+from synthsae.sae.code import Code
 from synthsae.sae.controller import CUT, FROZEN
-from synthsae.sae.kernels import Code
 from synthsae.sae.penalised import cut, encoder_gradients, fit, scale
 from synthsae.sae.topk import pre_activations
 

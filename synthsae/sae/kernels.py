@@ -8,7 +8,6 @@ computed from one seed's inputs alone, in an order that does not depend on the o
 
 import warnings
 from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from synthsae.gpu import on_triton
+from synthsae.sae.code import ByLatent, Code
 from synthsae.sae.select import largest
 
 for said in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly"):
@@ -24,28 +24,6 @@ for said in ("Sparse CSR tensor support is in beta", "Sparse invariant checks ar
 
 DENSE_BELOW = 500
 """A matrix product with M x D weights costs less than an entry's gather, for M D / K up to this."""
-
-
-class Code(NamedTuple):
-    """A sparse code: K latents a sample; a value of 0 is a latent that does not fire."""
-
-    values: Tensor  # [S, B, K], not negative
-    indices: Tensor | None  # [S, B, K], distinct within a sample; None: all M latents in order
-
-    def dense(self, m: int) -> Tensor:
-        """The values of all `m` latents, [S, B, M]."""
-        if self.indices is None:
-            return self.values
-        zeros = self.values.new_zeros(*self.values.shape[:2], m)
-        return zeros.scatter_(2, self.indices, self.values)
-
-
-class ByLatent(NamedTuple):
-    """A code's entries sorted by latent: its transpose in compressed form."""
-
-    start: Tensor  # [S * M + 1], where each latent's entries start
-    sample: Tensor  # [S * B * K], the row in [S * B] of each entry
-    entry: Tensor  # [S * B * K], its place in the code
 
 
 def top(pre: Tensor, k: int) -> Code:

@@ -11,7 +11,7 @@ from synthsae.rng import torch_generator
 from synthsae.sae import kernels
 from synthsae.sae.auxk import revive
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, SAEConfig, Step
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.select import largest
 
 FACTORS = 4

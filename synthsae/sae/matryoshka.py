@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from synthsae.sae.base import ARCHITECTURES, SAEConfig
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.nested import Nested
 
 PREFIXES = 5

@@ -9,7 +9,7 @@ from torch import Tensor
 from synthsae.sae import kernels
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import Gradients, Step
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.topk import TopK
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from synthsae.sae.base import ARCHITECTURES, Gradients, Step
+from synthsae.sae.code import Code
 from synthsae.sae.controller import Controlled
-from synthsae.sae.kernels import Code
 from synthsae.sae.penalised import cut, encoder_gradients, fit, scale
 from synthsae.sae.topk import pre_activations
 

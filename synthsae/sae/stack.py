@@ -17,7 +17,8 @@ from synthsae import files
 from synthsae.checks import ConfigError
 from synthsae.geometry import Array, unit
 from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig, check_finite
-from synthsae.sae.kernels import Code, decode
+from synthsae.sae.code import Code
+from synthsae.sae.kernels import decode
 
 
 class UnknownError(ConfigError):

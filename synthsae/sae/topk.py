@@ -6,7 +6,7 @@ from torch import Tensor
 from synthsae.sae import kernels, ragged
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, Step
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.ragged import Ragged
 
 CACHE, ROWS = 2**20, 512

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.optim.adam import adam as torch_adam
 
 from synthsae.gpu import on_triton
+from synthsae.train.config import BETAS, EPSILON
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8
 WIDEST = 8192
 """Numbers of a decoder row that `Fused` can hold."""
 

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from synthsae.train.adam import BETAS, EPSILON
+from synthsae.train.config import BETAS, EPSILON
 
 CHUNK = 1024
 

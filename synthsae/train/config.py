@@ -7,6 +7,9 @@ import torch
 
 from synthsae.checks import ConfigError, one_of, typed, within
 
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Adam's, which no config varies."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:

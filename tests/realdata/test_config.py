@@ -18,7 +18,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from language_models import KINDS, LAYERS, WIDTH
 
 from realdata import hub
-from realdata.config import cache_folder, n_eval, n_rows, n_train
+from realdata.sizes import cache_folder, n_eval, n_rows, n_train
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.config.sources import SourceConfig

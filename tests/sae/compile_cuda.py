@@ -22,7 +22,7 @@ from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from synthsae.sae import cuda
-from synthsae.sae.kernels import ByLatent, Code
+from synthsae.sae.code import ByLatent, Code
 from synthsae.train import adam_cuda
 from synthsae.world import World, WorldConfig
 from synthsae.world import cuda as world_cuda

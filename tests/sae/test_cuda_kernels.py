@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthsae.sae import SAEConfig, SAEStack, Step, cuda, kernels
-from synthsae.sae.kernels import Code
+from synthsae.sae.code import Code
 from synthsae.sae.topk import TopK
 
 pytestmark = pytest.mark.slow
