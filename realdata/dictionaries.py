@@ -16,9 +16,10 @@ from realdata import sae_config
 from realdata.layout import kind, known, layout
 from realdata.sae_config import Said
 from realdata.tensors import FLOATS, Tensors
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
-from synthsae.geometry import Array, unit
+from synthsae.geometry import unit
 from synthsae.metrics import function
 from synthsae.metrics.copies import copies
 from synthsae.sae import SAEStack

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError
-from synthsae.geometry import Array
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Types that are read: each number stands for itself. Others need a scale, or are no numbers."""

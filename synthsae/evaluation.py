@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthsae import progress
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, of_type, within
-from synthsae.geometry import Array
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource

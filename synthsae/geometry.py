@@ -1,9 +1,9 @@
 """Directions, frames and rotations: the plain linear algebra that everything else stands on."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from synthsae.arrays import Array
 
 SMALL = 1e-150  # norm below which float64 cannot square a vector's entries
 

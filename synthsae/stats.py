@@ -32,8 +32,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown, numbers, plain, real, within
-from synthsae.geometry import Array, haar, unit
+from synthsae.geometry import haar, unit
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -12,8 +12,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"checks", "definitions", "deprecated", "entry", "files", "geometry", "gpu", "progress", "rng"}
-    | {"studies", "user_code"},
+    {
+        "arrays",
+        "checks",
+        "definitions",
+        "deprecated",
+        "entry",
+        "files",
+        "geometry",
+        "gpu",
+        "progress",
+        "rng",
+    }
+    | {"progress", "rng", "studies", "user_code"},
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
     {"config", "evaluation", "seeds"},

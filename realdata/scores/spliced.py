@@ -14,7 +14,7 @@ from torch import Tensor
 from realdata.activations import Activations
 from realdata.scores._text import at_hand, reader
 from synthsae import progress
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.rng import numpy_generator

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from realdata.activations import Activations
 from realdata.scores._text import held_out_codes, reader
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.rng import numpy_generator
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled

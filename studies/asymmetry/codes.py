@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from synthsae.arrays import Array
 from synthsae.evaluation import held_out
-from synthsae.geometry import Array
 from synthsae.metrics.function import Residual
 from synthsae.scores.run import Run
 

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.rng import numpy_generator

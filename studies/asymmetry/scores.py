@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.metrics import masking
 from synthsae.metrics.function import Residual
 from synthsae.metrics.regression import least_squares

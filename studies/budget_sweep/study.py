@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from synthsae import scores
+from synthsae.arrays import Array
 from synthsae.config import Config
-from synthsae.geometry import Array
 from synthsae.plot.common import in_text, interval_over_seeds, slices
 from synthsae.plot.phrases import TO, interval, number, span
 from synthsae.scores import needs

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from synthsae.geometry import Array, unit
+from synthsae.arrays import Array, Mask
+from synthsae.geometry import unit
 from synthsae.metrics.consensus import Consensus, Subspace, consensus
 from synthsae.metrics.subspace import overlap
 from synthsae.scores.run import Run, labelled
 
-Mask = NDArray[np.bool_]
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 SUBSETS = (2, 3, 4, 8, 16)
 """Numbers of seeds; those above the run's are left out."""

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 from synthsae.world import WorldConfig

@@ -6,7 +6,8 @@ from scipy.integrate import quad
 from scipy.linalg import block_diag
 from scipy.special import erf, gammaln
 
-from synthsae.geometry import Array, haar, unit
+from synthsae.arrays import Array
+from synthsae.geometry import haar, unit
 from synthsae.metrics import latent
 from synthsae.rng import numpy_generator
 from synthsae.scores.needs import requires

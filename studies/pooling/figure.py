@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.plot.common import (
     BLUE,
     GREEN,

@@ -5,11 +5,10 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from synthsae.arrays import Array, Mask
 from synthsae.definitions import Definitions, shown
 from synthsae.evaluation import Evaluation, evaluate
-from synthsae.geometry import Array
 from synthsae.metrics.latent import max_cosines
 from synthsae.metrics.pooling import distinct
 from synthsae.metrics.reappearance import BLOCK
@@ -24,7 +23,6 @@ from synthsae.train import TrainConfig, refit, train
 from .ensembles import boost, evaluate_ensemble
 from .unions import turned
 
-Mask = NDArray[np.bool_]
 Key = tuple[str, int]
 
 RECIPES = ("kept", "refitted", "random", "wide", "averaged", "boosted")

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from synthsae import theory
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.metrics import reappearance
 from synthsae.metrics.latent import cosines
 from synthsae.metrics.pooling import any_drawn, found_in_pools

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import number, span
 from synthsae.plot.worlds import SEEDS, interval_over_worlds

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from synthsae.arrays import Array
 from synthsae.evaluation import held_out, planted_magnitudes
-from synthsae.geometry import Array
 from synthsae.metrics import latent, planted
 from synthsae.metrics.detection import Detection
 from synthsae.scores.needs import requires

@@ -20,8 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from synthsae import scores
+from synthsae.arrays import Array
 from synthsae.config import Config
-from synthsae.geometry import Array
 from synthsae.plot.common import interval_of_each, interval_over_seeds, slices
 from synthsae.plot.phrases import COSINE, SCORE, SHARE, Range, count, interval, number
 from synthsae.plot.worlds import SEEDS

@@ -6,13 +6,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array, Mask
 from synthsae.metrics import transfer
 from synthsae.metrics.subspace import block_energy, learned_span
 from synthsae.rng import numpy_generator
 from synthsae.scores.run import Run, labelled
-
-Mask = NDArray[np.bool_]
 
 SHARED = "shared subspace"
 SETS = ("decoder", "rate", "density", SHARED, "planted blocks")

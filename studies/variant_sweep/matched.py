@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 
 
 def matched_level(ds: xr.Dataset) -> float:

@@ -16,8 +16,8 @@ the Monte Carlo law of the whole directions, does not rise.
 import xarray as xr
 
 from synthsae import scores
+from synthsae.arrays import Array
 from synthsae.config import Config
-from synthsae.geometry import Array
 from synthsae.plot.common import interval_over_seeds, slices
 from synthsae.plot.phrases import change, count, number
 from synthsae.scores import needs

@@ -3,11 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown, numbers, plain, real
 from synthsae.geometry import unit
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 def array(name: str, value: ArrayLike, shape: str) -> Array:

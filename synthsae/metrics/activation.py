@@ -1,14 +1,12 @@
 """Matching latents by what they do: correlations of activations over samples that both SAEs saw."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 from synthsae.metrics.latent import assign, cosines
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 
 def correlations(codes_a: ArrayLike, codes_b: ArrayLike, absolute: bool = False) -> Array:

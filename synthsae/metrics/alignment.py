@@ -8,16 +8,14 @@ seed lie. Code turned at random brings another seed's latent anywhere between tw
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
+from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 TIGHT = 0.9  # cosine from which two latents can be one
 BLOCK = 1024  # rows of a cosine matrix held at a time

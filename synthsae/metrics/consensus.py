@@ -10,16 +10,14 @@ of it only by chance.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
+from synthsae.arrays import Array, Mask
 from synthsae.metrics import _check
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
 from synthsae.metrics.subspace import learned_span, principal_angles
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 LEAST = 2  # rank from which a subspace is more than a direction
 RIGHT_ANGLE = np.pi / 2  # spacing of the axes of a code that spans its block with fewest latents

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 
 ROUNDED = 2.0**-7  # share of an entry of a unit row that two roundings to bfloat16 may change
 TINY = 1e-5  # what float16 may change of an entry near zero

@@ -1,12 +1,11 @@
 """Do two sets of variables, matched one to one, vary together in the same pairs?"""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
 
 ROUNDING = 1e-6
 """Share of a matrix's largest entry that float32 may change."""

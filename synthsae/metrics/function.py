@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 LIVE = DEFAULTS.live
 

@@ -17,12 +17,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from scipy.special import betainccinv, betaincinv
 
+from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
 from synthsae.metrics import _check
 from synthsae.metrics.subspace import MEMBER, learned_span, overlap
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 BLOCK = 1024  # rows of the cosine matrix held at a time
 ALIKE = 2.0  # mean squared cosine across a cut, in units of chance, below which it is made

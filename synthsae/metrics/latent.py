@@ -7,9 +7,10 @@ live rows, or a `live` mask where there is a stack of seeds. Reappearance has a 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
@@ -33,8 +34,6 @@ __all__ = [
     "summarise",
 ]
 
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

@@ -8,14 +8,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.metrics import _check
 from synthsae.metrics.function import Residual
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 CLASSES = ("stable", "middle", "unstable")
 """The classes of `reappearance.labels` that are masked."""

@@ -1,15 +1,13 @@
 """Latents against planted features: who tracks whom, who twice, and does the tracker return."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines, match
 from synthsae.metrics.reappearance import THETA
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 
 def nearest_features(latents: ArrayLike, features: ArrayLike, absolute: bool = False) -> Index:

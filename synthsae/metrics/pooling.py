@@ -5,16 +5,14 @@ published in detail.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines
 from synthsae.metrics.reappearance import BLOCK, ROUNDING
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 DUPLICATE = DEFAULTS.duplicate
 """Signed cosine from which two decoder directions are near-duplicates."""

@@ -4,12 +4,11 @@ Both measures depend on the number of rows: compare row-matched sets, beside the
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.geometry import unit
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
 
 
 def effective_rank(directions: ArrayLike) -> Array:

@@ -11,12 +11,10 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.definitions import DEFAULTS
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 THETA = DEFAULTS.theta
 STABLE, UNSTABLE = DEFAULTS.stable, DEFAULTS.unstable

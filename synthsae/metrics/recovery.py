@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array
 from synthsae.checks import numbers
 from synthsae.metrics import _check
 from synthsae.metrics.subspace import (
@@ -15,8 +16,6 @@ from synthsae.metrics.subspace import (
     overlap,
     recovery_angles,
 )
-
-Array = NDArray[np.float64]
 
 
 class BlockRecovery(NamedTuple):

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
 
 
 class Regression(NamedTuple):

@@ -1,13 +1,12 @@
 """Paulo and Belrose's two-sided rule: decoders and encoders have to agree on the partner."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Mask
 from synthsae.metrics import _check
 from synthsae.metrics.latent import match
 from synthsae.metrics.reappearance import ROUNDING, THETA
-
-Mask = NDArray[np.bool_]
 
 
 def shared_pair(

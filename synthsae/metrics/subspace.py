@@ -6,14 +6,12 @@ a direction is a row.
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 MEMBER = DEFAULTS.member
 

@@ -6,13 +6,12 @@ from another set (the stable ones, say). A curve means something only above all 
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import haar, unit
 from synthsae.metrics import _check
-
-Array = NDArray[np.float64]
 
 
 def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:

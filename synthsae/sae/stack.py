@@ -14,8 +14,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from synthsae import files
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError
-from synthsae.geometry import Array, unit
+from synthsae.geometry import unit
 from synthsae.sae.base import ARCHITECTURES, Architecture, SAEConfig, check_finite
 from synthsae.sae.code import Code
 from synthsae.sae.kernels import decode

@@ -4,14 +4,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from synthsae.arrays import Array, Mask
 from synthsae.definitions import Definitions, shown
-from synthsae.geometry import Array
 from synthsae.metrics.subspace import block_energy, members
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 from synthsae.world import World
-
-Mask = NDArray[np.bool_]
 
 
 def planted_kinds(world: World, directions: Array, defined: Definitions) -> tuple[Mask, Mask]:

@@ -7,7 +7,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from synthsae import theory
-from synthsae.geometry import Array, unit
+from synthsae.arrays import Array
+from synthsae.geometry import unit
 from synthsae.metrics import latent, shared
 from synthsae.rng import numpy_generator
 from synthsae.scores.needs import requires

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from synthsae import theory
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.metrics import latent, planted
 from synthsae.scores._chance import chance_mcc
 from synthsae.scores.needs import requires

@@ -15,10 +15,10 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae import progress
+from synthsae.arrays import Array
 from synthsae.config import Config
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.evaluation import Evaluation, evaluate
-from synthsae.geometry import Array
 from synthsae.metrics import reappearance, recovery
 from synthsae.sae import SAEStack
 from synthsae.train import ActivationSource, train

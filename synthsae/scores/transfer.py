@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.metrics import transfer
 from synthsae.metrics.rank import effective_rank, iid_effective_rank
 from synthsae.metrics.subspace import block_energy

@@ -26,8 +26,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from synthsae import files
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown, real
-from synthsae.geometry import Array
 from synthsae.metrics import _check, function
 from synthsae.metrics import consensus as plain
 from synthsae.metrics.consensus import Consensus

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError
-from synthsae.geometry import Array
 from synthsae.metrics import _check, function
 from synthsae.metrics.pooling import distinct
 from synthsae.sae import SAEStack

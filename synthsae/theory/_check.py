@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown, numbers, plain
-from synthsae.geometry import Array
 
 Rng = np.random.Generator | int  # a generator, or a seed for a fresh one
 

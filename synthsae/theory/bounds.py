@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
-from synthsae.geometry import Array
 from synthsae.theory._check import real, whole
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincinv
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.theory._check import real, whole
 
 

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from synthsae.arrays import Array
 from synthsae.definitions import DEFAULTS
-from synthsae.geometry import Array, unit
+from synthsae.geometry import unit
 from synthsae.theory._check import Rng, whole
 from synthsae.theory.caps import cap_angle, cap_measure
 

@@ -10,9 +10,10 @@ cover.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.definitions import DEFAULTS
-from synthsae.geometry import Array, haar
+from synthsae.geometry import haar
 from synthsae.theory._check import Rng, mask, orthonormal, real, shape, whole
 from synthsae.theory.caps import cap_measure
 

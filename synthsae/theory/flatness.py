@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-from synthsae.geometry import Array, haar
+from synthsae.arrays import Array
+from synthsae.geometry import haar
 from synthsae.theory._check import Rng, array, orthonormal, real, shape, whole
 
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
-from synthsae.geometry import Array
 from synthsae.theory._check import real
 from synthsae.theory.caps import _cap
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.theory._check import real
 
 

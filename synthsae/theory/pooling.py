@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.theory._check import real, whole
 
 

@@ -5,9 +5,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.stats import binom
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
-from synthsae.geometry import Array
 from synthsae.theory._check import real
 from synthsae.theory.bounds import unique_sparsity, welch_bound
 from synthsae.theory.chance import chance_found

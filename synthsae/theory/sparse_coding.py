@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.theory._check import array, whole
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
-from synthsae.geometry import Array, unit
+from synthsae.geometry import unit
 from synthsae.theory._check import Rng, whole
 
 

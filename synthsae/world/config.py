@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from synthsae.arrays import Array
 from synthsae.checks import ConfigError, one_of, typed, within
-from synthsae.geometry import Array
 from synthsae.world.magnitudes import FAMILIES
 
 LEAST_BETA = 1 / 16

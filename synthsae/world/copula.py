@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
-from synthsae.geometry import Array, unit
+from synthsae.arrays import Array
+from synthsae.geometry import unit
 from synthsae.world.config import WorldConfig
 
 CHUNK = 2**22

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthsae.geometry import Array, haar, tight_frame, unit
+from synthsae.arrays import Array
+from synthsae.geometry import haar, tight_frame, unit
 from synthsae.world import copula, trees
 from synthsae.world.config import WorldConfig
 

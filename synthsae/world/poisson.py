@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 
 CELLS = 8
 """Cells of the guide for each gate: of equal gates a sixteenth is missed at the first guess."""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.rng import word
 from synthsae.world.codes import block_codes, circle_codes
 from synthsae.world.copula import Copula

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthsae.geometry import Array
+from synthsae.arrays import Array
 from synthsae.world.config import WorldConfig
 
 
