@@ -19,7 +19,7 @@ from torch import Tensor
 
 from synthsae.checks import ConfigError
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack
-from synthsae.sae.saelens import WRITTEN_AS, load_saelens, save_saelens
+from synthsae.sae.saelens import load_saelens, save_saelens
 
 B, D, M, K = 2048, 24, 64, 30
 ROUNDING = 2e-6
@@ -81,7 +81,7 @@ def main(python: str) -> int:
     """The number of failures."""
     generator = torch.Generator().manual_seed(2)
     x = {side: torch.randn(B, D, generator=generator) for side in ("ours", "theirs")}
-    stacks = {arch: random_stack(arch) for arch in ARCHITECTURES if arch in WRITTEN_AS}
+    stacks = {arch: random_stack(arch) for arch in ARCHITECTURES if ARCHITECTURES[arch].saelens}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         save_file(x, root / "x.safetensors")

@@ -21,7 +21,7 @@ def test_every_walk_runs(tmp_path: Path) -> None:
         name = text.splitlines()[0].removeprefix("# ")
         (tmp_path / name).write_text(text)
         files.append(name)
-    assert files[:3] == ["where.py", "my_study.py", "my_source.py"]
+    assert files == ["where.py", "my_study.py", "my_source.py", "my_architecture.py"]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     for command in [*files, *commands]:
         words = [sys.executable, *command.split()]

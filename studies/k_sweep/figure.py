@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from synthsae.plot.architectures import LOOK, label
+from synthsae.plot.architectures import label, look
 from synthsae.plot.common import (
     GREY,
     STYLE,
@@ -81,7 +81,7 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
         i = interval_over_seeds(one.block_reappearance.transpose("k", "seed", "block"))
         _line(ax, ds.k.values, i.estimate, error_bars(i), str(arch))
         law = one.coverage_prediction.mean(("seed", "block"))
-        ax.plot(ds.k, law, color=LOOK[str(arch)][1], lw=1, ls="--")
+        ax.plot(ds.k, law, color=look(str(arch))[1], lw=1, ls="--")
     ax.plot([], [], color="black", lw=1, ls="--", label=LAW)
     ax.set_title("latents in blocks found again:\nwhat their codes cover, whatever the k")
     _axis(ax, ds)
@@ -97,7 +97,7 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def _line(ax: Axes, k: np.ndarray, y: np.ndarray, ends: np.ndarray, arch: str) -> None:
-    name, colour, marker = LOOK[arch]
+    name, colour, marker = look(arch)
     ax.errorbar(k, y, ends, color=colour, marker=marker, ms=4.5, lw=1.2, capsize=2, label=name)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
-from synthsae.plot.architectures import LOOK, label
+from synthsae.plot.architectures import label, look
 from synthsae.plot.common import (
     GREY,
     STYLE,
@@ -122,11 +122,11 @@ def _curves(frame: SubFigure, ds: xr.Dataset, level: float) -> None:
     )
     for ax, (interval, values, text, title) in zip(axes, curves, strict=True):
         for arch in ds.arch.values:
-            name, colour, marker = LOOK.get(str(arch), (str(arch), GREY, "."))
+            name, colour, marker = look(str(arch))
             i = interval(values.sel(arch=arch))
             bars = np.nan_to_num([i.estimate - i.low, i.high - i.estimate])
-            look = dict(fmt=marker + "-", color=colour, ms=4, lw=1, elinewidth=0.6)
-            ax.errorbar(ev.sel(arch=arch), i.estimate, bars, **look, label=name)
+            style = dict(fmt=marker + "-", color=colour, ms=4, lw=1, elinewidth=0.6)
+            ax.errorbar(ev.sel(arch=arch), i.estimate, bars, **style, label=name)
         ax.axvline(level, color=GREY, lw=0.8, ls=":")
         ax.set_xlabel("explained variance")
         ax.set_ylabel(text)
@@ -191,7 +191,7 @@ def _range(matched: xr.Dataset, name: str) -> str:
 
 def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray, *, pairwise: bool) -> None:
     """One score: its mean over seeds and its interval, kept above 0."""
-    _, colour, marker = LOOK.get(arch, (arch, GREY, "."))
+    _, colour, marker = look(arch)
     own = values.mean([d for d in values.dims if d != "seed"])
     score = interval_over_seeds(values) if pairwise else interval_of_each(own)
     bars = (

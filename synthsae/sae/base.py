@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.rng import torch_generator
 from synthsae.sae.code import Code
+from synthsae.sae.kernels import firing_counts
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,23 @@ class Gradients(NamedTuple):
     buffers: Mapping[str, Tensor] = MappingProxyType({})
 
 
-class Architecture(Protocol):
+class Architecture:
     """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name.
 
-    A class that inherits from this one need only define `encode` and `gradients`. Every one has
+    A class that inherits from this one defines `encode`, and `loss` or `gradients`. Every one has
     `w_dec` [S, M, D], whose rows the trainer keeps at unit length, and `b_dec` [S, D].
 
     Attributes:
         config: the architecture's size and options.
         k: the L0 asked.
+        label: the name in words, for figures and tables.
+        saelens: the architecture that SAELens runs it as; "" where it has none.
+        poolable: whether each latent has an encoder row of its own and means the same in any order,
+            so that latents of several SAEs can make one.
+        encoder_rows: whether the encoder has a row for each latent.
+        row_products: products with a row of D numbers that a firing latent takes in training: to
+            decode, and for the gradients of its value, its decoder row and its encoder row. Nested
+            losses also update residual and gradient of each truncation.
         buffers: names of the parameters that no gradient moves.
         arrays: bound on the arrays [B, M] that one seed takes at a time, without AuxK.
         static: whether `gradients` on a GPU is one sequence of operations that does not wait for
@@ -125,12 +134,24 @@ class Architecture(Protocol):
 
     config: SAEConfig
     k: int
+    label: str = ""
+    saelens: str = ""
+    poolable: bool = False
+    encoder_rows: bool = True
+    row_products: int = 4
     buffers: tuple[str, ...] = ()
     arrays: int = 12
     static: bool = False
 
     def __init__(self, config: SAEConfig) -> None:
+        cls = type(self)
+        if cls.loss is Architecture.loss and cls.gradients is Architecture.gradients:
+            raise ConfigError("sae.arch", config.arch, "a class that defines loss or gradients")
         self.config, self.k = config, config.k
+
+    def encoder_multiply_adds(self, d_model: int) -> int:
+        """Multiply-adds that encode a sample."""
+        return d_model * self.config.size
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
         """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis."""
@@ -142,11 +163,26 @@ class Architecture(Protocol):
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
         """The code of `x` [S, B, D]; `half`: chosen by a bfloat16 matmul."""
-        ...
+        raise NotImplementedError
+
+    def loss(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Loss of each SAE on `x` [S, B, D], [S]: differentiable, and no SAE in another's loss."""
+        raise NotImplementedError
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
-        """Loss and gradient on `x` [S, B, D], which is left alone as `params` are."""
-        ...
+        """Loss and gradient on `x` [S, B, D], which is left alone as `params` are.
+
+        By autograd of `loss`, without AuxK. An architecture may derive them by hand for speed.
+        """
+        with torch.enable_grad():
+            leaves = {n: p.detach().requires_grad_() for n, p in params.items()}
+            learned = [n for n in leaves if n not in self.buffers]
+            loss = self.loss(leaves, x)
+            found = torch.autograd.grad(
+                loss.sum(), [leaves[n] for n in learned], allow_unused=True, materialize_grads=True
+            )
+        fired = firing_counts(self.encode(params, x), params["w_dec"].shape[1]) > 0
+        return Gradients(loss.detach(), dict(zip(learned, found, strict=True)), fired)
 
 
 def check_finite(field: str, values: Tensor, endless: bool = False) -> None:

@@ -28,6 +28,8 @@ class BatchTopK(Architecture):
     seed. Loss and AuxK are those of TopK.
     """
 
+    label, saelens, poolable, row_products = "BatchTopK", "jumprelu", True, 4
+
     buffers = ("threshold",)
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ class Gated(Controlled):
     AuxK does not apply: relu of a dead latent's gate is 0.
     """
 
+    label, saelens, poolable, row_products = "Gated", "gated", False, 6  # the gate decodes, too
+
     arrays = 14
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:

@@ -18,6 +18,13 @@ class HierarchicalTopK(Nested):
     trained parameters serve any smaller `k`.
     """
 
+    label, saelens, poolable, row_products = (
+        "HierarchicalTopK",
+        "topk",
+        True,
+        6,
+    )
+
     def truncations(self, code: Code) -> tuple[Code, Tensor]:
         """Entries by falling value; the first t = 1..K count the same."""
         assert code.indices is not None

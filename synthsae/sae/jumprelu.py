@@ -39,6 +39,8 @@ class JumpReLU(Architecture):
     pre-activation may be positive, below its threshold.
     """
 
+    label, saelens, poolable, row_products = "JumpReLU", "jumprelu", False, 4
+
     buffers = ("multiplier",)
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:

@@ -38,9 +38,16 @@ class KronSAE(Architecture):
     the factors, z_ij = a_i c_j, keep it finite: g_u_i = sum_j g_z_ij c_j / (2 a_i).
     """
 
+    label, saelens, poolable, row_products = "KronSAE", "", False, 5  # two encoder rows each
+    encoder_rows = False
+
     def __init__(self, config: SAEConfig):
         super().__init__(config)
         self.h, self.m, self.n = shape(config)
+
+    def encoder_multiply_adds(self, d_model: int) -> int:
+        """D h (m + n) for the factors, and m n h for their products."""
+        return encoder_cost(self.config, d_model)[0].multiply_adds
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
         """Parameters of one SAE at step 0, without the seed axis."""

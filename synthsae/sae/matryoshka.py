@@ -22,6 +22,8 @@ class Matryoshka(Nested):
     sums over p and chooses latents by BatchTopK; here k latents at most fire on every sample.
     """
 
+    label, saelens, poolable, row_products = "Matryoshka", "topk", False, 6
+
     def __init__(self, config: SAEConfig):
         super().__init__(config)
         n = config.matryoshka_prefixes or PREFIXES

@@ -22,6 +22,8 @@ class ReLU(Controlled):
     the plain L1. AuxK does not apply: relu of a dead latent's pre-activation is 0.
     """
 
+    label, saelens, poolable, row_products = "ReLU + L1", "standard", False, 4
+
     def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Biases at which L0 is k on the first batch."""
         return {"b_enc": params["b_enc"] - cut(params, x, self.k)[:, None]}

@@ -37,15 +37,6 @@ CONFIG = "cfg.json"
 LAYOUT = "6.0.0"
 """The version of SAELens that brought this layout; it reads a config without one as an older."""
 
-WRITTEN_AS = {
-    "topk": "topk",
-    "matryoshka": "topk",
-    "hierarchical_topk": "topk",
-    "batchtopk": "jumprelu",
-    "jumprelu": "jumprelu",
-    "relu": "standard",
-    "gated": "gated",
-}
 READ_AS = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu", "gated": "gated"}
 
 _SAMPLE = "none: it depends on each sample, and no weights can do it"
@@ -222,11 +213,13 @@ def _recorded(
     if not isinstance(recorded, dict) or not recorded.keys() <= {f.name for f in fields(SAEConfig)}:
         return None
     arch = str(recorded.get("arch"))
-    if WRITTEN_AS.get(arch) != kind or recorded.get("n_latents") != m:
+    if arch not in ARCHITECTURES or ARCHITECTURES[arch].saelens != kind:
+        return None
+    if recorded.get("n_latents") != m:
         return None
     if type(recorded.get("k")) is not int or recorded["k"] != (k or recorded["k"]):
         return None
-    if arch == "batchtopk" and len(params["threshold"].unique()) > 1:
+    if "threshold" in ARCHITECTURES[arch].buffers and len(params["threshold"].unique()) > 1:
         return None
     try:
         return SAEConfig(**recorded)
@@ -242,8 +235,9 @@ def _training_state(config: SAEConfig) -> dict[str, Tensor]:
 
 
 def _written_as(arch: str) -> str:
-    if arch == "kron":
-        reason = "SAELens has no encoder whose latents are products of factors"
-        raise ConfigError("sae.arch", arch, f"{', '.join(WRITTEN_AS)}; {reason}")
-    one_of("sae.arch", arch, WRITTEN_AS)
-    return WRITTEN_AS[arch]
+    """What SAELens runs it as: as its class says, and not one that it inherits from."""
+    one_of("sae.arch", arch, ARCHITECTURES)
+    known = {name: found for name, a in ARCHITECTURES.items() if (found := vars(a).get("saelens"))}
+    if arch not in known:
+        raise ConfigError("sae.arch", arch, f"{', '.join(known)}; SAELens has none that runs it")
+    return known[arch]

@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from synthsae.checks import ConfigError
-from synthsae.sae.base import check_finite
+from synthsae.sae.base import ARCHITECTURES, check_finite
 from synthsae.sae.kernels import reciprocal
 
 WEIGHTS = "sae_weights.safetensors"
@@ -76,7 +76,7 @@ def name_threshold(params: dict[str, Tensor], arch: str) -> None:
     above t, by less than half the gap to the next float32: pre > exp(log t) exactly where pre > t.
     """
     threshold = params.pop("threshold")
-    if arch == "batchtopk":
+    if "threshold" in ARCHITECTURES[arch].buffers:
         params["threshold"] = threshold[0].clamp(min=0)
     else:
         params["log_threshold"] = (threshold.double().clamp(min=0) * (1 + 2**-26)).log()

@@ -22,6 +22,8 @@ class TopK(Architecture):
     Loss of one SAE: sum ||x - x_hat||^2 / sum ||x - mean x||^2 over the batch, plus AuxK.
     """
 
+    label, saelens, poolable, row_products = "TopK", "topk", True, 4
+
     arrays, static = 1, True
 
     def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:

@@ -11,13 +11,10 @@ from synthsae.arrays import Array
 from synthsae.checks import ConfigError
 from synthsae.metrics import _check, function
 from synthsae.metrics.pooling import distinct
-from synthsae.sae import SAEStack
+from synthsae.sae import ARCHITECTURES, SAEStack
 
 Rule = Callable[[Array, Array], NDArray[np.bool_]]
 """Which of the directions [n, D] with firing rates [n] are kept, bool [n]."""
-
-POOLABLE = ("topk", "hierarchical_topk", "batchtopk")
-"""Architectures whose latents have one encoder row each and mean the same in any order."""
 
 
 def pool(
@@ -34,11 +31,12 @@ def pool(
     kept encoders overshoot; `train.refit` trains them for the decoder as it is.
 
     The recipe of Gerasimov et al. (arXiv 2606.12138) is not published in detail: this one is ours.
-    Raises ConfigError for architectures that are not `POOLABLE`, fewer latents kept than k, rates
+    Raises ConfigError for architectures that are not `poolable`, fewer latents kept than k, rates
     of another shape or outside [0, 1], and a rule that returns anything but bool [n].
     """
-    if stack.config.arch not in POOLABLE:
-        raise ConfigError("stack.config.arch", stack.config.arch, ", ".join(POOLABLE))
+    if not stack.architecture.poolable:
+        allowed = ", ".join(name for name, a in ARCHITECTURES.items() if a.poolable)
+        raise ConfigError("stack.config.arch", stack.config.arch, allowed)
     params, rate = stack.params, _check.array("rates", rates, "[...]")
     _check.same("rates", rate.shape, "stack", tuple(params["w_dec"].shape[:2]))
     kept = function.live(rate, live)

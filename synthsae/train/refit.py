@@ -16,9 +16,9 @@ def refit(stack: SAEStack, source: ActivationSource, config: TrainConfig) -> SAE
     scale of codes) and b_dec are trained for `config.n_steps`, each seed on the data that `config`
     gives it. For pooled latents that beats starting from the encoders they had, whose scales suit
     a dictionary in which the others are not. Raises FloatingPointError where a loss is not finite,
-    and ConfigError for kron, whose encoder has not a row for each latent.
+    and ConfigError for an architecture whose encoder has not a row for each latent.
     """
-    if stack.config.arch == "kron":
+    if not stack.architecture.encoder_rows:
         allowed = "an architecture whose encoder has a row for each latent"
         raise ConfigError("stack.config.arch", stack.config.arch, allowed)
     params = {name: p.to(torch.float32, copy=True) for name, p in stack.params.items()}

@@ -104,7 +104,7 @@ def test_dead_latents_are_left_out_and_the_rule_is_an_argument() -> None:
 
 
 def test_what_cannot_be_pooled() -> None:
-    with pytest.raises(ConfigError, match=r"stack\.config\.arch: 'relu'; allowed: topk, hier"):
+    with pytest.raises(ConfigError, match=r"stack\.config\.arch: 'relu'; allowed: topk, batch"):
         synthsae.pool(made(arch="relu"), np.ones((3, 10)))
     with pytest.raises(ValueError, match=r"rates: shape \(3, 9\); allowed: \(3, 10\)"):
         synthsae.pool(made(), np.ones((3, 9)))
