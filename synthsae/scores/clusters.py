@@ -1,5 +1,7 @@
 """Subspaces found without the truth, and the rank that the coverage law implies for each."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -50,7 +52,7 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
         "cluster_implied_rank": "rank at which min(1, m A_R) is that mean",
     }
     units = {"cluster_latents": "latents"}
-    variables: dict[str, tuple] = {
+    variables: dict[str, tuple[Any, ...]] = {
         name: (("cluster",), row, text, units.get(name, "1"))
         for (name, text), row in zip(names.items(), values, strict=True)
     }

@@ -1,6 +1,7 @@
 """Whole dictionaries matched pair by pair: one to one (Hungarian), many to one, by two sides."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -88,7 +89,7 @@ def _agreement(
         bins += np.histogram(cosine, EDGES)[0]
     null, null_bins = _null(keep.sum(axis=1), run.d_model, same, run.absolute)
     texts = ("PW-MCC: mean", "median", f"share >= {same:g}")
-    variables: dict[str, tuple] = {}
+    variables: dict[str, tuple[Any, ...]] = {}
     for i, (name, text) in enumerate(
         zip(("pairwise_mcc", "matched_median", "matched_share"), texts, strict=True)
     ):

@@ -7,14 +7,14 @@ raises ConfigError.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from synthsae.checks import ConfigError, one_of
 from synthsae.config import Config
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.scores.run import Score
 
-F = TypeVar("F", bound=Callable)
+F = TypeVar("F", bound=Callable[..., Any])
 Need = Callable[[Sequence[Config]], None]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from reprlib import repr as short
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -251,7 +252,7 @@ def over_others(values: ArrayLike) -> Array:
     return (x.sum(axis=0) - x) / (len(x) - 1)
 
 
-def labelled(run: Run | Dictionaries, **variables: tuple) -> xr.Dataset:
+def labelled(run: Run | Dictionaries, **variables: tuple[Any, ...]) -> xr.Dataset:
     """(dims, values, long name[, units]) of each variable, with the coordinates of the cell."""
     arrays = {
         name: xr.Variable(dims, np.asarray(values), {"long_name": text, "units": (*units, "1")[0]})

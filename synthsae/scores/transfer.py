@@ -1,5 +1,7 @@
 """Do the latents that no other seed finds live where those of other seeds do?"""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
                 null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
             every[s] = transfer.matched_transfer(live, others, len(own), rng, draws).mean(axis=0)
     dims, planted = ("seed", "r"), run.bases.shape[0] * run.bases.shape[2]
-    variables: dict[str, tuple] = dict(
+    variables: dict[str, tuple[Any, ...]] = dict(
         transfer=(dims, curve, "energy of the others' unstable latents in its top r dimensions"),
         transfer_stable=(dims, null, "the same with as many of its stable latents"),
         transfer_live=(dims, every, "the same with as many of all its live latents"),
@@ -89,7 +91,7 @@ def _drawn_rank(rows: Array, n: int, rng: np.random.Generator, draws: int) -> fl
     return float(np.mean([effective_rank(x) for x in drawn]))
 
 
-def _in_blocks(run: Run | Dictionaries, label: NDArray[np.str_]) -> dict[str, tuple]:
+def _in_blocks(run: Run | Dictionaries, label: NDArray[np.str_]) -> dict[str, tuple[Any, ...]]:
     """Mean share of a latent's energy in the planted blocks, of both classes; none without blocks.
 
     Chance is the share of the dimensions.
@@ -98,7 +100,9 @@ def _in_blocks(run: Run | Dictionaries, label: NDArray[np.str_]) -> dict[str, tu
     if not g:
         return {}
     energy = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
-    variables: dict[str, tuple] = {"in_blocks_chance": ((), g * r / d, "of a random direction")}
+    variables: dict[str, tuple[Any, ...]] = {
+        "in_blocks_chance": ((), g * r / d, "of a random direction")
+    }
     for c in CLASSES:
         n = (label == c).sum(axis=1)
         total = np.where(label == c, energy, 0).sum(axis=1)

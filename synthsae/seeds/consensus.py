@@ -28,6 +28,7 @@ from safetensors.numpy import save
 from synthsae import files
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown, real
+from synthsae.checks import plain as plain_array
 from synthsae.metrics import _check, function
 from synthsae.metrics import consensus as plain
 from synthsae.metrics.consensus import Consensus
@@ -227,7 +228,7 @@ def _names(seeds: Iterable[Any] | None, n: int) -> NDArray[Any]:
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise ConfigError("seeds", seeds, f"{n} names")
     array = hasattr(seeds, "dtype")
-    each = list(_check.plain("seeds", seeds)) if array else list(seeds)
+    each = list(plain_array("seeds", seeds)) if array else list(seeds)
     given = [x.tolist() if hasattr(x, "tolist") else x for x in each]
     if not all(isinstance(x, int | str) or (isinstance(x, float) and isfinite(x)) for x in given):
         raise ConfigError("seeds", given, "numbers or texts")

@@ -1,5 +1,7 @@
 """Argument checks of the predictions: one line that says the argument, what came, what may."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -27,7 +29,7 @@ def real(name: str, value: ArrayLike, low: float = -np.inf, high: float = np.inf
     return x
 
 
-def shape(name: str, value: NDArray, expected: tuple[int | None, ...]) -> None:
+def shape(name: str, value: NDArray[Any], expected: tuple[int | None, ...]) -> None:
     """`value` has the `expected` shape, in which None stands for any length."""
     if value.ndim != len(expected) or any(
         e is not None and e != n for e, n in zip(expected, value.shape, strict=True)
