@@ -28,11 +28,16 @@ def test_the_first_two_bash_blocks_are_one_line_each() -> None:
     assert test.rstrip().endswith("pytest")
 
 
-def test_the_walk_through_has_every_study() -> None:
-    text = (ROOT / "studies" / "README.md").read_text()
+def test_every_study_has_a_page_and_a_line_in_the_index() -> None:
+    index = (ROOT / "studies" / "README.md").read_text()
+    assert sorted(re.findall(r"^\| \[`(\w+)`\]", index, re.M)) == cli.names()
     for name in cli.names():
-        assert f"**`{name}`:" in text
-        assert f"![{name}]({name}/figure.png)" in text
+        page = (ROOT / "studies" / name / "README.md").read_text()
+        assert page.startswith(f"# `{name}`: ")
+        assert page.splitlines()[0].endswith("?")
+        for part in (f"![{name}](figure.png)", f"$ synthsae run {name}", "](../STATISTICS.md)"):
+            assert part in page, f"{name}: {part}"
+        assert f"]({name}/README.md)" in index
 
 
 def test_functions_in_the_tables_exist() -> None:

@@ -4,7 +4,7 @@ Isolated features are identifiable: at the right k every seed finds each of them
 use more latents than a sample has planted directions can write it in many ways, all of them with
 hardly any loss, so seeds settle on different dictionaries. What samples need is known before any
 training: the planted directions that are active in them, on average (`planted_l0`) and in nearly
-all of them (`planted_l0_high`). How far above it features are lost is not known: studies/README.md
+all of them (`planted_l0_high`). How far above it features are lost is not known: README.md
 has a rule that failed. A loss that also counts every smaller budget (HierarchicalTopK) goes on
 asking for the shortest code; one that counts prefixes of the dictionary (Matryoshka) does not.
 """
