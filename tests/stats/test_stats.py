@@ -1,6 +1,6 @@
 """Intervals cover what they say, tests are calibrated, nulls keep what they must.
 
-`python tests/test_stats.py` prints the coverage table of `synthsae.stats`.
+`python tests/stats/test_stats.py` prints the coverage table of `synthsae.stats`.
 """
 
 from collections.abc import Callable
