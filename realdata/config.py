@@ -7,6 +7,8 @@ from realdata.arrays import shape
 from realdata.sizes import n_eval, n_train
 from synthsae.checks import ConfigError, within
 from synthsae.config.kinds import Kind, register
+from synthsae.config.sources import SourceConfig as _SourceConfig
+from synthsae.deprecated import warn
 
 if TYPE_CHECKING:
     from realdata.activations import Activations
@@ -97,3 +99,10 @@ class OfArrays(Rows):
     def d_model(self) -> int:
         """Dimension D of an activation."""
         return shape(self.config.source.arrays)[1]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "SourceConfig":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn(f"{__name__}.SourceConfig", "synthsae.config.SourceConfig")
+    return _SourceConfig

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import synthsae.config
 from synthsae.deprecated import MODULES, MOVED
 from synthsae.study import Study, load
 
@@ -41,6 +42,12 @@ def test_a_study_takes_its_scores_as_measures() -> None:
     assert study.scores == known.scores
     with pytest.warns(DeprecationWarning, match="Study.measures is now scores"):
         assert study.measures == known.scores  # type: ignore[attr-defined]
+
+
+def test_the_config_of_a_source_is_found_where_it_was() -> None:
+    with pytest.warns(DeprecationWarning, match=r"realdata\.config\.SourceConfig is now synthsae"):
+        from realdata.config import SourceConfig
+    assert SourceConfig is synthsae.config.SourceConfig
 
 
 def test_a_script_of_the_first_edition_runs_and_is_warned() -> None:
