@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.asymmetry.codes import Codes, shares
 
 from synthsae.arrays import Array
 from synthsae.metrics import masking
@@ -9,8 +10,6 @@ from synthsae.metrics.function import Residual
 from synthsae.rng import numpy_generator
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
-
-from .codes import Codes, shares
 
 
 @requires("stack")

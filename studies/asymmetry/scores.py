@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from synthsae.studies.asymmetry.codes import Codes, shares
 
 from synthsae.arrays import Array
 from synthsae.metrics import masking
@@ -13,8 +14,6 @@ from synthsae.metrics.regression import least_squares
 from synthsae.metrics.subspace import block_energy
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
-
-from .codes import Codes, shares
 
 AT_ONCE = 2048
 """Latents whose costs are computed at a time, which bounds memory."""

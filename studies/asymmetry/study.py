@@ -13,6 +13,11 @@ worlds are ours; theirs is not published. On a preset, or on a model, which has 
 """
 
 import xarray as xr
+from synthsae.studies.asymmetry import figure as told
+from synthsae.studies.asymmetry.figure import cost_by_stability
+from synthsae.studies.asymmetry.ideal import ideal_code
+from synthsae.studies.asymmetry.masking import masking_by_class
+from synthsae.studies.asymmetry.scores import latent_function
 
 from realdata import scores as text
 from synthsae import scores
@@ -21,12 +26,6 @@ from synthsae.plot.phrases import SHARE, interval, number
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from . import figure as told
-from .figure import cost_by_stability
-from .ideal import ideal_code
-from .masking import masking_by_class
-from .scores import latent_function
 
 
 def finding(ds: xr.Dataset) -> str:

@@ -6,6 +6,8 @@ when a latent of its own (one-to-one) has a cosine of .9 or more with it; steps 
 """
 
 import xarray as xr
+from synthsae.studies.atoms_sweep.figure import atoms_by_latents
+from synthsae.studies.atoms_sweep.scores import atom_recovery
 
 from synthsae import scores
 from synthsae.config import Config
@@ -16,9 +18,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import atoms_by_latents
-from .scores import atom_recovery
 
 
 def finding(ds: xr.Dataset) -> str:

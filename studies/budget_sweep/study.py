@@ -12,6 +12,8 @@ features that are undertrained also live together, in what the stable ones leave
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.budget_sweep.figure import first_stable, stability_by_budget
+from synthsae.studies.budget_sweep.scores import loose_subspace
 
 from synthsae import scores
 from synthsae.arrays import Array
@@ -22,9 +24,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import first_stable, stability_by_budget
-from .scores import loose_subspace
 
 
 def finding(ds: xr.Dataset) -> str:

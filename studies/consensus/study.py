@@ -8,6 +8,15 @@ these fire, and isolated features that fire at rates from 10% down to 0.1%.
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.consensus.figure import (
+    LEVEL,
+    lists_by_seeds,
+    recall_interval,
+    share_wrong,
+    totals,
+    worst,
+)
+from synthsae.studies.consensus.scores import consensus_lists
 
 from synthsae import scores
 from synthsae.config import Config
@@ -17,9 +26,6 @@ from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import LEVEL, lists_by_seeds, recall_interval, share_wrong, totals, worst
-from .scores import consensus_lists
 
 
 def finding(ds: xr.Dataset) -> str:

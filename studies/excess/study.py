@@ -11,6 +11,7 @@ is .02; clean baseline, 8 worlds), so no preference of that size.
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.excess.figure import conditions, excess, excess_by_suspect, haar_sd, in_sd
 
 from synthsae import scores
 from synthsae.config import Config
@@ -19,8 +20,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import conditions, excess, excess_by_suspect, haar_sd, in_sd
 
 
 def finding(ds: xr.Dataset) -> str:

@@ -10,6 +10,8 @@ model or an array, where nothing is planted, stability is that of all live laten
 """
 
 import xarray as xr
+from synthsae.studies.hierarchical_budget.figure import KEEP, by_way, scores_by_budget
+from synthsae.studies.hierarchical_budget.scores import at_budgets
 
 from synthsae import scores
 from synthsae.config import Config
@@ -19,9 +21,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import KEEP, by_way, scores_by_budget
-from .scores import at_budgets
 
 
 def finding(ds: xr.Dataset) -> str:

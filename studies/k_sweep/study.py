@@ -10,6 +10,8 @@ asking for the shortest code; one that counts prefixes of the dictionary (Matryo
 """
 
 import xarray as xr
+from synthsae.studies.k_sweep.figure import KEEP, last_stable, stability_by_k
+from synthsae.studies.k_sweep.scores import planted_sparsity
 
 from synthsae import scores
 from synthsae.config import Config
@@ -20,9 +22,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import KEEP, last_stable, stability_by_k
-from .scores import planted_sparsity
 
 
 def finding(ds: xr.Dataset) -> str:

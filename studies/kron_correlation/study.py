@@ -12,6 +12,8 @@ heads of 8 x 8.
 """
 
 import xarray as xr
+from synthsae.studies.kron_correlation.figure import KEEP, PUBLISHED, correlation_by_arch
+from synthsae.studies.kron_correlation.scores import correlation_recovery
 
 from synthsae import scores
 from synthsae.config import Config
@@ -23,9 +25,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import KEEP, PUBLISHED, correlation_by_arch
-from .scores import correlation_recovery
 
 
 def finding(ds: xr.Dataset) -> str:

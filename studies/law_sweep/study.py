@@ -9,6 +9,8 @@ binds and that loss is flat, yet the axes end at cosines of .99, .96 and .82 for
 """
 
 import xarray as xr
+from synthsae.studies.law_sweep.figure import preferences, stability_by_beta
+from synthsae.studies.law_sweep.scores import axis_recovery, flatness
 
 from synthsae import scores
 from synthsae.config import Config
@@ -19,9 +21,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import preferences, stability_by_beta
-from .scores import axis_recovery, flatness
 
 
 def finding(ds: xr.Dataset) -> str:

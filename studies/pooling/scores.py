@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.pooling.ensembles import boost, evaluate_ensemble
+from synthsae.studies.pooling.unions import turned
 
 from synthsae.arrays import Array, Mask
 from synthsae.definitions import Definitions, shown
@@ -19,9 +21,6 @@ from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 from synthsae.seeds.pooling import pool
 from synthsae.train import TrainConfig, refit, train
-
-from .ensembles import boost, evaluate_ensemble
-from .unions import turned
 
 Key = tuple[str, int]
 

@@ -12,6 +12,16 @@ seeds miss by chance; in a block that no seed can identify it covers a sphere. T
 from dataclasses import replace
 
 import xarray as xr
+from synthsae.studies.pooling.figure import (
+    KEEP,
+    LINES,
+    WORLDS,
+    before_training,
+    needed,
+    pools_by_size,
+)
+from synthsae.studies.pooling.scores import pools
+from synthsae.studies.pooling.unions import unions
 
 from synthsae import scores
 from synthsae.config import Config
@@ -22,10 +32,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import KEEP, LINES, WORLDS, before_training, needed, pools_by_size
-from .scores import pools
-from .unions import unions
 
 
 def finding(ds: xr.Dataset) -> str:

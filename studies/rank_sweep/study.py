@@ -5,15 +5,14 @@ true features in the block as it has dimensions (sparse). Everything else stays 
 """
 
 import xarray as xr
+from synthsae.studies.rank_sweep.figure import stability_by_rank
+from synthsae.studies.rank_sweep.scores import implied_rank
 
 from synthsae import scores
 from synthsae.config import Config
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
-
-from .figure import stability_by_rank
-from .scores import implied_rank
 
 
 def finding(ds: xr.Dataset) -> str:

@@ -11,6 +11,8 @@ rank 4) and .328 (law .287, rank 8).
 """
 
 import xarray as xr
+from synthsae.studies.seed_sources.figure import law, over_worlds, stability_by_source
+from synthsae.studies.seed_sources.scores import start_memory
 
 from synthsae import scores
 from synthsae.config import Config
@@ -20,9 +22,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import law, over_worlds, stability_by_source
-from .scores import start_memory
 
 
 def finding(ds: xr.Dataset) -> str:

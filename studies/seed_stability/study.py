@@ -21,6 +21,7 @@ planted world, as in the other studies, which has no layers.
 import json
 
 import xarray as xr
+from synthsae.studies.seed_stability.figure import report_by_size, stability_by_size
 
 from realdata import scores as text
 from synthsae import scores
@@ -29,8 +30,6 @@ from synthsae.config.sources import NAMING
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import report_by_size, stability_by_size
 
 
 def finding(ds: xr.Dataset) -> str:

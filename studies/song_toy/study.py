@@ -8,6 +8,7 @@ cosine of .034 and a largest of .60, random unit features .063 and .71, so ours 
 """
 
 import xarray as xr
+from synthsae.studies.song_toy.figure import agreement_by_samples, rank_correlation
 
 from synthsae import scores
 from synthsae.config import Config
@@ -18,8 +19,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import agreement_by_samples, rank_correlation
 
 
 def finding(ds: xr.Dataset) -> str:

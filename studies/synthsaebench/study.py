@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from synthsae.studies.synthsaebench.figure import scores_by_k
+from synthsae.studies.synthsaebench.scores import benchmark_scores
 
 from synthsae import scores
 from synthsae.arrays import Array
@@ -30,9 +32,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import PRESETS
-
-from .figure import scores_by_k
-from .scores import benchmark_scores
 
 
 def finding(ds: xr.Dataset) -> str:

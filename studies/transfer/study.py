@@ -15,6 +15,8 @@ the world's):
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.transfer.figure import reach, too_few, transfer_of_unstable, worlds
+from synthsae.studies.transfer.scores import label_prediction
 
 from synthsae import scores
 from synthsae.config import Config
@@ -24,9 +26,6 @@ from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import reach, too_few, transfer_of_unstable, worlds
-from .scores import label_prediction
 
 
 def finding(ds: xr.Dataset) -> str:

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from synthsae.studies.variant_sweep.matched import at_matched_ev
 
 from synthsae.plot.architectures import label, look
 from synthsae.plot.common import (
@@ -20,8 +21,6 @@ from synthsae.plot.common import (
     slices,
 )
 from synthsae.plot.phrases import extremes, listed, number
-
-from .matched import at_matched_ev
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95

@@ -11,6 +11,15 @@ gets what its code covers, so the law is each one's own prediction. One learning
 """
 
 import xarray as xr
+from synthsae.studies.variant_sweep.figure import (
+    COMPARED,
+    KEEP,
+    architectures_at_matched_ev,
+    stability,
+    subspace,
+    verdicts,
+)
+from synthsae.studies.variant_sweep.matched import at_matched_ev
 
 from synthsae import scores
 from synthsae.config import Config
@@ -21,16 +30,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import (
-    COMPARED,
-    KEEP,
-    architectures_at_matched_ev,
-    stability,
-    subspace,
-    verdicts,
-)
-from .matched import at_matched_ev
 
 
 def finding(ds: xr.Dataset) -> str:

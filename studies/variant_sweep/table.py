@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from synthsae.studies.variant_sweep.figure import COMPARED
+from synthsae.studies.variant_sweep.matched import at_matched_ev
 
 from synthsae.plot.architectures import label
 from synthsae.plot.common import interval_over_seeds
 from synthsae.plot.phrases import interval, number
 from synthsae.stats import Interval
-
-from .figure import COMPARED
-from .matched import at_matched_ev
 
 HEADER = (
     "architecture",

@@ -14,6 +14,7 @@ the Monte Carlo law of the whole directions, does not rise.
 """
 
 import xarray as xr
+from synthsae.studies.width_sweep.figure import KEEP, first_with_room, stability_by_width
 
 from synthsae import scores
 from synthsae.arrays import Array
@@ -24,8 +25,6 @@ from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
-
-from .figure import KEEP, first_with_room, stability_by_width
 
 
 def finding(ds: xr.Dataset) -> str:

@@ -143,3 +143,10 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as error:
             load(source)
         assert error.value.field == "study"
+
+
+@pytest.mark.parametrize("name", ["rank_sweep", "pooling"])
+def test_a_copy_of_a_study_of_ours_is_a_study(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "mine.py"
+    copy.write_bytes((studies.FOLDER / name / "study.py").read_bytes())
+    assert load(str(copy)).scores == load(name).scores
