@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from synthsae.studies.pooling.figure import LINES, before_training, needed, pools_by_size
 from synthsae.studies.pooling.scores import scores
-from synthsae.studies.pooling.study import JUDGED, finding
+from synthsae.studies.pooling.finding import JUDGED, finding
 
 import synthsae
 from synthsae.definitions import DEFAULTS
