@@ -42,7 +42,7 @@ _STUDIES = {
     "hierarchical_budget": "at_budgets",
     "k_sweep": "planted_sparsity",
     "kron_correlation": "correlation_recovery",
-    "law_sweep": "axis_recovery flatness",
+    "law_sweep": "flatness",
     "pooling": "pools",
     "rank_sweep": "implied_rank",
     "seed_sources": "start_memory",
@@ -59,6 +59,7 @@ MOVED["synthsae.measures", "masking_by_class"] = (
     "synthsae.studies.asymmetry.masking:masking_by_class"
 )
 MOVED["synthsae.measures", "unions"] = "synthsae.studies.pooling.unions:unions"
+MOVED["synthsae.measures", "axis_recovery"] = "synthsae.scores:axis_recovery"
 MOVED["synthsae.results", "Measure"] = "synthsae.scores.run:Score"
 """(old module, name in it) -> "module:name", for names that did not go where their module went."""
 

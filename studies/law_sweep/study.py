@@ -10,7 +10,7 @@ binds and that loss is flat, yet the axes end at cosines of .99, .96 and .82 for
 
 import xarray as xr
 from synthsae.studies.law_sweep.figure import preferences, stability_by_beta
-from synthsae.studies.law_sweep.scores import axis_recovery, flatness
+from synthsae.studies.law_sweep.scores import flatness
 
 from synthsae import scores
 from synthsae.config import Config
@@ -87,7 +87,7 @@ study = Study(
     scores=(
         scores.block_stability,
         scores.coverage_law,
-        axis_recovery,
+        scores.axis_recovery,
         flatness,
         scores.subspace_recovery,
         scores.reconstruction,

@@ -1,5 +1,6 @@
 """Scores of a trained cell: functions of a `scores.Run` that return labelled Datasets."""
 
+from synthsae.scores.axes import axis_recovery
 from synthsae.scores.budget import training_budget
 from synthsae.scores.clusters import cluster_ranks
 from synthsae.scores.cost import training_cost
@@ -24,6 +25,7 @@ from synthsae.scores.stability import (
 from synthsae.scores.transfer import class_dimension, unstable_transfer
 
 __all__ = [
+    "axis_recovery",
     "block_stability",
     "class_dimension",
     "cluster_ranks",

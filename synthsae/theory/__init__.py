@@ -13,6 +13,7 @@ from synthsae.theory.coverage import (
     coverage_monte_carlo,
 )
 from synthsae.theory.flatness import frame_loss, generalised_normal, rotation_excess
+from synthsae.theory.identification import turning_frames, turning_rate
 from synthsae.theory.inverse import RankEstimate, implied_rank
 from synthsae.theory.merging import Merging, feature_merging
 from synthsae.theory.pooling import pooled_reappearance, seeds_needed
@@ -46,6 +47,8 @@ __all__ = [
     "rotation_excess",
     "seeds_needed",
     "sufficient_samples",
+    "turning_frames",
+    "turning_rate",
     "unique_sparsity",
     "welch_bound",
 ]

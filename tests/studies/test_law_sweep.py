@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
-from synthsae.studies.law_sweep.scores import axis_recovery, chance_axis_cosine, flatness
+from synthsae.studies.law_sweep.scores import flatness
 
 import synthsae
 from synthsae.config import Config
 from synthsae.evaluation import Evaluation
 from synthsae.sae import SAEConfig
+from synthsae.scores.axes import axis_recovery, chance_axis_cosine
 from synthsae.scores.run import Run
 from synthsae.study import cli
 from synthsae.theory import generalised_normal, rotation_excess
