@@ -28,6 +28,7 @@ from torch import Tensor
 
 from synthsae import files
 from synthsae.checks import ConfigError, one_of
+from synthsae.deprecated import OPTIONS
 from synthsae.sae import saelens_weights as weights
 from synthsae.sae.base import ARCHITECTURES, SAEConfig
 from synthsae.sae.saelens_weights import TENSORS, WEIGHTS
@@ -36,8 +37,6 @@ from synthsae.sae.stack import SAEStack
 CONFIG = "cfg.json"
 LAYOUT = "6.0.0"
 """The version of SAELens that brought this layout; it reads a config without one as an older."""
-
-READ_AS = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu", "gated": "gated"}
 
 _SAMPLE = "none: it depends on each sample, and no weights can do it"
 _FOLD = "none: the scale is not in the folder; fold it into the weights in SAELens"
@@ -154,7 +153,7 @@ def _read(folder: Path) -> _Read:
         seed = ours.get("seed") if isinstance(ours.get("seed"), int) else None
     if config is None:
         k = k or min(SAEConfig().k, size["d_sae"])
-        config = SAEConfig(arch=READ_AS[kind], n_latents=size["d_sae"], k=k)
+        config = SAEConfig(arch=_read_as(kind), n_latents=size["d_sae"], k=k)
     if "threshold" in params:
         weights.name_threshold(params, config.arch)
     return _Read(config, seed, _training_state(config) | params)
@@ -210,7 +209,8 @@ def _recorded(
     recorded: Any, kind: str, m: int, k: int | None, params: dict[str, Tensor], where: str
 ) -> SAEConfig | None:
     """The config that `save_saelens` recorded, where it still says the same as the folder."""
-    if not isinstance(recorded, dict) or not recorded.keys() <= {f.name for f in fields(SAEConfig)}:
+    known = {*OPTIONS, *(f.name for f in fields(SAEConfig))}
+    if not isinstance(recorded, dict) or not recorded.keys() <= known:
         return None
     arch = str(recorded.get("arch"))
     if arch not in ARCHITECTURES or ARCHITECTURES[arch].saelens != kind:
@@ -222,7 +222,7 @@ def _recorded(
     if "threshold" in ARCHITECTURES[arch].buffers and len(params["threshold"].unique()) > 1:
         return None
     try:
-        return SAEConfig(**recorded)
+        return SAEConfig.from_record(recorded)
     except (TypeError, ValueError) as error:
         name = f"{where}metadata.synthsae.config"
         raise ConfigError(name, recorded, f"what save_saelens wrote ({error})") from error
@@ -232,6 +232,11 @@ def _training_state(config: SAEConfig) -> dict[str, Tensor]:
     """What no gradient moves, at step 0; it does not depend on D, so that D = 1 will do."""
     sae = ARCHITECTURES[config.arch](config)
     return {name: p for name, p in sae.init(1, 0).items() if name in sae.buffers}
+
+
+def _read_as(kind: str) -> str:
+    """The first architecture registered that SAELens's `kind` is read as: by its own class."""
+    return next(n for n, a in ARCHITECTURES.items() if kind in vars(a).get("read_from_saelens", ()))
 
 
 def _written_as(arch: str) -> str:

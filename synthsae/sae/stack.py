@@ -131,7 +131,7 @@ class SAEStack:
                     raise UnknownError("sae.arch", config["arch"], allowed)
                 names = [name for name in f.keys() if "." not in name]  # noqa: SIM118
                 params = {name: f.get_tensor(name) for name in names}
-            stack = cls(SAEConfig(**config), tuple(seeds), params)
+            stack = cls(SAEConfig.from_record(config), tuple(seeds), params)
             stack._check_shapes()
         except UnknownError:
             raise

@@ -164,7 +164,7 @@ def test_a_recorded_config_counts_only_while_it_is_true(tmp_path):
     assert load_saelens(tmp_path).config.arch == "jumprelu"
     assert_same(load_saelens(tmp_path), tmp_path)
 
-    stack = random_stack("matryoshka", (3,), matryoshka_prefixes=2)
+    stack = random_stack("matryoshka", (3,), options={"prefixes": 2})
     for name, value in (("k", K - 1), ("architecture", "standard")):
         save_saelens(stack, tmp_path)
         assert load_saelens(tmp_path).config == stack.config
@@ -180,7 +180,7 @@ def test_a_recorded_config_counts_only_while_it_is_true(tmp_path):
     for junk in (3, *({"config": config} for config in configs), {"seed": "a"}):
         put(tmp_path / "junk", "topk", metadata={"synthsae": junk})
         assert load_saelens(tmp_path / "junk").config == SAEConfig("topk", M, K)
-    for junk in ({"coefficient": "x"}, {"coefficient": -1}, {"matryoshka_prefixes": 2.5}):
+    for junk in ({"matryoshka_prefixes": 2.5}, {"options": {"prefixes": 0}}, {"options": {"m": 2}}):
         put(tmp_path / "junk", "topk", metadata={"synthsae": {"config": true | junk}})
         with pytest.raises(ConfigError, match=r"metadata\.synthsae\.config: .*what save_saelens"):
             load_saelens(tmp_path / "junk")

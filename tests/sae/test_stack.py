@@ -282,7 +282,10 @@ def test_join_takes_stacks_of_one_config():
         ({"n_latents": 0}, "sae.n_latents: 0; allowed: 1 or more"),
         ({"k": 0}, "sae.k: 0; allowed: 1 or more"),
         ({"k": 9, "n_latents": 8}, "sae.k: 9; allowed: 1 or more, at most 8"),
-        ({"coefficient": 0}, "sae.coefficient: 0.0; allowed: above 0"),
+        (
+            {"arch": "relu", "options": {"coefficient": 0}},
+            "sae.options.coefficient: 0.0; allowed: above 0",
+        ),
         ({"k": -1, "n_latents": 8}, "sae.k: -1; allowed: 1 or more, at most 8"),
     ],
 )
