@@ -82,10 +82,10 @@ STEP = {
 """Old attribute of a Step -> new attribute."""
 
 
-def warn(old: str, new: str) -> None:
-    """Say that `old` is now called `new`; the place shown is the caller's."""
+def warn(old: str, new: str, level: int = 3) -> None:
+    """Say that `old` is now called `new`; the place shown is `level` calls up, the caller's."""
     text = f"{old} is now {new}; the old name goes with synthsae 0.3"
-    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    warnings.warn(text, DeprecationWarning, stacklevel=level)
 
 
 class _Alias(ModuleType):
@@ -197,12 +197,16 @@ def current_names(changes: "Mapping[str, Any]") -> dict[str, Any]:
     """Changes of a config by dotted name, with the new names of old fields."""
     found = {}
     for name, value in changes.items():
-        section, _, field = name.rpartition(".")
-        new = f"sae.options.{OPTIONS[field]}" if section == "sae" and field in OPTIONS else name
+        found[new := current_name(name)] = value
         if new != name:
-            warn(name, new)
-        found.setdefault(new, value)
+            warn(name, new, 4)  # the caller of `override`
     return found
+
+
+def current_name(name: str) -> str:
+    """The dotted name that a field has now."""
+    section, _, field = name.rpartition(".")
+    return f"sae.options.{OPTIONS[field]}" if section == "sae" and field in OPTIONS else name
 
 
 def as_hashed(sae: "Mapping[str, Any]") -> dict[str, Any]:

@@ -213,7 +213,8 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
                 raise ConfigError(name, value, allowed_options(arch, option))
             some = ", ".join([k for k in types if k.startswith(f"{name}.")][:3])
             allowed = f"{some} and others" if some else "one of the fields"
-            hint = "" if some else nearest(name, types)
+            every = [*types, *(option for option, *_ in architecture_options())]
+            hint = "" if some else nearest(name, every)
             raise ConfigError("field", name, f"{allowed} that --help lists{hint}")
         kind = types[name]
         try:

@@ -122,7 +122,8 @@ def allowed_options(arch: str, name: str) -> str:
     """The options of `arch`, and which architectures have the option `name`, for an error."""
     every = {other: [f.name for f in fields(a.Options)] for other, a in ARCHITECTURES.items()}
     having = [other for other, names in every.items() if name in names and other != arch]
-    hint = f"; {', '.join(having)} has {name}" if having else nearest(name, every[arch])
+    owners = f"; {name} is an option of {', '.join(having)}"
+    hint = owners if having else nearest(name, every[arch])
     return f"options of {arch}: {', '.join(every[arch]) or 'none'}{hint}"
 
 
