@@ -34,23 +34,26 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FORMAT = 3
-"""Version of what a cell's file holds; a new one makes old cells be computed again."""
-
+"""Version of a cell's file; cells of another version are computed again."""
 
 OPTIONS = "sae.options"
 """The section whose fields depend on another field, `sae.arch`."""
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
+"""Suffix of a number in text -> factor."""
+
 WORDS = {"none": None, "true": True, "false": False}
+"""Text in lower case -> value."""
 
 C = TypeVar("C", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
 class Config:
-    """What determines a cell's numbers: on a CPU their bits, but for the kind of processor.
+    """All settings of one cell: source, SAE, training, seeds and definitions.
 
-    Its activations are those of `source`, or of the planted world where that names none.
+    The activations are those of `source`, or of the planted `world` where `source` names none. On
+    CPUs of one kind, equal configs give equal bits.
     """
 
     world: WorldConfig = field(default_factory=WorldConfig)
@@ -90,19 +93,19 @@ class Config:
 
     @property
     def planted(self) -> bool:
-        """Whether the activations are those of `world`, so that the truth is known."""
+        """Whether the activations are those of `world`, whose features are known."""
         return self.source.kind == "world"
 
     @property
     def training(self) -> TrainConfig:
-        """How the SAEs are trained: `train`, with the steps that follow from a source's rows."""
+        """`train`, with the number of steps that the source decides (`source.passes`)."""
         return replace(self.train, n_steps=self.kind.n_steps)
 
     @property
     def decided(self) -> Mapping[str, str]:
-        """Fields that change nothing, by dotted name, and why, or how to set them all the same.
+        """Fields that have no effect here: dotted name -> why, or what to set in their place.
 
-        They follow from others, or say more about a source that is not the one named.
+        They follow from other fields, or belong to a source that is not the one named.
         """
         kind, found = self.kind, dict(self.kind.decided)
         for name in {f.name for f in fields(self.source)} - {*NAMING, *FIELDS[self.source.kind]}:
@@ -115,7 +118,7 @@ class Config:
 
     @property
     def reaches(self) -> tuple[type, ...]:
-        """The classes whose code a training depends on beside the trainer's."""
+        """The classes whose code a training depends on, besides the trainer's."""
         return (Config, *self.kind.code)
 
     @property
@@ -124,7 +127,7 @@ class Config:
         return self.kind.d_model
 
     def open(self) -> ActivationSource:
-        """The source of the activations."""
+        """Open the source of the activations."""
         return self.kind.open()
 
     def get(self, name: str) -> Any:
@@ -132,7 +135,7 @@ class Config:
         return reduce(getattr, name.split("."), self)
 
     def record(self) -> dict[str, Any]:
-        """The fields that say something here: of the source those of its kind."""
+        """The fields that have an effect, by name; of `source` those of its kind."""
         found = asdict(self) | {"train": asdict(self.training)}
         del found["source"]
         if self.planted:
@@ -141,33 +144,33 @@ class Config:
         return found | {"source": self.kind.fields}
 
     def to_json(self) -> str:
-        """All that determines a number as canonical JSON: `record`, and what the source is."""
+        """`record`, with the identity of the source, as canonical JSON."""
         source = {} if self.planted else {"source": self.kind.identity}
         return json.dumps(self.record() | source, sort_keys=True)
 
     @property
     def hashed(self) -> str:
-        """`to_json` in the form that hashes have been made of since 0.1."""
+        """`to_json` with the field names of 0.1, so that hashes of configs stay the same."""
         found = json.loads(self.to_json())
         return json.dumps(found | {"sae": as_hashed(found["sae"])}, sort_keys=True)
 
     @property
     def trained_by(self) -> str:
-        """The fields on which a training depends, `hashed`: all but the definitions."""
+        """`hashed` without the definitions, on which a training does not depend."""
         found = json.loads(self.hashed)
         del found["definitions"]
         return json.dumps(found, sort_keys=True)
 
 
 def digest(*parts: str) -> str:
-    """Short hash of some strings and of the file format: the name of a cell."""
+    """Hash of some strings and of `FORMAT`, 16 hexadecimal digits."""
     return hashlib.sha256("\0".join([str(FORMAT), *parts]).encode()).hexdigest()[:16]
 
 
 def describe(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """(dotted name, value, help) of every field, in the order of the dataclasses.
 
-    The options of an SAE are those of its architecture; `architecture_options` has all.
+    Of `sae.options` only those of `sae.arch`; `architecture_options` gives the others.
     """
     for f in fields(config):
         value = getattr(config, f.name)
@@ -265,8 +268,14 @@ def _with(config: C, values: Mapping[str, Any], options: Any, prefix: str = "") 
 
 
 def _read(text: str, kind: Any) -> Any:
-    """What a text says for a field of that type: a name is as it is, `none` in any case is None,
-    10M a number. Raises ValueError for what is no number, OverflowError for one beyond 64 bits.
+    """The value that `text` gives a field of type `kind`.
+
+    A name stays as it is. Otherwise `none`, `true` and `false` are read in any case, and a number
+    may end in k, M or B: 10M.
+
+    Raises:
+        ValueError: for text that is not a number.
+        OverflowError: for a number that float64 cannot hold.
     """
     if kind is str:
         return text

@@ -20,11 +20,11 @@ from synthsae.sae.kernels import firing_counts
 @takes_old_options
 @dataclass(frozen=True)
 class SAEConfig:
-    """An SAE's architecture, its size and the options that this architecture alone has.
+    """Architecture and size of an SAE, and the options that this architecture alone has.
 
-    `options` is an instance of the architecture's `Options`, or a mapping of those options that are
-    not at their defaults. Another `arch` (in `dataclasses.replace`) has other options: those at
-    their defaults are replaced, and any other raises ConfigError.
+    `options` may be given as an instance of the architecture's `Options` class, as a mapping of
+    some options, or as None (all defaults). `dataclasses.replace(config, arch=...)` resets options
+    that are at their defaults, and raises ConfigError for an option that is set.
     """
 
     arch: str = field(default="topk", metadata={"help": "architecture, by its registry name"})
@@ -45,14 +45,14 @@ class SAEConfig:
         within("sae.n_latents", self.n_latents, 1)
         within("sae.k", self.k, 1, self.n_latents or inf)
         if self.n_latents is not None:
-            ARCHITECTURES[self.arch](self)  # which refuses what it cannot be
+            ARCHITECTURES[self.arch](self)  # raises for a size or options that it cannot have
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "SAEConfig":
-        """The config that a file holds as JSON.
+        """The config that a file holds as JSON, `record`.
 
-        Files of synthsae 0.1 hold the options of all architectures as fields; those that the
-        file's own architecture lacks had no effect, and are left out.
+        Files of synthsae 0.1 hold the options of all architectures as fields. Options that the
+        architecture of the file does not have had no effect, and are left out.
         """
         now = {name: value for name, value in record.items() if name not in OPTIONS}
         if (arch := now.get("arch", cls.arch)) in ARCHITECTURES:
@@ -63,24 +63,24 @@ class SAEConfig:
 
     @property
     def size(self) -> int:
-        """The number of latents M, which must have been given or resolved by `for_width`."""
+        """The number of latents M; raises ConfigError where `n_latents` is None."""
         if self.n_latents is None:
             raise ConfigError("sae.n_latents", None, "a number; SAEConfig.for_width chooses one")
         return self.n_latents
 
     def for_width(self, d_model: int) -> "SAEConfig":
-        """This config with `n_latents` decided: a pair +-d for each dimension unless given."""
+        """This config with a number of latents: 2 `d_model` where `n_latents` is None."""
         return replace(self, n_latents=self.n_latents or 2 * d_model)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields, with options by name: a worker may not have imported their class yet."""
+        """The fields, with options by name: a worker unpickles before it imports their class."""
         return asdict(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({"_pickled" if n == "options" else n: v for n, v in state.items()})
 
     def __getattr__(self, name: str) -> Any:
-        """`options` after unpickling, made when first used."""
+        """`options` of an unpickled config, made when they are first used."""
         if name != "options" or "_pickled" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         object.__setattr__(self, "options", options_of(self.arch, self.__dict__["_pickled"]))
@@ -88,15 +88,15 @@ class SAEConfig:
 
 
 def options_of(arch: str, given: Any) -> Any:
-    """What is `given` as the options of `arch`.
+    """An instance of the `Options` of `arch`.
 
     Args:
         arch: registry name of an architecture.
-        given: options by name, or the `Options` of this or another architecture, of which those at
-            their defaults are left out.
+        given: options by name, or an instance of the `Options` of this or another architecture.
 
     Raises:
-        ConfigError: for an option that is set and that `arch` does not have.
+        ConfigError: for an option by name that `arch` does not have, and for an option of another
+            architecture that is not at its default.
     """
     made = ARCHITECTURES[arch].Options
     if type(given) is made:
@@ -106,7 +106,7 @@ def options_of(arch: str, given: Any) -> Any:
     if isinstance(given, Mapping):
         own, changed = True, dict(given)
     elif is_dataclass(given) and not isinstance(given, type):
-        own = _name(type(given)) == _name(made)  # its file was imported once more
+        own = _name(type(given)) == _name(made)  # the same class, of a file imported again
         every = {f: getattr(given, f.name) for f in fields(given)}
         changed = {f.name: value for f, value in every.items() if value != f.default}
     else:
@@ -119,7 +119,7 @@ def options_of(arch: str, given: Any) -> Any:
 
 
 def allowed_options(arch: str, name: str) -> str:
-    """The options of `arch`, and which architectures have the option `name`, for an error."""
+    """What an error allows: the options of `arch`, and the architectures that have `name`."""
     every = {other: [f.name for f in fields(a.Options)] for other, a in ARCHITECTURES.items()}
     having = [other for other, names in every.items() if name in names and other != arch]
     owners = f"; {name} is an option of {', '.join(having)}"
@@ -154,18 +154,18 @@ class Step(NamedTuple):
 
     @property
     def may_revive(self) -> bool:
-        """Whether AuxK may have anything to do."""
+        """Whether there may be dead latents for AuxK to revive."""
         return bool(self.dead.any()) if self.max_dead is None else self.max_dead > 0
 
 
 class Gradients(NamedTuple):
-    """What one batch says.
+    """Loss, gradients and new buffers of one batch.
 
     Attributes:
         loss: loss of each SAE, [S].
-        grads: gradient of each parameter that is learned, by name.
-        fired: latents that fired, [S, M].
-        buffers: new value of each parameter that is not learned by gradient, by name.
+        grads: gradient of each parameter that is learned by gradient, by name.
+        fired: whether each latent fired in the batch, [S, M].
+        buffers: new value of each other parameter that changes, by name.
     """
 
     loss: Tensor
@@ -180,10 +180,11 @@ class NoOptions:
 
 
 class Architecture:
-    """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name.
+    """The interface of an architecture to the trainer.
 
-    A class that inherits from this one defines `encode`, and `loss` or `gradients`. Every one has
-    `w_dec` [S, M, D], whose rows the trainer keeps at unit length, and `b_dec` [S, D].
+    A subclass defines `encode`, and `loss` or `gradients`. Parameters are tensors [S, ...] by name.
+    All architectures have `w_dec` [S, M, D], whose rows the trainer keeps at unit length, and
+    `b_dec` [S, D].
 
     Attributes:
         config: the architecture's size and options.
@@ -195,16 +196,16 @@ class Architecture:
         label: the name in words, for figures and tables.
         saelens: the architecture of SAELens that encodes as this one; "" where it has none.
         read_from_saelens: the architectures of SAELens that `load_saelens` reads as this one.
-        poolable: whether each latent has an encoder row of its own and means the same in any order,
-            so that latents of several SAEs can make one.
+        poolable: whether latents of several SAEs can make one SAE: each latent has an encoder row,
+            and the order of latents does not matter.
         encoder_rows: whether the encoder has a row for each latent.
-        row_products: products with a row of D numbers that a firing latent takes in training: to
+        row_products: products with a row of D numbers for each firing latent in training: to
             decode, and for the gradients of its value, its decoder row and its encoder row. Nested
             losses also update residual and gradient of each truncation.
-        buffers: names of the parameters that no gradient moves.
-        arrays: bound on the arrays [B, M] that one seed takes at a time, without AuxK.
-        static: whether `gradients` on a GPU is one sequence of operations that does not wait for
-            numbers, whatever the data and `Step.training_done`: a CUDA graph can hold it.
+        buffers: names of the parameters that are not learned by gradient.
+        arrays: upper bound on the arrays [B, M] of one seed in memory at a time, without AuxK.
+        static: whether `gradients` on a GPU always runs the same operations and never waits for
+            the device, so that a CUDA graph can record it.
     """
 
     config: SAEConfig
@@ -236,15 +237,15 @@ class Architecture:
         self.config, self.k, self.options = config, config.k, config.options
 
     def encoder_multiply_adds(self, d_model: int) -> int:
-        """Multiply-adds that encode a sample."""
+        """Multiply-adds to encode one sample."""
         return d_model * self.config.size
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
-        """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis."""
+        """Parameters of one SAE at step 0, without a seed axis, from the `init` seed alone."""
         return initial_params(self.config, d_model, seed)
 
     def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Parameters [S, ...] that depend on the first batch `x` [S, B, D], whose mean is b_dec."""
+        """Parameters [S, ...] that depend on the first batch `x` [S, B, D]; its mean is `b_dec`."""
         return {}
 
     def encode(
@@ -254,13 +255,13 @@ class Architecture:
         raise NotImplementedError
 
     def loss(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Loss of each SAE on `x` [S, B, D], [S]: differentiable, and no SAE in another's loss."""
+        """Loss [S] of each SAE on `x` [S, B, D], differentiable and independent of other SAEs."""
         raise NotImplementedError
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
-        """Loss and gradient on `x` [S, B, D], which is left alone as `params` are.
+        """Loss and gradients on `x` [S, B, D]; neither `x` nor `params` are changed.
 
-        By autograd of `loss`, without AuxK. An architecture may derive them by hand for speed.
+        The default uses autograd of `loss`, without AuxK. Gradients derived by hand are faster.
         """
         with torch.enable_grad():
             leaves = {n: p.detach().requires_grad_() for n, p in params.items()}
@@ -273,11 +274,11 @@ class Architecture:
         return Gradients(loss.detach(), dict(zip(learned, found, strict=True)), fired)
 
 
-def check_finite(field: str, values: Tensor, endless: bool = False) -> None:
-    """Raise ConfigError for values that are not finite; an `endless` tensor may have infinity."""
-    bad = values.isnan() if endless else ~values.isfinite()
+def check_finite(field: str, values: Tensor, infinite: bool = False) -> None:
+    """Raise ConfigError for NaN, and for infinities unless `infinite` allows them."""
+    bad = values.isnan() if infinite else ~values.isfinite()
     if n := int(bad.sum()):
-        raise ConfigError(field, f"{n} NaN{'' if endless else ' or infinite'}", "finite numbers")
+        raise ConfigError(field, f"{n} NaN{'' if infinite else ' or infinite'}", "finite numbers")
 
 
 ARCHITECTURES: dict[str, type[Architecture]] = {}
@@ -285,10 +286,10 @@ ARCHITECTURES: dict[str, type[Architecture]] = {}
 
 
 def initial_params(config: SAEConfig, d_model: int, seed: int) -> dict[str, Tensor]:
-    """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis.
+    """Parameters of one SAE at step 0, without a seed axis, from the `init` seed alone.
 
-    Decoder rows are uniform on the sphere, the encoder is their transpose, biases are 0 (the
-    trainer moves `b_dec` to the data).
+    Decoder rows are uniform on the unit sphere and encoder rows equal them. Biases are 0; the
+    trainer sets `b_dec` to the mean of the first batch.
     """
     shape = (config.size, d_model)
     w_dec = torch.randn(shape, generator=torch_generator("init", seed))

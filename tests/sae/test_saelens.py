@@ -132,8 +132,10 @@ def test_what_is_read_can_be_joined_and_refitted(tmp_path, arch):
 
 def test_every_architecture_is_written_or_refused_with_a_reason(tmp_path, monkeypatch):
     stack = SAEStack.init(SAEConfig(arch="kron", n_latents=M, k=2), D, (0,))
-    with pytest.raises(ConfigError, match="SAELens has none that runs it"):
+    with pytest.raises(ConfigError) as error:
         save_saelens(stack, tmp_path / "sae")
+    assert (error.value.field, error.value.value) == ("sae.arch", "kron")
+    assert not (tmp_path / "sae").exists()
     assert set(ARCHITECTURES) - {"kron"} <= WRITTEN_AS.keys()
     monkeypatch.setitem(ARCHITECTURES, "mine", type("Mine", (TopK,), {}))
     stack = SAEStack.init(SAEConfig(arch="mine", n_latents=M, k=2), D, (0,))
