@@ -225,8 +225,8 @@ class Architecture:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         made: Any = cls.Options
-        frozen = is_dataclass(made) and made.__dataclass_params__.frozen  # type: ignore[attr-defined]
-        if not frozen or any(f.default is MISSING for f in fields(made)):
+        settings = getattr(made, "__dataclass_params__", None)  # None: not a dataclass
+        if not (settings and settings.frozen) or any(f.default is MISSING for f in fields(made)):
             allowed = "a frozen dataclass whose fields have defaults"
             raise ConfigError(f"{cls.__name__}.Options", made, allowed)
 

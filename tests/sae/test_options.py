@@ -1,15 +1,18 @@
 """Options that one architecture alone has: declared by its class, checked, recorded."""
 
+import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from synthsae.checks import ConfigError, within
 from synthsae.sae import ARCHITECTURES, Architecture, SAEConfig, SAEStack
 from synthsae.sae.kron import KronOptions
+from synthsae.sae.saelens import load_saelens, save_saelens
 from synthsae.sae.topk import TopK
 
 
@@ -135,6 +138,23 @@ def test_a_record_of_the_first_edition_is_read(recwarn: pytest.WarningsRecorder)
     assert read({"arch": "relu"} | size | OLD | {"coefficient": 0.5}).options.coefficient == 0.5
     without_effect = {"arch": "topk"} | size | OLD | {"kron_m": 2}
     assert read(without_effect) == SAEConfig("topk", 16, 3)
+    assert not recwarn.list
+
+
+def test_files_of_the_first_edition_load(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    stack = SAEStack.init(SAEConfig("kron", 16, 3, {"heads": 2}), 8, [0, 1])
+    old = {"arch": "kron", "n_latents": 16, "k": 3} | OLD | {"kron_heads": 2}
+    header = {"config": json.dumps(old), "seeds": "[0, 1]"}
+    save_file(stack.params, tmp_path / "stack.safetensors", header)
+    assert SAEStack.load(tmp_path / "stack.safetensors").config == stack.config
+
+    relu = SAEStack.init(SAEConfig("relu", 16, 3, {"coefficient": 0.5}), 8, [7])
+    save_saelens(relu, tmp_path / "folder")
+    cfg = json.loads((tmp_path / "folder" / "cfg.json").read_text())
+    assert cfg["metadata"]["synthsae"]["config"].pop("options") == {"coefficient": 0.5}
+    cfg["metadata"]["synthsae"]["config"] |= OLD | {"coefficient": 0.5}
+    (tmp_path / "folder" / "cfg.json").write_text(json.dumps(cfg))
+    assert load_saelens(tmp_path / "folder").config == relu.config
     assert not recwarn.list
 
 
