@@ -130,7 +130,7 @@ def stages(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:
     source = Fixed(planted.batch(0, b, seed=0, device=device))
     params = SAEStack.init(sae, d, range(s), device).params
     x = batches(source, 0, b, range(s), device).contiguous()
-    pre = pre_activations(params, x, half=True)
+    pre = pre_activations(params, x, bfloat16_selection=True)
     code = kernels.top(pre, k)
     order = kernels.by_latent(code, m)
     miss, dots = kernels.residual(code, params["w_dec"], x)
@@ -139,7 +139,7 @@ def stages(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:
     return [
         ("(data)", lambda: planted.batches(1, b, seeds=range(s), device=device), 0, drawn),
         ("(data by torch)", lambda: by_torch(planted, b, s, device), 0, drawn),
-        ("encode", lambda: pre_activations(params, x, half=True), flop,
+        ("encode", lambda: pre_activations(params, x, bfloat16_selection=True), flop,
          2 * rows * m + 6 * rows * d + 8 * s * m * d),
         ("top", lambda: kernels.top(pre, k), 0, rows * (2.5 * m + 12 * k)),
         ("(torch.topk)", lambda: pre.topk(k, sorted=False), 0, rows * (2.5 * m + 12 * k)),
@@ -229,7 +229,9 @@ def explained(stack: SAEStack, x: Tensor) -> Tensor:
 
 def same_support(stack: SAEStack, x: Tensor) -> Tensor:
     """Which of the latents that float32 chooses bfloat16 chooses too, [S, B, K]."""
-    exact, half = (stack.architecture.encode(stack.params, x, half=h) for h in (False, True))
+    exact, half = (
+        stack.architecture.encode(stack.params, x, bfloat16_selection=h) for h in (False, True)
+    )
     assert exact.indices is not None
     return half._replace(values=torch.ones_like(half.values)).dense(stack.config.size).gather(
         2, exact.indices
@@ -241,7 +243,7 @@ def compare(stack: SAEStack, x: Tensor) -> list[float]:
     x = x[:, same_support(stack, x).all(2).all(0)]
     dead = torch.zeros_like(stack.params["b_enc"], dtype=torch.bool)
     exact, half = (
-        stack.architecture.gradients(stack.params, x, Step(dead, 0.0, half=h)).grads
+        stack.architecture.gradients(stack.params, x, Step(dead, 0.0, bfloat16_selection=h)).grads
         for h in (False, True)
     )
     return [((half[name] - g).norm() / g.norm()).item() for name, g in exact.items()]

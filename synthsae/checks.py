@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from math import inf, isinf
 from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,10 +47,16 @@ def typed(prefix: str, config: Any) -> None:
         value = getattr(config, f.name)
         if is_dataclass(value):
             continue
+        kind = type_of(config, f)
         try:
-            object.__setattr__(config, f.name, of_type(value, f.type))
+            object.__setattr__(config, f.name, of_type(value, kind))
         except (TypeError, OverflowError) as error:
-            raise ConfigError(prefix + f.name, value, in_words(f.type, error)) from error
+            raise ConfigError(prefix + f.name, value, in_words(kind, error)) from error
+
+
+def type_of(config: Any, field: "Field[Any]") -> Any:
+    """The type of a dataclass's field, also where its file imports `annotations`."""
+    return get_type_hints(type(config))[field.name] if isinstance(field.type, str) else field.type
 
 
 def of_type(value: Any, kind: Any) -> Any:

@@ -5,13 +5,14 @@ Deleted with version 0.3. The rule is in CONTRIBUTING.md.
 
 import sys
 import warnings
+from functools import partial, reduce
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 C = TypeVar("C", bound=type)
 
@@ -64,10 +65,28 @@ MOVED["synthsae.results", "Measure"] = "synthsae.scores.run:Score"
 """(old module, name in it) -> "module:name", for names that did not go where their module went."""
 
 
-def warn(old: str, new: str) -> None:
-    """Say that `old` is now called `new`; the place shown is the caller's."""
+OPTIONS = {
+    "coefficient": "coefficient",
+    "matryoshka_prefixes": "prefixes",
+    "kron_heads": "heads",
+    "kron_m": "m",
+    "kron_n": "n",
+}
+"""Old field of SAEConfig -> option of the architectures that have it."""
+
+STEP = {
+    "done": "training_done",
+    "half": "bfloat16_selection",
+    "share": "step_fraction",
+    "room": "max_dead",
+}
+"""Old attribute of a Step -> new attribute."""
+
+
+def warn(old: str, new: str, level: int = 3) -> None:
+    """Say that `old` is now called `new`; the place shown is `level` calls up, the caller's."""
     text = f"{old} is now {new}; the old name goes with synthsae 0.3"
-    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    warnings.warn(text, DeprecationWarning, stacklevel=level)
 
 
 class _Alias(ModuleType):
@@ -135,3 +154,65 @@ def renamed(old: str, new: str) -> "Callable[[C], C]":
         return cls
 
     return change
+
+
+def old_attributes(table: "Mapping[str, str]") -> "Callable[[C], C]":
+    """Let a class show its attributes under old names: old -> new, which may be dotted."""
+
+    def change(cls: C) -> C:
+        for old, new in table.items():
+            setattr(cls, old, property(partial(_show, old, new)))
+        return cls
+
+    return change
+
+
+def _show(old: str, new: str, owner: Any) -> Any:
+    """The attribute `new`; None where the architecture does not have that option."""
+    warn(f"{type(owner).__name__}.{old}", new)
+    return reduce(lambda value, name: getattr(value, name, None), new.split("."), owner)
+
+
+def takes_old_options(cls: C) -> C:
+    """Let SAEConfig take options as fields, as in 0.1: without effect where `arch` lacks them."""
+    from dataclasses import fields, replace  # not when `synthsae` is imported
+
+    own = cls.__init__  # type: ignore[misc]
+
+    def __init__(self: Any, *args: Any, **given: Any) -> None:
+        old = {name: given.pop(name) for name in OPTIONS if name in given}
+        own(self, *args, **given)
+        known = {f.name for f in fields(self.options)} if old else set()
+        for name in old:
+            lacking = "" if OPTIONS[name] in known else f", which {self.arch} lacks and ignores"
+            warn(f"{cls.__name__}({name}=...)", f"options.{OPTIONS[name]}{lacking}")
+        if changed := {OPTIONS[n]: v for n, v in old.items() if OPTIONS[n] in known}:
+            object.__setattr__(self, "options", replace(self.options, **changed))
+            self.__post_init__()
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    return cls
+
+
+def current_names(changes: "Mapping[str, Any]") -> dict[str, Any]:
+    """Changes of a config by dotted name, with the new names of old fields."""
+    found = {}
+    for name, value in changes.items():
+        found[new := current_name(name)] = value
+        if new != name:
+            warn(name, new, 4)  # the caller of `override`
+    return found
+
+
+def current_name(name: str) -> str:
+    """The dotted name that a field has now."""
+    section, _, field = name.rpartition(".")
+    return f"sae.options.{OPTIONS[field]}" if section == "sae" and field in OPTIONS else name
+
+
+def as_hashed(sae: "Mapping[str, Any]") -> dict[str, Any]:
+    """A recorded SAEConfig as hashes take it: with the fields of 0.1, so that hashes stay."""
+    options = dict(sae["options"])
+    old = {name: options.pop(new, None) for name, new in OPTIONS.items()}
+    found = {name: value for name, value in sae.items() if name != "options"} | old
+    return found | ({"options": options} if options else {})

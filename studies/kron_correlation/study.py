@@ -7,8 +7,8 @@ on the x axis, across groups none. We know the paper's sizes and its two numbers
 are here (`correlation_recovery`), each with and without its diagonal. What surely differs
 from the paper: features are a planted tight frame (there, a trained toy model embeds them), gates
 are a Gaussian copula with a random number of active features, magnitudes half-normal. KronSAE has
-16 heads of 4 x 4 factors, so a head has room for just one group; `--set sae.kron_heads=4` gives it
-heads of 8 x 8.
+16 heads of 4 x 4 factors, so a head has room for just one group; `--set sae.options.heads=4` gives
+it heads of 8 x 8.
 """
 
 import xarray as xr

@@ -1,6 +1,21 @@
 """What a cell is made of, as frozen dataclasses: source, SAE, training, seeds, definitions."""
 
-from synthsae.config.config import FORMAT, Config, describe, digest, field_type, override
+from synthsae.config.config import (
+    FORMAT,
+    Config,
+    architecture_options,
+    describe,
+    digest,
+    override,
+)
 from synthsae.config.sources import SourceConfig
 
-__all__ = ["FORMAT", "Config", "SourceConfig", "describe", "digest", "field_type", "override"]
+__all__ = [
+    "FORMAT",
+    "Config",
+    "SourceConfig",
+    "architecture_options",
+    "describe",
+    "digest",
+    "override",
+]

@@ -3,17 +3,20 @@
 from synthsae.plot.common import GREY
 from synthsae.sae import ARCHITECTURES
 
-LOOK = {
-    "topk": ("#000000", "o"),
-    "batchtopk": ("#0072B2", "s"),
-    "relu": ("#D55E00", "^"),
-    "jumprelu": ("#E69F00", "v"),
-    "gated": ("#CC79A7", "D"),
-    "matryoshka": ("#009E73", "P"),
-    "hierarchical_topk": ("#56B4E9", "X"),
-    "kron": ("#8A8A8A", "*"),
-}
-"""Colour (Okabe and Ito, grey for their yellow) and marker of an architecture."""
+COLOURS = (
+    "#000000",
+    "#0072B2",
+    "#D55E00",
+    "#E69F00",
+    "#CC79A7",
+    "#009E73",
+    "#56B4E9",
+    "#8A8A8A",
+)
+"""The palette of Okabe and Ito, with grey in place of yellow, in the order of the registry."""
+
+MARKERS = "os^vDPX*hp<>d8H|"
+"""Markers in the order of the registry; twice as many as colours, so that pairs differ."""
 
 
 def label(arch: str) -> str:
@@ -23,5 +26,13 @@ def label(arch: str) -> str:
 
 
 def look(arch: str) -> tuple[str, str, str]:
-    """Name in words, colour and marker; grey points for an architecture without a look."""
-    return (label(arch), *LOOK.get(arch, (GREY, ".")))
+    """Name in words, colour and marker, by the architecture's place in the registry.
+
+    The first 16 architectures differ in marker, the first 128 in the pair. An architecture that is
+    not registered is a grey point.
+    """
+    if arch not in ARCHITECTURES:
+        return label(arch), GREY, "."
+    place = list(ARCHITECTURES).index(arch)
+    shift, marker = divmod(place, len(MARKERS))
+    return label(arch), COLOURS[(place + shift) % len(COLOURS)], MARKERS[marker]

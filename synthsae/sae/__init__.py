@@ -1,14 +1,14 @@
 """Stacks of sparse autoencoders and their architectures."""
 
-from synthsae.sae import (  # they register themselves
-    batchtopk,
-    gated,
-    hierarchical_topk,
-    jumprelu,
-    kron,
-    matryoshka,
-    relu,
+from synthsae.sae import (  # noqa: I001  each registers itself, in the order of tables and figures
     topk,
+    batchtopk,
+    relu,
+    jumprelu,
+    gated,
+    matryoshka,
+    hierarchical_topk,
+    kron,
 )
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, SAEConfig, Step
 from synthsae.sae.code import Code

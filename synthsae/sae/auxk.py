@@ -20,7 +20,7 @@ from synthsae.sae.base import Step
 from synthsae.sae.kernels import inverse_scatter, rows, top
 
 CHUNK = 256
-"""Latents that `_with_room` takes at a time."""
+"""Latents that `_bounded` takes at a time."""
 
 
 class Revival(NamedTuple):
@@ -54,8 +54,8 @@ def auxk(
     def pre(s: int, which: Tensor) -> Tensor:
         return torch.addmm(params["b_enc"][s, which], x[s], params["w_enc"][s, which].T)
 
-    if step.room is not None:
-        return _with_room(params, grads, x, error, step)
+    if step.max_dead is not None:
+        return _bounded(params, grads, x, error, step)
     loss = x.new_zeros(len(x))
     for s, revival in revive(params["w_dec"], pre, error, step):
         which, loss[s] = revival.latents, revival.loss
@@ -83,18 +83,18 @@ def revive(
         yield s, Revival(which, loss, (z.T @ miss).mul_(2 * weight), g_pre)
 
 
-def _with_room(
+def _bounded(
     params: dict[str, Tensor], grads: dict[str, Tensor], x: Tensor, error: Tensor, step: Step
 ) -> Tensor:
-    """`auxk` of all SAEs at once, in a time and in arrays that `step.room` fixes, not `step.dead`.
+    """`auxk` of all SAEs at once; `step.max_dead` alone fixes the time and the arrays it takes.
 
-    The first `room` latents are taken, the dead before the others, which count as silent. They are
-    taken in chunks of one size, and sums over chunks go from the first to the last. So an SAE has
-    the same bits whatever the room: those that others need add exact zeros to it.
+    The first `max_dead` latents are taken, the dead before the others, which do not fire here. They
+    are taken in chunks of one size, and sums over chunks go from the first to the last. So an SAE
+    has the same bits whatever the bound: latents that only other SAEs need add exact zeros.
     """
-    assert step.room is not None
+    assert step.max_dead is not None
     first_dead = step.dead.byte().argsort(dim=1, descending=True, stable=True)
-    chunks = first_dead[:, : -(-step.room // CHUNK) * CHUNK].split(CHUNK, dim=1)
+    chunks = first_dead[:, : -(-step.max_dead // CHUNK) * CHUNK].split(CHUNK, dim=1)
     z = torch.cat([_activations(params, x, step.dead, which) for which in chunks], dim=2)
     parts = _keep_largest(z, x.shape[2] // 2).split(CHUNK, dim=2)
     miss = error.neg()

@@ -1,23 +1,31 @@
 """What all SAE architectures share: config, parameters, and the interface to the trainer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from math import inf
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from synthsae.checks import ConfigError, one_of, typed, within
+from synthsae.checks import ConfigError, nearest, one_of, typed, within
+from synthsae.deprecated import OPTIONS, STEP, old_attributes, takes_old_options
 from synthsae.rng import torch_generator
 from synthsae.sae.code import Code
 from synthsae.sae.kernels import firing_counts
 
 
+@old_attributes({old: f"options.{new}" for old, new in OPTIONS.items()})
+@takes_old_options
 @dataclass(frozen=True)
 class SAEConfig:
-    """An SAE's architecture and size."""
+    """Architecture and size of an SAE, and the options that this architecture alone has.
+
+    `options` may be given as an instance of the architecture's `Options` class, as a mapping of
+    some options, or as None (all defaults). `dataclasses.replace(config, arch=...)` resets options
+    that are at their defaults, and raises ConfigError for an option that is set.
+    """
 
     arch: str = field(default="topk", metadata={"help": "architecture, by its registry name"})
     n_latents: int | None = field(
@@ -26,81 +34,138 @@ class SAEConfig:
     k: int = field(
         default=4, metadata={"help": "latents that fire on a sample (L0): at most, or on average"}
     )
-    coefficient: float | None = field(
-        default=None,
-        metadata={"help": "weight of a sparsity penalty (none: a controller holds L0 at k)"},
-    )
-    matryoshka_prefixes: int | None = field(
-        default=None,
-        metadata={"help": "nested dictionaries of matryoshka, each half of the next (none: 5)"},
-    )
-    kron_heads: int | None = field(
-        default=None, metadata={"help": "heads h of kron, h m n = n_latents (none: what is left)"}
-    )
-    kron_m: int | None = field(
-        default=None, metadata={"help": "first factors m of a head of kron (none: 4 at most)"}
-    )
-    kron_n: int | None = field(
-        default=None, metadata={"help": "second factors n of a head of kron (none: 4 at most)"}
-    )
+    options: Any = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.arch, str):
+            one_of("sae.arch", self.arch, ARCHITECTURES)
+            object.__setattr__(self, "options", options_of(self.arch, self.options))
         typed("sae.", self)
-        one_of("sae.arch", self.arch, ARCHITECTURES)
+        typed("sae.options.", self.options)
         within("sae.n_latents", self.n_latents, 1)
         within("sae.k", self.k, 1, self.n_latents or inf)
-        within("sae.coefficient", self.coefficient, 0, strict=True)
-        for name in ("matryoshka_prefixes", "kron_heads", "kron_m", "kron_n"):
-            within(f"sae.{name}", getattr(self, name), 1)
         if self.n_latents is not None:
-            ARCHITECTURES[self.arch](self)  # which refuses what it cannot be
+            ARCHITECTURES[self.arch](self)  # raises for a size or options that it cannot have
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "SAEConfig":
+        """The config that a file holds as JSON, `record`.
+
+        Files of synthsae 0.1 hold the options of all architectures as fields. Options that the
+        architecture of the file does not have had no effect, and are left out.
+        """
+        now = {name: value for name, value in record.items() if name not in OPTIONS}
+        if (arch := now.get("arch", cls.arch)) in ARCHITECTURES:
+            known = {f.name for f in fields(ARCHITECTURES[arch].Options)}
+            old = {new: record[name] for name, new in OPTIONS.items() if name in record}
+            now["options"] = {n: old[n] for n in old.keys() & known} | now.get("options", {})
+        return cls(**now)
 
     @property
     def size(self) -> int:
-        """The number of latents M, which must have been given or resolved by `for_width`."""
+        """The number of latents M; raises ConfigError where `n_latents` is None."""
         if self.n_latents is None:
             raise ConfigError("sae.n_latents", None, "a number; SAEConfig.for_width chooses one")
         return self.n_latents
 
     def for_width(self, d_model: int) -> "SAEConfig":
-        """This config with `n_latents` decided: a pair +-d for each dimension unless given."""
+        """This config with a number of latents: 2 `d_model` where `n_latents` is None."""
         return replace(self, n_latents=self.n_latents or 2 * d_model)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, with options by name: a worker unpickles before it imports their class."""
+        return asdict(self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({"_pickled" if n == "options" else n: v for n, v in state.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        """`options` of an unpickled config, made when they are first used."""
+        if name != "options" or "_pickled" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        object.__setattr__(self, "options", options_of(self.arch, self.__dict__["_pickled"]))
+        return self.options
+
+
+def options_of(arch: str, given: Any) -> Any:
+    """An instance of the `Options` of `arch`.
+
+    Args:
+        arch: registry name of an architecture.
+        given: options by name, or an instance of the `Options` of this or another architecture.
+
+    Raises:
+        ConfigError: for an option by name that `arch` does not have, and for an option of another
+            architecture that is not at its default.
+    """
+    made = ARCHITECTURES[arch].Options
+    if type(given) is made:
+        return given
+    if given is None:
+        given = {}
+    if isinstance(given, Mapping):
+        own, changed = True, dict(given)
+    elif is_dataclass(given) and not isinstance(given, type):
+        own = _name(type(given)) == _name(made)  # the same class, of a file imported again
+        every = {f: getattr(given, f.name) for f in fields(given)}
+        changed = {f.name: value for f, value in every.items() if value != f.default}
+    else:
+        raise ConfigError("sae.options", given, f"{made.__name__}, the options of {arch}, or none")
+    names = [f.name for f in fields(made)]
+    for name, value in changed.items():
+        if not own or name not in names:
+            raise ConfigError(f"sae.options.{name}", value, allowed_options(arch, name))
+    return made(**changed)
+
+
+def allowed_options(arch: str, name: str) -> str:
+    """What an error allows: the options of `arch`, and the architectures that have `name`."""
+    every = {other: [f.name for f in fields(a.Options)] for other, a in ARCHITECTURES.items()}
+    having = [other for other, names in every.items() if name in names and other != arch]
+    owners = f"; {name} is an option of {', '.join(having)}"
+    hint = owners if having else nearest(name, every[arch])
+    return f"options of {arch}: {', '.join(every[arch]) or 'none'}{hint}"
+
+
+def _name(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
+
+
+@old_attributes(STEP)
 class Step(NamedTuple):
     """What the trainer tells an architecture beside the batch.
 
     Attributes:
         dead: latents that AuxK revives, [S, M].
         aux_coefficient: weight of the auxiliary loss.
-        done: share of the training that is over.
-        half: whether the matmul that chooses latents is in bfloat16.
-        share: share of the training that is this step.
-        room: no SAE has more dead latents than this; None: `dead` says, and may be looked at.
-            On a GPU the trainer knows a bound, and a look would wait for all that is under way.
+        training_done: fraction of the training's steps before this one, from 0 to 1.
+        bfloat16_selection: whether the matmul that chooses latents is in bfloat16.
+        step_fraction: fraction of the training that this step is, 1 / n_steps.
+        max_dead: upper bound on the dead latents of each SAE. None: count `dead`. The trainer gives
+            a bound on a GPU, where counting would wait for the device.
     """
 
     dead: Tensor
     aux_coefficient: float
-    done: float = 0.0
-    half: bool = False
-    share: float = 1e-3
-    room: int | None = None
+    training_done: float = 0.0
+    bfloat16_selection: bool = False
+    step_fraction: float = 1e-3
+    max_dead: int | None = None
 
     @property
     def may_revive(self) -> bool:
-        """Whether AuxK may have anything to do."""
-        return bool(self.dead.any()) if self.room is None else self.room > 0
+        """Whether there may be dead latents for AuxK to revive."""
+        return bool(self.dead.any()) if self.max_dead is None else self.max_dead > 0
 
 
 class Gradients(NamedTuple):
-    """What one batch says.
+    """Loss, gradients and new buffers of one batch.
 
     Attributes:
         loss: loss of each SAE, [S].
-        grads: gradient of each parameter that is learned, by name.
-        fired: latents that fired, [S, M].
-        buffers: new value of each parameter that is not learned by gradient, by name.
+        grads: gradient of each parameter that is learned by gradient, by name.
+        fired: whether each latent fired in the batch, [S, M].
+        buffers: new value of each other parameter that changes, by name.
     """
 
     loss: Tensor
@@ -109,33 +174,47 @@ class Gradients(NamedTuple):
     buffers: Mapping[str, Tensor] = MappingProxyType({})
 
 
-class Architecture:
-    """What the trainer asks of an architecture. Parameters are stacked tensors [S, ...] by name.
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of an architecture that has none."""
 
-    A class that inherits from this one defines `encode`, and `loss` or `gradients`. Every one has
-    `w_dec` [S, M, D], whose rows the trainer keeps at unit length, and `b_dec` [S, D].
+
+class Architecture:
+    """The interface of an architecture to the trainer.
+
+    A subclass defines `encode`, and `loss` or `gradients`. Parameters are tensors [S, ...] by name.
+    All architectures have `w_dec` [S, M, D], whose rows the trainer keeps at unit length, and
+    `b_dec` [S, D].
 
     Attributes:
         config: the architecture's size and options.
-        k: the L0 asked.
+        k: the number of latents that should fire on a sample (L0).
+        options: `config.options`, an instance of `Options`.
+        Options: the options that this architecture alone has: a frozen dataclass whose fields have
+            defaults, a `help` in their metadata, and one of the types int, float, bool and str (or
+            None). Their dotted names are `sae.options.NAME`.
         label: the name in words, for figures and tables.
-        saelens: the architecture that SAELens runs it as; "" where it has none.
-        poolable: whether each latent has an encoder row of its own and means the same in any order,
-            so that latents of several SAEs can make one.
+        saelens: the architecture of SAELens that encodes as this one; "" where it has none.
+        read_from_saelens: the architectures of SAELens that `load_saelens` reads as this one.
+        poolable: whether latents of several SAEs can make one SAE: each latent has an encoder row,
+            and the order of latents does not matter.
         encoder_rows: whether the encoder has a row for each latent.
-        row_products: products with a row of D numbers that a firing latent takes in training: to
+        row_products: products with a row of D numbers for each firing latent in training: to
             decode, and for the gradients of its value, its decoder row and its encoder row. Nested
             losses also update residual and gradient of each truncation.
-        buffers: names of the parameters that no gradient moves.
-        arrays: bound on the arrays [B, M] that one seed takes at a time, without AuxK.
-        static: whether `gradients` on a GPU is one sequence of operations that does not wait for
-            numbers, whatever the data and `Step.done`: a CUDA graph can hold it.
+        buffers: names of the parameters that are not learned by gradient.
+        arrays: upper bound on the arrays [B, M] of one seed in memory at a time, without AuxK.
+        static: whether `gradients` on a GPU always runs the same operations and never waits for
+            the device, so that a CUDA graph can record it.
     """
 
     config: SAEConfig
     k: int
+    options: Any
+    Options: ClassVar[type[Any]] = NoOptions
     label: str = ""
     saelens: str = ""
+    read_from_saelens: tuple[str, ...] = ()
     poolable: bool = False
     encoder_rows: bool = True
     row_products: int = 4
@@ -143,36 +222,46 @@ class Architecture:
     arrays: int = 12
     static: bool = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        made: Any = cls.Options
+        settings = getattr(made, "__dataclass_params__", None)  # None: not a dataclass
+        if not (settings and settings.frozen) or any(f.default is MISSING for f in fields(made)):
+            allowed = "a frozen dataclass whose fields have defaults"
+            raise ConfigError(f"{cls.__name__}.Options", made, allowed)
+
     def __init__(self, config: SAEConfig) -> None:
         cls = type(self)
         if cls.loss is Architecture.loss and cls.gradients is Architecture.gradients:
             raise ConfigError("sae.arch", config.arch, "a class that defines loss or gradients")
-        self.config, self.k = config, config.k
+        self.config, self.k, self.options = config, config.k, config.options
 
     def encoder_multiply_adds(self, d_model: int) -> int:
-        """Multiply-adds that encode a sample."""
+        """Multiply-adds to encode one sample."""
         return d_model * self.config.size
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
-        """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis."""
+        """Parameters of one SAE at step 0, without a seed axis, from the `init` seed alone."""
         return initial_params(self.config, d_model, seed)
 
     def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Parameters [S, ...] that depend on the first batch `x` [S, B, D], whose mean is b_dec."""
+        """Parameters [S, ...] that depend on the first batch `x` [S, B, D]; its mean is `b_dec`."""
         return {}
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
-        """The code of `x` [S, B, D]; `half`: chosen by a bfloat16 matmul."""
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
+        """The code of `x` [S, B, D]; `bfloat16_selection`: a bfloat16 matmul chooses latents."""
         raise NotImplementedError
 
     def loss(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Loss of each SAE on `x` [S, B, D], [S]: differentiable, and no SAE in another's loss."""
+        """Loss [S] of each SAE on `x` [S, B, D], differentiable and independent of other SAEs."""
         raise NotImplementedError
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
-        """Loss and gradient on `x` [S, B, D], which is left alone as `params` are.
+        """Loss and gradients on `x` [S, B, D]; neither `x` nor `params` are changed.
 
-        By autograd of `loss`, without AuxK. An architecture may derive them by hand for speed.
+        The default uses autograd of `loss`, without AuxK. Gradients derived by hand are faster.
         """
         with torch.enable_grad():
             leaves = {n: p.detach().requires_grad_() for n, p in params.items()}
@@ -185,11 +274,11 @@ class Architecture:
         return Gradients(loss.detach(), dict(zip(learned, found, strict=True)), fired)
 
 
-def check_finite(field: str, values: Tensor, endless: bool = False) -> None:
-    """Raise ConfigError for values that are not finite; an `endless` tensor may have infinity."""
-    bad = values.isnan() if endless else ~values.isfinite()
+def check_finite(field: str, values: Tensor, infinite: bool = False) -> None:
+    """Raise ConfigError for NaN, and for infinities unless `infinite` allows them."""
+    bad = values.isnan() if infinite else ~values.isfinite()
     if n := int(bad.sum()):
-        raise ConfigError(field, f"{n} NaN{'' if endless else ' or infinite'}", "finite numbers")
+        raise ConfigError(field, f"{n} NaN{'' if infinite else ' or infinite'}", "finite numbers")
 
 
 ARCHITECTURES: dict[str, type[Architecture]] = {}
@@ -197,10 +286,10 @@ ARCHITECTURES: dict[str, type[Architecture]] = {}
 
 
 def initial_params(config: SAEConfig, d_model: int, seed: int) -> dict[str, Tensor]:
-    """Parameters of one SAE at step 0, a function of the `init` seed alone: no seed axis.
+    """Parameters of one SAE at step 0, without a seed axis, from the `init` seed alone.
 
-    Decoder rows are uniform on the sphere, the encoder is their transpose, biases are 0 (the
-    trainer moves `b_dec` to the data).
+    Decoder rows are uniform on the unit sphere and encoder rows equal them. Biases are 0; the
+    trainer sets `b_dec` to the mean of the first batch.
     """
     shape = (config.size, d_model)
     w_dec = torch.randn(shape, generator=torch_generator("init", seed))

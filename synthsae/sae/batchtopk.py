@@ -36,7 +36,9 @@ class BatchTopK(Architecture):
         """TopK's, and a threshold of 0."""
         return super().init(d_model, seed) | {"threshold": torch.tensor(0.0)}
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
         """The code of `x` [S, B, D] by the threshold, in float32: no choice within the batch."""
         pre = pre_activations(params, x - params["b_dec"][:, None])
         return Code(pre.mul_(pre > params["threshold"][:, None, None]), None)
@@ -44,9 +46,9 @@ class BatchTopK(Architecture):
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         x = x - params["b_dec"][:, None]
-        pre = pre_activations(params, x, step.half)
+        pre = pre_activations(params, x, step.bfloat16_selection)
         code = largest_of_batch(pre, self.k)
-        if step.half:
+        if step.bfloat16_selection:
             exact = ragged.inner_products(x, params["w_enc"], code)
             code = code._replace(values=exact + params["b_enc"].gather(1, code.latent))
         code = code._replace(values=code.values.relu())
@@ -59,7 +61,7 @@ class BatchTopK(Architecture):
         """The running mean after this batch, [S]; as it was where nothing fires."""
         before, never = params["threshold"], code.values <= 0
         now = code.values.masked_fill(never, torch.inf).amin(1)
-        rate = 1.0 if step.done == 0 else min(1.0, step.share / WINDOW)
+        rate = 1.0 if step.training_done == 0 else min(1.0, step.step_fraction / WINDOW)
         return torch.where(now < torch.inf, before + rate * (now - before), before)
 
 

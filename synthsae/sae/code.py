@@ -1,4 +1,4 @@
-"""Sparse codes of a stack, and their transpose."""
+"""The sparse code of a batch, and the same code sorted by latent."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,13 @@ from torch import Tensor
 
 
 class Code(NamedTuple):
-    """A sparse code: K latents a sample; a value of 0 is a latent that does not fire."""
+    """A sparse code: K latents of each sample and their values.
 
-    values: Tensor  # [S, B, K], not negative
-    indices: Tensor | None  # [S, B, K], distinct within a sample; None: all M latents in order
+    A latent whose value is 0 does not fire.
+    """
+
+    values: Tensor  # [S, B, K], 0 or more
+    indices: Tensor | None  # [S, B, K], each latent once a sample; None: all M in order
 
     def dense(self, m: int) -> Tensor:
         """The values of all `m` latents, [S, B, M]."""
@@ -20,8 +23,8 @@ class Code(NamedTuple):
 
 
 class ByLatent(NamedTuple):
-    """A code's entries sorted by latent: its transpose in compressed form."""
+    """The entries of a code sorted by latent: the transpose in compressed form (CSC)."""
 
-    start: Tensor  # [S * M + 1], where each latent's entries start
-    sample: Tensor  # [S * B * K], the row in [S * B] of each entry
-    entry: Tensor  # [S * B * K], its place in the code
+    start: Tensor  # [S * M + 1], where the entries of each latent start
+    sample: Tensor  # [S * B * K], the sample of each entry, as a row of [S * B]
+    entry: Tensor  # [S * B * K], the position of each entry in the code

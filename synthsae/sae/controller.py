@@ -15,11 +15,13 @@ fewer latents fire as the learning rate falls in the fixed last 20%. A smaller R
 in trainings of 300 steps.
 """
 
+from dataclasses import dataclass, field
 from math import log
 
 import torch
 from torch import Tensor
 
+from synthsae.checks import typed, within
 from synthsae.sae.base import Architecture, Step
 
 GAIN = 1.0
@@ -33,14 +35,29 @@ FROZEN = 0.2
 """Share of the training, at its end, in which the coefficient is fixed."""
 
 
+@dataclass(frozen=True)
+class PenaltyOptions:
+    """The options of an architecture with a sparsity penalty."""
+
+    coefficient: float | None = field(
+        default=None,
+        metadata={"help": "weight of the sparsity penalty (none: a controller holds L0 at k)"},
+    )
+
+    def __post_init__(self) -> None:
+        typed("sae.options.", self)
+        within("sae.options.coefficient", self.coefficient, 0, strict=True)
+
+
 class Controlled(Architecture):
     """An architecture whose penalty has a coefficient [S]: steered, or fixed by the config."""
 
+    Options = PenaltyOptions
     buffers = ("coefficient", "l0")
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
         """TopK's, the coefficient, and the running mean of L0."""
-        first = FIRST if self.config.coefficient is None else self.config.coefficient
+        first = FIRST if self.options.coefficient is None else self.options.coefficient
         more = {"coefficient": torch.tensor(first), "l0": torch.tensor(float(self.k))}
         return super().init(d_model, seed) | more
 
@@ -48,10 +65,10 @@ class Controlled(Architecture):
         """New buffers, from the latents that fire, `on` [S, B, M]."""
         before = params["l0"]
         l0 = before + (on.sum((1, 2)) / on.shape[1] - before) / SMOOTHING
-        if self.config.coefficient is not None or step.done >= 1 - FROZEN:
+        if self.options.coefficient is not None or step.training_done >= 1 - FROZEN:
             return {"l0": l0}
         was, now = self._error(before), self._error(l0)
-        change = GAIN * (now - was + now * (step.share / RESET))
+        change = GAIN * (now - was + now * (step.step_fraction / RESET))
         return {"l0": l0, "coefficient": params["coefficient"] * change.exp()}
 
     def _error(self, l0: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class Gated(Controlled):
     """
 
     label, saelens, poolable, row_products = "Gated", "gated", False, 6  # the gate decodes, too
+    read_from_saelens = ("gated",)
 
     arrays = 14
 
@@ -38,7 +39,9 @@ class Gated(Controlled):
         """Gates at which L0 is k on the first batch."""
         return {"b_enc": params["b_enc"] - cut(params, x, self.k)[:, None]}
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
         """The code of `x` [S, B, D]."""
         gate = pre_activations(params, x - params["b_dec"][:, None])
         return Code(_magnitudes(params, gate).relu_().mul_(gate > 0), None)

@@ -6,7 +6,7 @@ from torch import Tensor
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, Step
 from synthsae.sae.code import Code
-from synthsae.sae.controller import CUT, FROZEN
+from synthsae.sae.controller import CUT, FROZEN, PenaltyOptions
 from synthsae.sae.penalised import cut, encoder_gradients, fit, scale
 from synthsae.sae.topk import pre_activations
 
@@ -28,7 +28,7 @@ class JumpReLU(Architecture):
     what it saves in reconstruction, up to 13% above the aim; so l is the multiplier of the
     constraint e <= 0, l_t = max(0, l_{t-1} + e_t / (RESET n_steps)), with e cut at +-1, which rests
     at the aim and is fixed for the last 20% of training (method of multipliers). Where
-    `sae.coefficient` is given, the loss has coefficient * L0 / k instead, the paper's penalty.
+    `sae.options.coefficient` is given, the loss has coefficient * L0 / k, the paper's penalty.
     The gradient in theta is the paper's pseudo-derivative: with the rectangle K(u) = 1 where
     |u| < 1/2 and width e = BANDWIDTH mean ||x - mean x||,
 
@@ -40,6 +40,8 @@ class JumpReLU(Architecture):
     """
 
     label, saelens, poolable, row_products = "JumpReLU", "jumprelu", False, 4
+    read_from_saelens = ("jumprelu",)
+    Options = PenaltyOptions
 
     buffers = ("multiplier",)
 
@@ -54,7 +56,9 @@ class JumpReLU(Architecture):
         at = torch.maximum(cut(params, x, self.k), least)
         return {"log_threshold": at.log()[:, None].expand_as(params["log_threshold"])}
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
         """The code of `x` [S, B, D]."""
         pre = pre_activations(params, x - params["b_dec"][:, None])
         return Code(pre.mul_(pre > params["log_threshold"].exp()[:, None]), None)
@@ -86,16 +90,16 @@ class JumpReLU(Architecture):
 
     def _penalty(self, excess: Tensor, multiplier: Tensor) -> tuple[Tensor, Tensor]:
         """The penalty of L0 / k - 1 = `excess` [S], and its derivative, [S]."""
-        c = self.config.coefficient
+        c = self.options.coefficient
         if c is None:
             return excess * (excess + 2 * multiplier), 2 * (excess + multiplier)
         return c * (excess + 1), torch.full_like(excess, c)
 
     def _steer(self, multiplier: Tensor, excess: Tensor, step: Step) -> dict[str, Tensor]:
         """The new multiplier."""
-        if self.config.coefficient is not None or step.done >= 1 - FROZEN:
+        if self.options.coefficient is not None or step.training_done >= 1 - FROZEN:
             return {}
-        sum_of_e = multiplier + excess.clamp(-CUT, CUT) * (step.share / RESET)
+        sum_of_e = multiplier + excess.clamp(-CUT, CUT) * (step.step_fraction / RESET)
         return {"multiplier": sum_of_e.relu()}
 
 

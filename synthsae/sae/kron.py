@@ -1,12 +1,13 @@
 """KronSAE: latents as products of factors (Kurochkin et al. 2025, arXiv 2505.22255)."""
 
+from dataclasses import dataclass, field
 from math import isqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from synthsae.checks import ConfigError
+from synthsae.checks import ConfigError, typed, within
 from synthsae.rng import torch_generator
 from synthsae.sae import kernels
 from synthsae.sae.auxk import revive
@@ -16,6 +17,26 @@ from synthsae.sae.select import largest
 
 FACTORS = 4
 """Factors of each kind in a head, at most, unless the config gives them."""
+
+
+@dataclass(frozen=True)
+class KronOptions:
+    """The options of KronSAE: h heads of m first and n second factors, h m n = n_latents."""
+
+    heads: int | None = field(
+        default=None, metadata={"help": "heads h, h m n = n_latents (none: what is left)"}
+    )
+    m: int | None = field(
+        default=None, metadata={"help": "first factors m of a head (none: 4 at most)"}
+    )
+    n: int | None = field(
+        default=None, metadata={"help": "second factors n of a head (none: 4 at most)"}
+    )
+
+    def __post_init__(self) -> None:
+        typed("sae.options.", self)
+        for name in ("heads", "m", "n"):
+            within(f"sae.options.{name}", getattr(self, name), 1)
 
 
 class KronSAE(Architecture):
@@ -39,6 +60,7 @@ class KronSAE(Architecture):
     """
 
     label, saelens, poolable, row_products = "KronSAE", "", False, 5  # two encoder rows each
+    Options = KronOptions
     encoder_rows = False
 
     def __init__(self, config: SAEConfig):
@@ -63,8 +85,10 @@ class KronSAE(Architecture):
             "b_dec": torch.zeros(d_model),
         }
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
-        """The code of `x` [S, B, D]; `half` is no different."""
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
+        """The code of `x` [S, B, D]; latents are always chosen in float32."""
         roots = self._roots(params, x - params["b_dec"][:, None])
         return Code(*largest(self._products(roots), self.k))
 
@@ -153,11 +177,12 @@ def shape(config: SAEConfig) -> tuple[int, int, int]:
 
     Raises ConfigError where M is no such product.
     """
-    h, m, n = given = config.kron_heads, config.kron_m, config.kron_n
+    options = config.options
+    h, m, n = given = options.heads, options.m, options.n
     rest, over = divmod(config.size, (h or 1) * (m or 1) * (n or 1))
     if over or (None not in given and rest > 1):
         allowed = f"numbers whose product is n_latents, {config.size}"
-        raise ConfigError("sae.kron_heads, kron_m, kron_n", given, allowed)
+        raise ConfigError("sae.options.heads, m, n", given, allowed)
     if m is None and n is None:
         m = _divisor(rest, FACTORS if h is None else isqrt(rest))
         n = _divisor(rest // m, FACTORS) if h is None else rest // m

@@ -1,14 +1,30 @@
 """Matryoshka SAEs: dictionaries within dictionaries (Bussmann et al. 2025, arXiv 2503.17547)."""
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor
 
+from synthsae.checks import typed, within
 from synthsae.sae.base import ARCHITECTURES, SAEConfig
 from synthsae.sae.code import Code
 from synthsae.sae.nested import Nested
 
 PREFIXES = 5
 """Nested dictionaries, unless the config gives their number."""
+
+
+@dataclass(frozen=True)
+class MatryoshkaOptions:
+    """The options of Matryoshka."""
+
+    prefixes: int | None = field(
+        default=None, metadata={"help": "nested dictionaries, each half of the next (none: 5)"}
+    )
+
+    def __post_init__(self) -> None:
+        typed("sae.options.", self)
+        within("sae.options.prefixes", self.prefixes, 1)
 
 
 class Matryoshka(Nested):
@@ -23,10 +39,11 @@ class Matryoshka(Nested):
     """
 
     label, saelens, poolable, row_products = "Matryoshka", "topk", False, 6
+    Options = MatryoshkaOptions
 
     def __init__(self, config: SAEConfig):
         super().__init__(config)
-        n = config.matryoshka_prefixes or PREFIXES
+        n = self.options.prefixes or PREFIXES
         # one latent cannot be halved: more prefixes than these change nothing
         self.prefixes = sorted(config.size >> i for i in range(min(n, config.size.bit_length())))
 

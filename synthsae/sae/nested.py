@@ -29,7 +29,7 @@ class Nested(TopK):
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         x = x - params["b_dec"][:, None]
-        code, share = self.truncations(self._code(params, x, step.half))
+        code, share = self.truncations(self._code(params, x, step.bfloat16_selection))
         found = walk(params["w_dec"], code, x, share)
         order = kernels.by_latent(code, params["w_dec"].shape[1])
         g_b_enc = kernels.latent_sum(found.values, order)

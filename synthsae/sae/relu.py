@@ -23,12 +23,15 @@ class ReLU(Controlled):
     """
 
     label, saelens, poolable, row_products = "ReLU + L1", "standard", False, 4
+    read_from_saelens = ("standard",)
 
     def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Biases at which L0 is k on the first batch."""
         return {"b_enc": params["b_enc"] - cut(params, x, self.k)[:, None]}
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
         """The code of `x` [S, B, D]."""
         return Code(pre_activations(params, x - params["b_dec"][:, None]).relu_(), None)
 

@@ -1,19 +1,20 @@
-"""The folder in which SAELens keeps one SAE for inference: `cfg.json`, `sae_weights.safetensors`.
+"""Write and read the folder of one SAE in SAELens: `cfg.json` and `sae_weights.safetensors`.
 
-Written as SAELens 6 writes it; read from that and from older versions' configs. SAELens holds
-W_enc as [D, M] and W_dec as [M, D], and encodes x - b_dec unless `apply_b_dec_to_input` is false.
+Folders are written in the layout of SAELens 6; those of older versions are read as well. SAELens
+holds W_enc as [D, M] and W_dec as [M, D], and encodes x - b_dec unless `apply_b_dec_to_input` is
+false.
 
 | here                                    | SAELens    |                                           |
 |-----------------------------------------|------------|-------------------------------------------|
 | topk, matryoshka, hierarchical_topk     | `topk`     | all three choose k latents of a sample    |
-| batchtopk                               | `jumprelu` | its threshold, once for each latent       |
+| batchtopk                               | `jumprelu` | its one threshold, repeated M times       |
 | jumprelu                                | `jumprelu` | threshold = exp(log_threshold)            |
 | relu                                    | `standard` |                                           |
 | gated                                   | `gated`    | b_gate, r_mag, b_mag                      |
 | kron                                    | none       | its encoder is not a matrix [D, M]        |
 
-Only what encoding and decoding need crosses over; the state of training is that of step 0. Decoder
-rows keep the length that they have in the folder, except under `rescale_acts_by_decoder_norm`.
+The folder holds only what encoding and decoding need; buffers of training are read as at step 0.
+Decoder rows keep their length in the folder, except under `rescale_acts_by_decoder_norm`.
 """
 
 import json
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from synthsae import files
 from synthsae.checks import ConfigError, one_of
+from synthsae.deprecated import OPTIONS
 from synthsae.sae import saelens_weights as weights
 from synthsae.sae.base import ARCHITECTURES, SAEConfig
 from synthsae.sae.saelens_weights import TENSORS, WEIGHTS
@@ -35,11 +37,9 @@ from synthsae.sae.stack import SAEStack
 
 CONFIG = "cfg.json"
 LAYOUT = "6.0.0"
-"""The version of SAELens that brought this layout; it reads a config without one as an older."""
+"""The first version of SAELens with this layout; it reads a config without a version as older."""
 
-READ_AS = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu", "gated": "gated"}
-
-_SAMPLE = "none: it depends on each sample, and no weights can do it"
+_SAMPLE = "none: it depends on each sample, and cannot be folded into weights"
 _FOLD = "none: the scale is not in the folder; fold it into the weights in SAELens"
 NORMALISED = {"constant_norm_rescale": _SAMPLE, "layer_norm": _SAMPLE}
 
@@ -51,14 +51,20 @@ def save_saelens(
     position: int = 0,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the SAE at `position` of the stack as a folder that SAELens loads.
+    """Write one SAE of a stack as a folder that SAELens loads.
 
-    The folder has the SAE as it is, for activations as it was trained on them. One trained on what
-    `realdata` centred and scaled wants `Activations.normal.fold` first: nothing in the folder can
-    say so.
+    The SAE is written for activations as it was trained on. Where `realdata` centred and scaled
+    them, fold that into the SAE first (`Activations.normal.fold`): the folder cannot say it.
 
-    `metadata` is what SAELens should know of it, such as `model_name` and `hook_name`. Raises
-    ConfigError for an architecture that SAELens has not.
+    Args:
+        stack: the SAEs.
+        folder: where `cfg.json` and `sae_weights.safetensors` are written.
+        position: which SAE of the stack, from 0.
+        metadata: what SAELens records about the SAE, such as `model_name` and `hook_name`.
+
+    Raises:
+        ConfigError: for an architecture that SAELens does not have, a position outside the stack,
+            and metadata that JSON cannot hold.
     """
     config, kind = stack.config, _written_as(stack.config.arch)
     if not 0 <= position < len(stack.seeds):
@@ -94,17 +100,21 @@ def save_saelens(
 
 
 def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
-    """The SAEs of these folders as a stack: one, or several that agree in config.
+    """A stack of the SAEs in SAELens folders, one or several that agree in config.
 
-    Codes and reconstructions are SAELens's, bit for bit but for the order of sums. Two settings are
-    folded into the weights, which rounds them once: `apply_b_dec_to_input: false` (b_enc takes
-    W_enc b_dec) and `rescale_acts_by_decoder_norm` (the norms of decoder rows go to the encoder).
-    A folder written here comes back as the architecture and under the seed it had; others are
-    `relu`, `topk`, `jumprelu` or `gated`, numbered in order, with the default `k` where it plays no
-    part in encoding. `log_threshold` is float64, which holds every float32 threshold; all else is
-    float32. What only training needs, such as a multiplier, is as at step 0.
+    Codes and reconstructions equal those of SAELens except for the order of sums. Two settings are
+    folded into the weights, which rounds them once: `apply_b_dec_to_input: false` (W_enc b_dec is
+    added to b_enc) and `rescale_acts_by_decoder_norm` (encoder rows take the decoder's norms).
 
-    Raises ConfigError for a folder that says anything else. Nothing is unpickled.
+    A folder that `save_saelens` wrote is read with its architecture, options and seed. Any other
+    is read as `relu`, `topk`, `jumprelu` or `gated`, and its `k` is the default unless encoding
+    depends on it. SAEs are numbered from 0 where a seed is missing or given twice. Parameters are
+    float32, and `log_threshold` is float64, which represents every float32 threshold. Buffers that
+    only training needs have their values of step 0. Nothing is unpickled.
+
+    Raises:
+        ConfigError: for a folder with another format or other settings, and for folders whose
+            configs differ.
     """
     if not folders:
         raise ConfigError("folders", folders, "one folder or more")
@@ -120,8 +130,8 @@ def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
     return SAEStack(first.config, seeds, params)
 
 
-class _Read(NamedTuple):
-    """One SAE from a folder: parameters have no seed axis."""
+class _OneSAE(NamedTuple):
+    """One SAE from a folder; its parameters have no seed axis."""
 
     config: SAEConfig
     seed: int | None
@@ -132,15 +142,15 @@ class _Read(NamedTuple):
         return self.params["w_dec"].shape[1]
 
 
-def _read(folder: Path) -> _Read:
+def _read(folder: Path) -> _OneSAE:
     cfg = _config(folder / CONFIG)
     kind, where = _kind(cfg, folder), f"{folder / CONFIG}: "
-    size = {n: _whole(cfg.get(n), where + n) for n in ("d_in", "d_sae")}
+    size = {n: _positive(cfg.get(n), where + n) for n in ("d_in", "d_sae")}
     k = None
     if kind == "topk":
         older = cfg.get("activation_fn_kwargs")
         k = older.get("k") if isinstance(older, dict) else None
-        k = _whole(cfg.get("k") if k is None else k, where + "k", size["d_sae"])
+        k = _positive(cfg.get("k") if k is None else k, where + "k", size["d_sae"])
     params = weights.read(folder / WEIGHTS, kind, size["d_in"], size["d_sae"])
     if _flag(cfg, "rescale_acts_by_decoder_norm", False, where) and kind == "topk":
         weights.fold_norms(params)
@@ -154,14 +164,14 @@ def _read(folder: Path) -> _Read:
         seed = ours.get("seed") if isinstance(ours.get("seed"), int) else None
     if config is None:
         k = k or min(SAEConfig().k, size["d_sae"])
-        config = SAEConfig(arch=READ_AS[kind], n_latents=size["d_sae"], k=k)
+        config = SAEConfig(arch=_read_as(kind), n_latents=size["d_sae"], k=k)
     if "threshold" in params:
         weights.name_threshold(params, config.arch)
-    return _Read(config, seed, _training_state(config) | params)
+    return _OneSAE(config, seed, _training_state(config) | params)
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """The config in `path`."""
+    """The config in the file `path`."""
     try:
         cfg = json.loads(path.read_bytes())
     except OSError as error:
@@ -174,7 +184,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _kind(cfg: dict[str, Any], folder: Path) -> str:
-    """SAELens's name of the architecture; raises where the config asks for more than we do."""
+    """The architecture in SAELens; raises ConfigError for settings that we do not support."""
     where = f"{folder / CONFIG}: "
     activation = cfg.get("activation_fn") or cfg.get("activation_fn_str") or "relu"
     one_of(where + "activation_fn", activation, ("relu", "topk"))
@@ -193,13 +203,15 @@ def _kind(cfg: dict[str, Any], folder: Path) -> str:
     return kind
 
 
-def _whole(value: Any, name: str, most: int | None = None) -> int:
+def _positive(value: Any, name: str, most: int | None = None) -> int:
+    """`value`, an integer from 1 to `most`; raises ConfigError for anything else."""
     if type(value) is int and 0 < value <= (most or value):
         return value
     raise ConfigError(name, value, f"1 to {most}" if most else "a number, 1 or more")
 
 
 def _flag(cfg: dict[str, Any], name: str, default: bool, where: str) -> bool:
+    """The setting `name` of the config, true or false."""
     value = cfg.get(name, default)
     if not isinstance(value, bool):
         raise ConfigError(where + name, value, "true, false")
@@ -209,8 +221,9 @@ def _flag(cfg: dict[str, Any], name: str, default: bool, where: str) -> bool:
 def _recorded(
     recorded: Any, kind: str, m: int, k: int | None, params: dict[str, Tensor], where: str
 ) -> SAEConfig | None:
-    """The config that `save_saelens` recorded, where it still says the same as the folder."""
-    if not isinstance(recorded, dict) or not recorded.keys() <= {f.name for f in fields(SAEConfig)}:
+    """The config that `save_saelens` recorded, or None where it does not fit the folder."""
+    known = {*OPTIONS, *(f.name for f in fields(SAEConfig))}
+    if not isinstance(recorded, dict) or not recorded.keys() <= known:
         return None
     arch = str(recorded.get("arch"))
     if arch not in ARCHITECTURES or ARCHITECTURES[arch].saelens != kind:
@@ -222,22 +235,34 @@ def _recorded(
     if "threshold" in ARCHITECTURES[arch].buffers and len(params["threshold"].unique()) > 1:
         return None
     try:
-        return SAEConfig(**recorded)
+        return SAEConfig.from_record(recorded)
     except (TypeError, ValueError) as error:
         name = f"{where}metadata.synthsae.config"
         raise ConfigError(name, recorded, f"what save_saelens wrote ({error})") from error
 
 
 def _training_state(config: SAEConfig) -> dict[str, Tensor]:
-    """What no gradient moves, at step 0; it does not depend on D, so that D = 1 will do."""
+    """The buffers of an SAE at step 0, which do not depend on D."""
     sae = ARCHITECTURES[config.arch](config)
     return {name: p for name, p in sae.init(1, 0).items() if name in sae.buffers}
 
 
+def _read_as(kind: str) -> str:
+    """The architecture that a folder of SAELens's `kind` is read as, the first registered.
+
+    A subclass does not inherit `read_from_saelens`.
+    """
+    return next(n for n, a in ARCHITECTURES.items() if kind in vars(a).get("read_from_saelens", ()))
+
+
 def _written_as(arch: str) -> str:
-    """What SAELens runs it as: as its class says, and not one that it inherits from."""
+    """The architecture of SAELens that encodes as `arch`; a subclass does not inherit it."""
     one_of("sae.arch", arch, ARCHITECTURES)
     known = {name: found for name, a in ARCHITECTURES.items() if (found := vars(a).get("saelens"))}
     if arch not in known:
-        raise ConfigError("sae.arch", arch, f"{', '.join(known)}; SAELens has none that runs it")
+        raise ConfigError(
+            "sae.arch",
+            arch,
+            f"{', '.join(known)}; SAELens has no architecture that encodes as this one",
+        )
     return known[arch]

@@ -1,4 +1,4 @@
-"""The tensors of a folder of SAELens as our parameters, and what is folded into them."""
+"""Read the tensors of a SAELens folder as our parameters, and fold settings into them."""
 
 from pathlib import Path
 
@@ -19,13 +19,24 @@ TENSORS = {
     "jumprelu": _LINEAR | {"b_enc": "b_enc", "threshold": "threshold"},
     "gated": _LINEAR | {"b_gate": "b_enc", "r_mag": "r_mag", "b_mag": "b_mag"},
 }
-"""Tensors of each architecture of SAELens, and our parameter that each is."""
+"""SAELens architecture -> name of a tensor in SAELens -> name of our parameter."""
 
 
 def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
-    """Our parameters (and `threshold` [M] as it is) in float32, each of the right shape.
+    """The parameters of one SAE in float32, by our names.
 
-    A threshold may be infinite: its latent is dead.
+    `threshold` [M] is kept as SAELens has it; `name_threshold` converts it. A threshold may be
+    infinite: its latent never fires.
+
+    Args:
+        path: the safetensors file.
+        kind: the architecture in SAELens.
+        d: dimension D of an activation, `d_in` of the config.
+        m: number of latents M, `d_sae` of the config.
+
+    Raises:
+        ConfigError: for a missing or damaged file, other tensors than `kind` has, another shape,
+            and values that are not finite.
     """
     if not path.is_file():
         allowed = f"one that has {path.name} (no other file of weights is read)"
@@ -35,7 +46,7 @@ def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
             found = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ConfigError(str(path), str(error), "a whole safetensors file") from error
-    scale = found.pop("scaling_factor", None)  # which old versions wrote even when it did nothing
+    scale = found.pop("scaling_factor", None)  # old versions wrote it even where it is all ones
     if scale is not None and not torch.allclose(scale, torch.ones_like(scale)):
         raise ConfigError(f"{path}: scaling_factor", "not 1", "1: no finetuned scale")
     names = TENSORS[kind]
@@ -48,20 +59,20 @@ def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
         if not tensor.is_floating_point():
             raise ConfigError(f"{path}: {name}", tensor.dtype, "floating-point numbers")
         found[name] = tensor.float()
-        check_finite(f"{path}: {name}", found[name], endless=name == "threshold")
+        check_finite(f"{path}: {name}", found[name], infinite=name == "threshold")
     found["W_enc"] = found["W_enc"].T.contiguous()
     return {names[name]: tensor for name, tensor in found.items()}
 
 
 def fold_norms(params: dict[str, Tensor]) -> None:
-    """Make decoder rows unit vectors whose latents fire as much more; one of length 0 is dead."""
+    """Scale decoder rows to unit length, and encoder rows by the norms; a row of 0 is dead."""
     norm = torch.linalg.vector_norm(params["w_dec"].double(), dim=1)
     by = {"w_enc": norm[:, None], "b_enc": norm, "w_dec": reciprocal(norm)[:, None]}
     params |= {name: (params[name].double() * factor).float() for name, factor in by.items()}
 
 
 def fold_bias(params: dict[str, Tensor]) -> None:
-    """W_enc x + b_enc as W_enc (x - b_dec) + (b_enc + W_enc b_dec)."""
+    """Fold W_enc b_dec into `b_enc`: W_enc x + b_enc = W_enc (x - b_dec) + b_enc + W_enc b_dec."""
     shift = params["w_enc"].double() @ params["b_dec"].double()
     by = {"b_enc": shift}
     if "r_mag" in params:
@@ -70,10 +81,11 @@ def fold_bias(params: dict[str, Tensor]) -> None:
 
 
 def name_threshold(params: dict[str, Tensor], arch: str) -> None:
-    """Turn `threshold` [M] into what `arch` has: one number, or its logarithms.
+    """Turn `threshold` [M] into the parameter of `arch`: `threshold` [] or `log_threshold` [M].
 
-    SAELens multiplies by relu, so that a threshold below 0 is one of 0. The logarithm points just
-    above t, by less than half the gap to the next float32: pre > exp(log t) exactly where pre > t.
+    SAELens multiplies by relu, so that a threshold below 0 acts as 0. The logarithm is that of a
+    number above t by less than half the gap to the next float32, so that pre > exp(log_threshold)
+    exactly where pre > t.
     """
     threshold = params.pop("threshold")
     if "threshold" in ARCHITECTURES[arch].buffers:

@@ -1,4 +1,4 @@
-"""A stack of SAEs that differ in their seeds alone."""
+"""A stack: several SAEs of one config that differ only in their seeds."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ class UnknownError(ConfigError):
 
 
 def defined_in(arch: str) -> str:
-    """The file that registers an architecture, or its module; "" for ours, which always are."""
+    """The file that registers an architecture, or its module; "" for those of this package."""
     module = ARCHITECTURES[arch].__module__
     if module.startswith("synthsae."):
         return ""
@@ -36,13 +36,13 @@ def defined_in(arch: str) -> str:
 
 @dataclass
 class SAEStack:
-    """S SAEs side by side: every parameter has the seed as its leading axis.
+    """S SAEs of one config; the seed is the leading axis of every parameter.
 
     Attributes:
-        config: the architecture and size, the same for all.
-        seeds: the seed that names each SAE, [S].
-        params: `w_dec` [S, M, D], `b_dec` [S, D] and what else the architecture has, in float32
-            (but for the `log_threshold` of `load_saelens`).
+        config: architecture, size and options, the same for all SAEs.
+        seeds: the seed of each SAE, [S].
+        params: `w_dec` [S, M, D], `b_dec` [S, D] and the other parameters of the architecture, in
+            float32; a `log_threshold` that `load_saelens` read is float64.
     """
 
     config: SAEConfig
@@ -50,7 +50,7 @@ class SAEStack:
     params: dict[str, Tensor]
 
     def __post_init__(self) -> None:
-        self.seeds = tuple(index(seed) for seed in self.seeds)  # NumPy's are not what JSON holds
+        self.seeds = tuple(index(seed) for seed in self.seeds)  # JSON does not hold NumPy integers
 
     def __repr__(self) -> str:
         m, d = self.params["w_dec"].shape[1:]
@@ -64,7 +64,7 @@ class SAEStack:
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
     ) -> "SAEStack":
-        """SAEs at step 0, one for each init seed; seed 7 is the same SAE alone or among others."""
+        """SAEs at step 0, one for each seed; a seed gives the same SAE in every stack."""
         config = config.for_width(d_model)
         each = [ARCHITECTURES[config.arch](config).init(d_model, s) for s in seeds]
         params = {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
@@ -72,7 +72,7 @@ class SAEStack:
 
     @classmethod
     def join(cls, stacks: Sequence["SAEStack"]) -> "SAEStack":
-        """The SAEs of several stacks, in order, in one; raises ConfigError unless configs agree."""
+        """One stack of the SAEs of several; raises ConfigError where their configs differ."""
         for stack in stacks:
             if stack.config != stacks[0].config:
                 raise ConfigError("config", stack.config, f"that of the first, {stacks[0].config}")
@@ -81,30 +81,32 @@ class SAEStack:
 
     @property
     def architecture(self) -> Architecture:
-        """The equations of `config.arch`."""
+        """The architecture that `config` names, with its options."""
         return ARCHITECTURES[self.config.arch](self.config)
 
     def encode(self, x: Tensor) -> Code:
-        """Sparse code of `x` [S, B, D] (or [B, D], the same batch for every SAE)."""
+        """Sparse code of `x` [S, B, D]; [B, D] is the same batch for every SAE."""
         return self.architecture.encode(self.params, self._stacked(x))
 
     def decode(self, code: Code) -> Tensor:
-        """Reconstruction [S, B, D] from a code."""
+        """Reconstruction [S, B, D] of a code."""
         return decode(code, self.params["w_dec"]) + self.params["b_dec"][:, None]
 
     def directions(self) -> Array:
-        """Decoder directions: unit decoder rows in NumPy, [S, M, D]."""
+        """Decoder rows scaled to unit length, as a NumPy array [S, M, D]."""
         return unit(self.params["w_dec"].cpu().numpy())
 
     def select(self, which: Sequence[int]) -> "SAEStack":
-        """The SAEs at these positions of the stack."""
+        """A stack of the SAEs at some positions, counted from 0."""
         params = {name: p[list(which)] for name, p in self.params.items()}
         return SAEStack(self.config, tuple(self.seeds[i] for i in which), params)
 
     def save(self, path: str | Path, more: Mapping[str, Array] | None = None) -> None:
-        """Write parameters, config and seeds to one safetensors file, whole or not at all.
+        """Write parameters, config and seeds to one safetensors file, completely or not at all.
 
-        `more` are arrays to be kept beside them; their names have a dot, and `load` skips them.
+        Args:
+            path: the file.
+            more: other arrays to keep in the file, by names with a dot; `load` skips them.
         """
         meta = {"config": json.dumps(asdict(self.config)), "seeds": json.dumps(self.seeds)}
         if defined := defined_in(self.config.arch):
@@ -117,9 +119,10 @@ class SAEStack:
     def load(cls, path: str | Path, device: str = "cpu") -> "SAEStack":
         """Read a stack that `save` wrote.
 
-        Raises ConfigError for an architecture that is not registered (it names the file that adds
-        it), for another file, for tensors that its config does not have, and for values that are
-        not finite; a `log_threshold` may be infinite.
+        Raises:
+            ConfigError: for an architecture that is not registered (the error names the file that
+                registers it), for a file that `save` did not write, for tensors that do not fit
+                the config, and for values that are not finite; a `log_threshold` may be infinite.
         """
         try:
             with safe_open(path, framework="pt", device=device) as f:
@@ -131,7 +134,7 @@ class SAEStack:
                     raise UnknownError("sae.arch", config["arch"], allowed)
                 names = [name for name in f.keys() if "." not in name]  # noqa: SIM118
                 params = {name: f.get_tensor(name) for name in names}
-            stack = cls(SAEConfig(**config), tuple(seeds), params)
+            stack = cls(SAEConfig.from_record(config), tuple(seeds), params)
             stack._check_shapes()
         except UnknownError:
             raise
@@ -139,13 +142,13 @@ class SAEStack:
             allowed = f"a file that SAEStack.save wrote ({error})"
             raise ConfigError("path", str(path), allowed) from error
         for name, tensor in params.items():
-            check_finite(f"{path}: {name}", tensor, endless=name == "log_threshold")
+            check_finite(f"{path}: {name}", tensor, infinite=name == "log_threshold")
         return stack
 
     def _check_shapes(self) -> None:
-        """Raise ValueError unless every parameter has the shape that the config gives it."""
+        """Raise ValueError unless parameters have the names and shapes that the config asks for."""
         m, d = self.params["w_dec"].shape[-2:]
-        if m != self.config.size:  # before anything of that size is made
+        if m != self.config.size:  # before tensors of that size are made
             raise ValueError(f"w_dec has {m} latents, where its config has {self.config.size}")
         one, two = (self.architecture.init(width, 0) for width in (1, 2))
         if one.keys() != self.params.keys():

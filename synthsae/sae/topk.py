@@ -23,21 +23,24 @@ class TopK(Architecture):
     """
 
     label, saelens, poolable, row_products = "TopK", "topk", True, 4
+    read_from_saelens = ("topk",)
 
     arrays, static = 1, True
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
         """The code of `x` [S, B, D]."""
         x = x - params["b_dec"][:, None]
-        return self._code(params, x, half)
+        return self._code(params, x, bfloat16_selection)
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         x = x - params["b_dec"][:, None]
-        code = kernels.cheapest(self._code(params, x, step.half), params["w_dec"])
+        code = kernels.cheapest(self._code(params, x, step.bfloat16_selection), params["w_dec"])
         return sparse_gradients(params, x, code, step)
 
-    def _code(self, params: dict[str, Tensor], x: Tensor, half: bool) -> Code:
+    def _code(self, params: dict[str, Tensor], x: Tensor, bfloat16_selection: bool) -> Code:
         """The code of `x`, which has b_dec taken off.
 
         Pre-activations are made and searched in parts that stay in a core's cache. Those of a
@@ -46,9 +49,11 @@ class TopK(Architecture):
         s, m = params["w_enc"].shape[:2]
         rows = x.shape[1] if x.is_cuda else max(ROWS, CACHE // (s * m))
         parts = x.split(rows, dim=1)
-        codes = [kernels.top(pre_activations(params, part, half), self.k) for part in parts]
+        codes = [
+            kernels.top(pre_activations(params, part, bfloat16_selection), self.k) for part in parts
+        ]
         values, indices = (torch.cat(each, dim=1) for each in zip(*codes, strict=True))
-        if half:
+        if bfloat16_selection:
             exact = kernels.inner_products(x, params["w_enc"], Code(values, indices))
             bias = params["b_enc"][:, None].expand(-1, x.shape[1], -1)
             values = (exact + bias.gather(2, indices)).relu_()
@@ -86,10 +91,12 @@ def sparse_gradients(
     return Gradients(loss, grads, fired)
 
 
-def pre_activations(params: dict[str, Tensor], x: Tensor, half: bool = False) -> Tensor:
-    """W_enc x + b_enc of x with b_dec taken off, [S, B, M]; `half`: in bfloat16."""
+def pre_activations(
+    params: dict[str, Tensor], x: Tensor, bfloat16_selection: bool = False
+) -> Tensor:
+    """W_enc x + b_enc of x with b_dec taken off, [S, B, M]; `bfloat16_selection`: in bfloat16."""
     w_enc, b_enc = params["w_enc"], params["b_enc"][:, None]
-    if half:
+    if bfloat16_selection:
         return torch.baddbmm(b_enc.bfloat16(), x.bfloat16(), w_enc.bfloat16().mT)
     return (x @ w_enc.mT).add_(b_enc)
 

@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from synthsae.config import describe
+from synthsae.deprecated import current_name
 from synthsae.study import Grid
 
 COORDINATES = {
@@ -39,7 +40,7 @@ COORDINATES = {
 def describe_coordinates(dataset: xr.Dataset, grid: Grid) -> None:
     """Give each coordinate a `long_name`, an axis that of its field's help; numbers have units."""
     helps = {name: text for name, _, text in describe(grid.cells[0].config)}
-    axes = {dim: f"{field}: {helps[field]}" for dim, field in grid.fields.items()}
+    axes = {dim: f"{field}: {helps[current_name(field)]}" for dim, field in grid.fields.items()}
     for name, coordinate in dataset.coords.items():
         if text := (COORDINATES | axes).get(str(name)):
             coordinate.attrs.setdefault("long_name", text)

@@ -62,7 +62,7 @@ class Cell:
         """
         training = f"{digest(config.trained_by)}-{training_code(config).digest}"
         codes = tuple((name_of(m), code_of(m).digest) for m in fitting(scores, config))
-        return cls(config, digest(config.to_json()), training, codes)
+        return cls(config, digest(config.hashed), training, codes)
 
     @property
     def trained(self) -> str:

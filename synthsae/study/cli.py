@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from synthsae.checks import ConfigError, closest, one_of, within
-from synthsae.config import Config, describe
+from synthsae.config import Config, architecture_options, describe
 from synthsae.study.executors import Processes, dask
 from synthsae.study.find import load, names
 from synthsae.study.folder import clean, listing
@@ -49,7 +49,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         known = {flag: flag for flag in self._option_string_actions}
-        for name, *_ in describe(Config()):  # a field may be taken for an option: --first-seed
+        for name, *_ in (
+            *describe(Config()),
+            *architecture_options(),
+        ):  # a field may be taken for an option: --first-seed
             flag = "--" + name.rpartition(".")[2].replace("_", "-")
             known.setdefault(flag, f"--set {name}=VALUE")
         unknown = re.search(r"unrecognized arguments: .*?(--?[^\s=]+)", message)
@@ -187,7 +190,8 @@ def changes(args: argparse.Namespace, base: Config) -> dict[str, Any]:
             once = "one value; a comma list makes an axis of several"
             raise ConfigError(field, f"{texts[field]} and {text}", once)
         texts[field] = text
-    named = {name for name, value, _ in describe(base) if isinstance(value, str)}
+    every = (*describe(base), *architecture_options())
+    named = {name for name, value, _ in every if isinstance(value, str)}
     return {field: _values(text, field in named) for field, text in texts.items()}
 
 
@@ -204,8 +208,13 @@ def _values(text: str, is_name: bool) -> str | list[str]:
 
 def field_help(base: Config) -> str:
     """Every field that --set knows, with its default and what it means."""
-    rows = [f"  {name:26s} {value!s:12s} {text}" for name, value, text in describe(base)]
-    return "\n".join(["fields, with the default of the study:", *rows])
+    options = list(architecture_options(base.sae))
+    fields = [row for row in describe(base) if row[0] not in {name for name, *_ in options}]
+    titles = ("fields, with the default of the study:", "options of architectures, by sae.arch:")
+    lines = []
+    for title, rows in zip(titles, (fields, options), strict=True):
+        lines += [title, *(f"  {name:26s} {value!s:12s} {text}" for name, value, text in rows)]
+    return "\n".join(lines)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -77,7 +77,14 @@ class Group:
         """
         c, params = self.config, self.stack.params
         dead = (self.silent >= c.silence_limit()) & (c.aux_coefficient > 0)
-        how = Step(dead, c.aux_coefficient, self.n_done / c.n_steps, c.half, 1 / c.n_steps, room)
+        how = Step(
+            dead,
+            c.aux_coefficient,
+            training_done=self.n_done / c.n_steps,
+            bfloat16_selection=c.half,
+            step_fraction=1 / c.n_steps,
+            max_dead=room,
+        )
         found = self.stack.architecture.gradients(params, x, how)
         if self.fixed_decoder:
             del found.grads["w_dec"]

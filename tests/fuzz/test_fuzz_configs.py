@@ -1,15 +1,16 @@
 """Configs made in Python, and activation sources of a user's own, of right and wrong types."""
 
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from math import isfinite
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from fuzzing import answer, numbers, values
 from hypothesis import strategies as st
 
+from synthsae.config import architecture_options
 from synthsae.config.sources import SourceConfig
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train import TrainConfig, train
@@ -24,11 +25,14 @@ unlike = {"np.int64(3)": np.int64(3), "np.float32(.5)": np.float32(0.5), "np.str
 unlike |= {"array": np.arange(3), "tensor": torch.tensor(2), "type": int, "bytes": b"cpu"}
 right = {int: numbers, float: st.floats() | st.floats(0, 2), bool: st.booleans()}
 right |= {str: st.sampled_from(WORDS), type(None): st.none()}
+OPTIONS = sorted({name.rpartition(".")[2] for name, *_ in architecture_options()})
+right[Any] = st.none() | st.dictionaries(st.sampled_from(OPTIONS), numbers, max_size=1)
 
 
 def value_of(field):
     kinds = get_args(field.type) or (field.type,)
-    fit = st.one_of(*(right[kind] for kind in kinds)) | st.just(field.default)
+    fit = st.one_of(*(right[kind] for kind in kinds))
+    fit = fit if field.default is MISSING else fit | st.just(field.default)
     return fit | fit | fit | values | st.sampled_from(sorted(unlike)).map(lambda u: {"unlike": u})
 
 
@@ -48,7 +52,8 @@ def check_config(example):
         return
     for f in fields(config):
         value = getattr(config, f.name)
-        assert type(value) in (get_args(f.type) or (f.type,)), f"type of {name}.{f.name}"
+        kinds = ARCHITECTURES[config.arch].Options if f.type is Any else f.type
+        assert type(value) in (get_args(kinds) or (kinds,)), f"type of {name}.{f.name}"
         bounded = not isinstance(value, float) or isfinite(value) or f.name == "beta"
         assert bounded, f"{name}.{f.name} is not finite"
     assert type(config)(**json.loads(json.dumps(asdict(config)))) == config, "not the same again"

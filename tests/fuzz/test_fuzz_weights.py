@@ -144,8 +144,8 @@ def originals():
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for arch in ARCHITECTURES:
-            size = {"kron_heads": 1, "kron_m": 3, "kron_n": 4} if arch == "kron" else {}
-            random_stack(arch, **size).save(folder / f"stack-{arch}")
+            options = {"heads": 1, "m": 3, "n": 4} if arch == "kron" else {}
+            random_stack(arch, options=options).save(folder / f"stack-{arch}")
         for kind in MORE:
             put(folder / f"saelens-{kind}", kind)
         rng = np.random.default_rng(0)

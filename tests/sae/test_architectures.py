@@ -155,7 +155,7 @@ class Tied(Architecture):
         first = super().init(d_model, seed)
         return {name: first[name] for name in ("w_dec", "b_dec")}
 
-    def encode(self, params, x, *, half=False):
+    def encode(self, params, x, *, bfloat16_selection=False):
         x = x - params["b_dec"][:, None]
         return Code((x @ params["w_dec"].mT).relu(), None)
 

@@ -112,9 +112,11 @@ def test_the_threshold_is_a_running_mean_of_the_smallest_value_that_fires():
     pre = (x - params["b_dec"][:, None]) @ params["w_enc"].mT + params["b_enc"][:, None]
     kept = torch.stack([keep(p, K) for p in pre])
     low = torch.where(kept > 0, kept, torch.inf).amin((1, 2))
-    first = SAE.gradients(params, x, Step(NOBODY, 0.0, done=0.0)).buffers["threshold"]
+    first = SAE.gradients(params, x, Step(NOBODY, 0.0, training_done=0.0)).buffers["threshold"]
     torch.testing.assert_close(first, low)
-    later = SAE.gradients(params, x, Step(NOBODY, 0.0, done=0.5, share=0.002)).buffers
+    later = SAE.gradients(
+        params, x, Step(NOBODY, 0.0, training_done=0.5, step_fraction=0.002)
+    ).buffers
     torch.testing.assert_close(later["threshold"], 0.9 * params["threshold"] + 0.1 * low)
     params["b_enc"] -= 1e9
     silent = SAE.gradients(params, x, Step(NOBODY, 0.0)).buffers["threshold"]
@@ -154,7 +156,7 @@ def test_a_bfloat16_encoder_chooses_and_float32_computes(monkeypatch):
 
     monkeypatch.setattr(batchtopk, "sparse_gradients", spy)
     for half in (False, True):
-        SAE.gradients(params, x, Step(NOBODY, 0.0, half=half))
+        SAE.gradients(params, x, Step(NOBODY, 0.0, bfloat16_selection=half))
     exact, half = seen
     agree = (exact > 0) == (half > 0)
     assert 0 < (~agree).sum() < 0.01 * (exact > 0).sum()

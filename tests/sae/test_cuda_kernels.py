@@ -173,7 +173,7 @@ def test_a_step_of_topk_by_the_kernels_is_that_of_the_twins(monkeypatch, half):
     dead[0, 3] = True
     params = SAEStack.init(sae, 17, (0, 1), DEVICE).params
     params["b_enc"] += 0.1 * normal(2, 40, seed=1)
-    x, step = normal(30, 17).expand(2, 30, 17), Step(dead, 0.1, half=half)
+    x, step = normal(30, 17).expand(2, 30, 17), Step(dead, 0.1, bfloat16_selection=half)
     found = []
     for module in (None, cuda):
         monkeypatch.setattr(kernels, "DENSE_BELOW", 0)

@@ -6,7 +6,7 @@ from variants import NOBODY, architecture, data, random_params
 
 from synthsae.sae import Step
 
-SAE = architecture("gated", coefficient=0.2)
+SAE = architecture("gated", options={"coefficient": 0.2})
 
 
 def code(p, x):

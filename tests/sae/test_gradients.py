@@ -50,7 +50,9 @@ def test_gradients_with_room_for_the_dead_equal_autograd(monkeypatch, counts, ro
     """With 2 chunks and with 3, the last of which is short."""
     monkeypatch.setattr(auxk, "CHUNK", 6)
     params, x, dead = dense.random_params(S, M, D), data(), dead_latents(*counts)
-    got = TopK(SAEConfig(n_latents=M, k=3)).gradients(params, x, Step(dead, COEFFICIENT, room=room))
+    got = TopK(SAEConfig(n_latents=M, k=3)).gradients(
+        params, x, Step(dead, COEFFICIENT, max_dead=room)
+    )
     assert_equal(got, dense.gradients(params, x, 3, dead, COEFFICIENT))
 
 
@@ -60,9 +62,9 @@ def test_the_room_leaves_no_trace(monkeypatch):
     params, x = dense.random_params(S, M, D, dtype=torch.float32), data().float()
     sae, dead = TopK(SAEConfig(n_latents=M, k=3)), dead_latents(4, 1, 3)
     want, *others = (
-        sae.gradients(params, x, Step(dead, COEFFICIENT, room=n)) for n in (4, 5, M, 3 * M)
+        sae.gradients(params, x, Step(dead, COEFFICIENT, max_dead=n)) for n in (4, 5, M, 3 * M)
     )
-    nobody = sae.gradients(params, x, Step(torch.zeros_like(dead), COEFFICIENT, room=0))
+    nobody = sae.gradients(params, x, Step(torch.zeros_like(dead), COEFFICIENT, max_dead=0))
     assert (want.loss > nobody.loss).all()
     for got in others:
         assert torch.equal(got.loss, want.loss)
@@ -133,11 +135,11 @@ def test_one_seed_cannot_notice_another(room):
     params = dense.random_params(S, M, D, dtype=torch.float32)
     x, dead = data().float(), dead_latents(4, 10, 1)
     sae = TopK(SAEConfig(n_latents=M, k=3))
-    want = sae.gradients(params, x, Step(dead, COEFFICIENT, room=room))
+    want = sae.gradients(params, x, Step(dead, COEFFICIENT, max_dead=room))
     for bad in (torch.nan, torch.inf, 1e30):
         broken = x.clone()
         broken[1, 3] = bad
-        got = sae.gradients(params, broken, Step(dead, COEFFICIENT, room=room))
+        got = sae.gradients(params, broken, Step(dead, COEFFICIENT, max_dead=room))
         for s in (0, 2):
             assert torch.equal(got.loss[s], want.loss[s])
             assert torch.equal(got.fired[s], want.fired[s])

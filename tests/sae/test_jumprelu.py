@@ -61,7 +61,7 @@ def loss(coefficient):
 
 @pytest.mark.parametrize("coefficient", [None, 0.2])
 def test_gradients_equal_autograd_through_the_straight_through_functions(coefficient):
-    sae = architecture("jumprelu", coefficient=coefficient)
+    sae = architecture("jumprelu", options={"coefficient": coefficient})
     params, x = random_params(sae), data(b=60)
     if coefficient is None:
         params["multiplier"] = torch.tensor([0.0, 0.1, 0.7]).double()
@@ -79,7 +79,7 @@ def test_the_kernel_is_a_rectangle_around_the_threshold(offset, inside):
 
     The decoder row is 0, so that the reconstruction says nothing; mean ||x - mean x|| = a.
     """
-    sae = architecture("jumprelu", n_latents=1, k=1, coefficient=0.5)
+    sae = architecture("jumprelu", n_latents=1, k=1, options={"coefficient": 0.5})
     a, theta = 2.0, 0.7
     x = torch.tensor([[[a, 0.0], [-a, 0.0]]]).double()
     width = BANDWIDTH * a
@@ -135,11 +135,13 @@ def test_the_multiplier_adds_up_what_is_above_the_aim_and_is_never_negative():
     assert excess[0] < 0 < excess[1] < CUT == 1 < excess[2]
     for start, share in ((0.0, 1e-3), (0.5, 1e-2)):
         params["multiplier"] = torch.full((S,), start).double()
-        got = sae.gradients(params, x, Step(NOBODY, 0.0, 0.79, False, share)).buffers
+        got = sae.gradients(params, x, Step(NOBODY, 0.0, 0.79, step_fraction=share)).buffers
         want = [max(0.0, start + min(1, e) * share / RESET) for e in excess.tolist()]
         assert got["multiplier"].tolist() == pytest.approx(want)
-        assert not sae.gradients(params, x, Step(NOBODY, 0.0, 1 - FROZEN, False, share)).buffers
-    fixed = architecture("jumprelu", coefficient=0.2)
+        assert not sae.gradients(
+            params, x, Step(NOBODY, 0.0, 1 - FROZEN, step_fraction=share)
+        ).buffers
+    fixed = architecture("jumprelu", options={"coefficient": 0.2})
     assert not fixed.gradients(params, x, Step(NOBODY, 0.0)).buffers
 
 
@@ -154,5 +156,7 @@ def test_l0_comes_to_rest_at_an_aim_far_below_what_the_data_would_like():
 
 
 def test_a_fixed_coefficient_goes_where_it_likes():
-    few, many = (variants.l0(variants.trained("jumprelu", coefficient=c)) for c in (1.0, 0.01))
+    few, many = (
+        variants.l0(variants.trained("jumprelu", options={"coefficient": c})) for c in (1.0, 0.01)
+    )
     assert (few < 0.8 * many).all()

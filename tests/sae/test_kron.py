@@ -20,7 +20,7 @@ SHAPES = [(1, 4, 4), (2, 2, 4), (4, 4, 1), (16, 1, 1), (1, 1, 16)]
 
 
 def config(h=None, m=None, n=None, k=3, size=M):
-    return SAEConfig("kron", size, k, kron_heads=h, kron_m=m, kron_n=n)
+    return SAEConfig("kron", size, k, {"heads": h, "m": m, "n": n})
 
 
 def random_params(h, m, n, seed=0):
@@ -151,8 +151,7 @@ def test_a_product_that_is_not_the_number_of_latents_is_one_line(given):
     with pytest.raises(ConfigError) as error:
         config(*given, size=256)
     assert str(error.value) == (
-        f"sae.kron_heads, kron_m, kron_n: {given!r}; "
-        "allowed: numbers whose product is n_latents, 256"
+        f"sae.options.heads, m, n: {given!r}; allowed: numbers whose product is n_latents, 256"
     )
 
 

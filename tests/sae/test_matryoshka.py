@@ -19,7 +19,7 @@ CONFIG = TrainConfig(n_steps=250, batch_size=128, lr=5e-3, device="cpu")
 
 
 def sae(k, prefixes=None, m=M):
-    return Matryoshka(SAEConfig("matryoshka", m, k, matryoshka_prefixes=prefixes))
+    return Matryoshka(SAEConfig("matryoshka", m, k, options={"prefixes": prefixes}))
 
 
 def reference(k, sizes):
@@ -64,7 +64,7 @@ def test_auxk_touches_dead_rows_alone():
 
 def test_prefixes_end_at_one_latent():
     for n in (4, 5, 2**31):
-        config = SAEConfig("matryoshka", 12, 2, matryoshka_prefixes=n)
+        config = SAEConfig("matryoshka", 12, 2, options={"prefixes": n})
         assert Matryoshka(config).prefixes == [1, 3, 6, 12]
 
 
@@ -73,8 +73,9 @@ def test_prefixes_nest_and_end_with_the_whole():
     assert sae(1, 2, m=50).prefixes == [25, 50]
     assert sae(1, 1, m=50).prefixes == [50]
     assert sae(1, m=3).prefixes == [1, 3]
-    with pytest.raises(ConfigError, match=r"^sae\.matryoshka_prefixes: 0; allowed: 1 or more$"):
-        SAEConfig(matryoshka_prefixes=0)
+    with pytest.raises(ConfigError) as error:
+        SAEConfig("matryoshka", options={"prefixes": 0})
+    assert (error.value.field, error.value.value) == ("sae.options.prefixes", 0)
 
 
 def test_a_latent_learns_from_the_prefixes_that_hold_it_alone():
@@ -100,7 +101,8 @@ def test_a_prefix_stands_alone_better_than_the_first_latents_of_topk(tmp_path):
     """The first 6 of 48 latents; and L0 is k."""
     got = {}
     for arch in ("topk", "matryoshka"):
-        sae = SAEConfig(arch, 48, 6, matryoshka_prefixes=4)
+        options = {"prefixes": 4} if arch == "matryoshka" else {}
+        sae = SAEConfig(arch, 48, 6, options)
         stack = train(WORLD, sae, CONFIG, seeds=[0, 1]).stack
         x = WORLD.batch(1, 1024, seed=9)
         assert (abs(truncations.mean_l0(stack, x) - 6) < 0.3).all()

@@ -21,7 +21,9 @@ class Lasso(Architecture):
 
     label = "Lasso"
 
-    def encode(self, params: dict[str, Tensor], x: Tensor, *, half: bool = False) -> Code:
+    def encode(
+        self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
+    ) -> Code:
         pre = (x - params["b_dec"][:, None]) @ params["w_enc"].mT + params["b_enc"][:, None]
         return Code(pre.relu(), None)
 

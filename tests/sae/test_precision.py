@@ -23,12 +23,16 @@ def test_support_and_gradients_are_those_of_float32():
     x = torch.stack([WORLD.batch(t, 2048, seed=5) for t in (0, 1)])
     nobody = torch.zeros(2, 256, dtype=torch.bool)
     sae = stack.architecture
-    fired = [sae.encode(stack.params, x, half=half).dense(256) > 0 for half in (False, True)]
+    fired = [
+        sae.encode(stack.params, x, bfloat16_selection=half).dense(256) > 0
+        for half in (False, True)
+    ]
     assert 0 < (fired[0] != fired[1]).sum() <= 2 * 0.02 * fired[0].sum()
     agree = (fired[0] == fired[1]).all(2).all(0)
     assert agree.float().mean() > 0.8
     exact, half = (
-        sae.gradients(stack.params, x[:, agree], Step(nobody, 0.0, half=h)) for h in (False, True)
+        sae.gradients(stack.params, x[:, agree], Step(nobody, 0.0, bfloat16_selection=h))
+        for h in (False, True)
     )
     for name, g in exact.grads.items():
         off = half.grads[name] - g

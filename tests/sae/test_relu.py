@@ -7,7 +7,7 @@ from variants import NOBODY, architecture, data, random_params
 
 from synthsae.sae import Step
 
-SAE = architecture("relu", coefficient=0.2)
+SAE = architecture("relu", options={"coefficient": 0.2})
 
 
 def loss(p, x):
@@ -80,6 +80,6 @@ def test_the_controller_reaches_the_l0_asked_and_rests_at_the_end(monkeypatch, a
 
 @pytest.mark.parametrize("arch", ["relu", "gated"])
 def test_a_fixed_coefficient_stays_and_a_larger_one_is_sparser(arch):
-    few, many = (variants.trained(arch, coefficient=c) for c in (1.0, 0.05))
+    few, many = (variants.trained(arch, options={"coefficient": c}) for c in (1.0, 0.05))
     assert few.params["coefficient"].tolist() == [1.0] * 3
     assert (variants.l0(few) < 0.7 * variants.l0(many)).all()

@@ -82,8 +82,10 @@ def test_older_versions_said_hook_z_by_the_hook_alone(tmp_path, name):
     folder = put(tmp_path / "sae", "standard")
     cfg = {"d_in": D, "d_sae": M, name: "blocks.0.attn.hook_z"}
     (folder / "cfg.json").write_text(json.dumps(cfg))
-    with pytest.raises(ConfigError, match=r"reshape_activations: 'hook_z'; allowed: none$"):
+    with pytest.raises(ConfigError) as error:
         load_saelens(folder)
+    assert error.value.field.endswith("cfg.json: reshape_activations")
+    assert (error.value.value, error.value.allowed) == ("hook_z", "none")
 
 
 @pytest.mark.parametrize("arch", WRITTEN_AS)
@@ -132,13 +134,17 @@ def test_what_is_read_can_be_joined_and_refitted(tmp_path, arch):
 
 def test_every_architecture_is_written_or_refused_with_a_reason(tmp_path, monkeypatch):
     stack = SAEStack.init(SAEConfig(arch="kron", n_latents=M, k=2), D, (0,))
-    with pytest.raises(ConfigError, match="SAELens has none that runs it"):
+    with pytest.raises(ConfigError) as error:
         save_saelens(stack, tmp_path / "sae")
+    assert (error.value.field, error.value.value) == ("sae.arch", "kron")
+    assert not (tmp_path / "sae").exists()
     assert set(ARCHITECTURES) - {"kron"} <= WRITTEN_AS.keys()
     monkeypatch.setitem(ARCHITECTURES, "mine", type("Mine", (TopK,), {}))
     stack = SAEStack.init(SAEConfig(arch="mine", n_latents=M, k=2), D, (0,))
-    with pytest.raises(ConfigError, match=r"^sae\.arch: 'mine'; allowed: topk, "):
+    with pytest.raises(ConfigError) as error:
         save_saelens(stack, tmp_path / "sae")
+    assert (error.value.field, error.value.value) == ("sae.arch", "mine")
+    assert error.value.allowed.startswith("topk, ")
     assert not (tmp_path / "sae").exists()
 
 
@@ -164,7 +170,7 @@ def test_a_recorded_config_counts_only_while_it_is_true(tmp_path):
     assert load_saelens(tmp_path).config.arch == "jumprelu"
     assert_same(load_saelens(tmp_path), tmp_path)
 
-    stack = random_stack("matryoshka", (3,), matryoshka_prefixes=2)
+    stack = random_stack("matryoshka", (3,), options={"prefixes": 2})
     for name, value in (("k", K - 1), ("architecture", "standard")):
         save_saelens(stack, tmp_path)
         assert load_saelens(tmp_path).config == stack.config
@@ -180,10 +186,12 @@ def test_a_recorded_config_counts_only_while_it_is_true(tmp_path):
     for junk in (3, *({"config": config} for config in configs), {"seed": "a"}):
         put(tmp_path / "junk", "topk", metadata={"synthsae": junk})
         assert load_saelens(tmp_path / "junk").config == SAEConfig("topk", M, K)
-    for junk in ({"coefficient": "x"}, {"coefficient": -1}, {"matryoshka_prefixes": 2.5}):
+    for junk in ({"matryoshka_prefixes": 2.5}, {"options": {"prefixes": 0}}, {"options": {"m": 2}}):
         put(tmp_path / "junk", "topk", metadata={"synthsae": {"config": true | junk}})
-        with pytest.raises(ConfigError, match=r"metadata\.synthsae\.config: .*what save_saelens"):
+        with pytest.raises(ConfigError) as error:
             load_saelens(tmp_path / "junk")
+        assert error.value.field.endswith("metadata.synthsae.config")
+        assert error.value.value == true | junk
 
 
 def test_several_folders_are_a_stack_if_they_agree(tmp_path):
@@ -198,10 +206,12 @@ def test_several_folders_are_a_stack_if_they_agree(tmp_path):
     published = put(tmp_path / "p", "gated")
     assert load_saelens(published, published).seeds == (0, 1)
     save_saelens(replace(stack, config=replace(stack.config, k=K + 1)), tmp_path / "other")
-    with pytest.raises(ConfigError, match="allowed: the config of"):
+    with pytest.raises(ConfigError) as error:
         load_saelens(tmp_path / "0", tmp_path / "other")
-    with pytest.raises(ConfigError, match=r"^folders: \(\); allowed: one folder or more$"):
+    assert error.value.field == str(tmp_path / "other")
+    with pytest.raises(ConfigError) as error:
         load_saelens()
+    assert (error.value.field, error.value.value) == ("folders", ())
 
 
 def test_half_precision_and_an_idle_scaling_factor_are_read(tmp_path):

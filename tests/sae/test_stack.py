@@ -192,11 +192,13 @@ class Bomb:
 def test_nothing_is_unpickled_and_junk_is_refused(tmp_path, junk):
     path = tmp_path / "stack.safetensors"
     path.write_bytes(junk)
-    with pytest.raises(ConfigError, match="allowed: a file that SAEStack"):
+    with pytest.raises(ConfigError) as error:
         SAEStack.load(path)
+    assert (error.value.field, error.value.value) == ("path", str(path))
     torch.save(Bomb(), path)
-    with pytest.raises(ConfigError, match="allowed: a file that SAEStack"):
+    with pytest.raises(ConfigError) as error:
         SAEStack.load(path)
+    assert (error.value.field, error.value.value) == ("path", str(path))
 
 
 @pytest.mark.parametrize(
@@ -271,8 +273,10 @@ def test_join_takes_stacks_of_one_config():
     both = SAEStack.join([a, a.select([1])])
     assert (both.config, both.seeds) == (a.config, (2, 9, 9))
     assert torch.equal(both.params["w_enc"][2], a.params["w_enc"][1])
-    with pytest.raises(ConfigError, match=r"^config: .*k=3.*; allowed: that of the first, .*k=2"):
+    with pytest.raises(ConfigError) as error:
         SAEStack.join([a, b])
+    assert (error.value.field, error.value.value) == ("config", b.config)
+    assert str(a.config) in error.value.allowed
 
 
 @pytest.mark.parametrize(
@@ -282,7 +286,10 @@ def test_join_takes_stacks_of_one_config():
         ({"n_latents": 0}, "sae.n_latents: 0; allowed: 1 or more"),
         ({"k": 0}, "sae.k: 0; allowed: 1 or more"),
         ({"k": 9, "n_latents": 8}, "sae.k: 9; allowed: 1 or more, at most 8"),
-        ({"coefficient": 0}, "sae.coefficient: 0.0; allowed: above 0"),
+        (
+            {"arch": "relu", "options": {"coefficient": 0}},
+            "sae.options.coefficient: 0.0; allowed: above 0",
+        ),
         ({"k": -1, "n_latents": 8}, "sae.k: -1; allowed: 1 or more, at most 8"),
     ],
 )
@@ -295,7 +302,9 @@ def test_a_bad_field_is_one_line_with_its_name_value_and_range(fields, message):
 def test_the_number_of_latents_is_two_for_each_dimension_unless_given():
     assert SAEConfig().for_width(24).size == 48
     assert SAEConfig(n_latents=5, k=5).for_width(24).size == 5
-    with pytest.raises(ConfigError, match=r"^sae\.k: 9; allowed: 1 or more, at most 8$"):
+    with pytest.raises(ConfigError) as error:
         SAEConfig(k=9).for_width(4)
-    with pytest.raises(ConfigError, match=r"^sae\.n_latents: None; allowed: a number;"):
+    assert (error.value.field, error.value.value) == ("sae.k", 9)
+    with pytest.raises(ConfigError) as error:
         SAEConfig().size  # noqa: B018
+    assert (error.value.field, error.value.value) == ("sae.n_latents", None)

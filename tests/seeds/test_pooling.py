@@ -183,7 +183,9 @@ def test_refit_says_what_is_not_finite() -> None:
 
 def test_refit_needs_an_encoder_row_for_each_latent() -> None:
     """Two factors of each kind have as many rows as pairs, which are not those of the latents."""
-    stack = SAEStack.init(SAEConfig(arch="kron", n_latents=8, k=2, kron_m=2, kron_n=2), 12, (0,))
+    stack = SAEStack.init(
+        SAEConfig(arch="kron", n_latents=8, k=2, options={"m": 2, "n": 2}), 12, (0,)
+    )
     assert stack.params["w_enc"].shape == stack.params["w_dec"].shape
     with pytest.raises(ConfigError, match=r"^stack\.config\.arch: 'kron'; allowed: an arch"):
         refit(stack, WORLD, CONFIG)
