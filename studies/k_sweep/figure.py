@@ -1,6 +1,4 @@
-"""Stability over the code's size k: what more latents a sample than it needs do to features."""
-
-from typing import Any
+"""Stability over training at a k that samples need, and at one far above it."""
 
 import numpy as np
 import xarray as xr
@@ -9,116 +7,82 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from synthsae.plot.architectures import label, look
-from synthsae.plot.common import (
-    GREY,
-    STYLE,
-    defined,
-    error_bars,
-    interval_of_each,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.architectures import look
+from synthsae.plot.common import STYLE, error_bars, interval_of_each, interval_over_seeds, slices
 from synthsae.plot.phrases import number
+from synthsae.stats import Interval
 
-KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
-LAW = "coverage law of its codes"
-
-
-def last_stable(ds: xr.Dataset) -> int | None:
-    """The largest k up to which isolated features are stable at every k, of one architecture."""
-    stable = ds.sortby("k").isolated_reappearance.mean("seed") >= defined(ds, "stable")
-    n = int(stable.cumprod("k").sum())
-    return int(np.sort(ds.k.values)[n - 1]) if n else None
+KEEP = ("arch", "k", "n_steps", "seed", "seed_a", "seed_b", "block", "angle")
 
 
-def stability_by_k(ds: xr.Dataset) -> Figure:
-    """k against p_hat of isolated features, p_hat of block latents beside the law, and EV.
+def parts(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """The Dataset by architecture, k and steps for each value of its other dimensions, named."""
+    ds = ds.expand_dims([d for d in ("arch", "k", "n_steps") if d not in ds.dims])
+    return list(slices(ds.sortby(["k", "n_steps"]), KEEP))
 
-    Dimensions that the user made, other than arch and k, get a row of panels for each value.
+
+def stability_over_training(ds: xr.Dataset) -> Figure:
+    """Training steps against p_hat of isolated features, a panel for each k, and against EV.
+
+    A row of panels for every value of the dimensions that the study does not have itself.
     """
-    parts = list(slices(ds.sortby("k"), KEEP))
+    rows = parts(ds)
+    columns = rows[0][1].sizes["k"] + 1
     with rc_context(STYLE):
-        figure = Figure(figsize=(10.2, 0.5 + 3.4 * len(parts)), layout="constrained")
-        axes = figure.subplots(len(parts), 3, sharex=True, squeeze=False)
-        for row, (name, part) in zip(axes, parts, strict=True):
-            _isolated(row[0], part)
-            _blocks(row[1], part)
-            _variance(row[2], part)
-            row[0].set_ylabel("\n".join([*([name] if name else []), "share"]))
-        named: dict[str, Any] = {}
-        for ax in axes.flat:
-            named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-        order = [n for n in (*(label(str(a)) for a in ds.arch.values), LAW) if n in named]
-        figure.legend(
-            [named[n] for n in order], order, loc="outside lower center", ncols=len(order)
-        )
+        figure = Figure(figsize=(3.1 * columns, 0.9 + 2.9 * len(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for row, (name, part) in zip(axes, rows, strict=True):
+            for ax, k in zip(row, part.k.values, strict=False):
+                _isolated(ax, part.sel(k=k), f"{name}\n" * bool(name) + f"k = {k}")
+            _variance(row[-1], part.isel(k=-1))
+        figure.suptitle(_message(rows), x=0.01, ha="left", fontsize=11)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
-def _isolated(ax: Axes, ds: xr.Dataset) -> None:
+def _message(rows: list[tuple[str, xr.Dataset]]) -> str:
+    """The finding: whether features that are missing at first come back."""
+    ends = [p.isel(k=-1).isolated_reappearance.mean("seed").isel(n_steps=[0, -1]) for _, p in rows]
+    rises = np.concatenate([np.ravel(e.isel(n_steps=1) - e.isel(n_steps=0)) for e in ends])
+    k = int(rows[0][1].k[-1])
+    if len(rows[0][1].n_steps) < 2:
+        return f"Features found again at k up to {k}, at one budget"
+    late = int((rises > 0.1).sum())
+    return (
+        f"At k = {k} features come late: longer training raises p_hat\n"
+        f"by more than .1 in {late} of {len(rises)} cases"
+    )
+
+
+def _isolated(ax: Axes, ds: xr.Dataset, title: str) -> None:
     for arch in ds.arch.values:
         one = ds.sel(arch=arch).isolated_reappearance
-        i = interval_over_seeds(one.transpose("k", "seed"))
-        _line(ax, ds.k.values, i.estimate, error_bars(i), str(arch))
-    last = {label(str(a)): last_stable(ds.sel(arch=a)) for a in ds.arch.values}
-    safe = [name for name, k in last.items() if k == ds.k.values.max()]
-    ax.set_title(
-        "isolated features found again:\n"
-        + (f"at every k only by {', '.join(safe)}" if safe else "by none at every k")
-    )
-    _marks(ax, ds)
-    _axis(ax, ds)
-
-
-def _blocks(ax: Axes, ds: xr.Dataset) -> None:
-    if "block_reappearance" not in ds or not ds.block_reappearance.notnull().any():
-        ax.set_title("no blocks are planted")
-        ax.set_axis_off()
-        return
-    for arch in ds.arch.values:
-        one = ds.sel(arch=arch)
-        i = interval_over_seeds(one.block_reappearance.transpose("k", "seed", "block"))
-        _line(ax, ds.k.values, i.estimate, error_bars(i), str(arch))
-        law = one.coverage_prediction.mean(("seed", "block"))
-        ax.plot(ds.k, law, color=look(str(arch))[1], lw=1, ls="--")
-    ax.plot([], [], color="black", lw=1, ls="--", label=LAW)
-    ax.set_title("latents in blocks found again:\nwhat their codes cover, whatever the k")
-    _axis(ax, ds)
+        _line(ax, ds, interval_over_seeds(one.transpose("n_steps", "seed")), str(arch))
+    ax.set_title(title)
+    _axis(ax, ds, "features found again (p_hat)")
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
     for arch in ds.arch.values:
-        i = interval_of_each(ds.sel(arch=arch).explained_variance.transpose("k", "seed"))
-        _line(ax, ds.k.values, i.estimate, error_bars(i), str(arch))
-    worst = number(ds.explained_variance.isel(k=-1).mean("seed").min(), ".1%")
-    ax.set_title(f"explained variance does not warn:\n{worst} or more at k = {ds.k.values[-1]}")
-    _axis(ax, ds)
+        one = ds.sel(arch=arch).explained_variance
+        _line(ax, ds, interval_of_each(one.transpose("n_steps", "seed")), str(arch))
+    worst = number(ds.explained_variance.mean("seed").min(), ".1%")
+    ax.set_title(f"k = {ds.k.item()}: explained variance\ndoes not warn ({worst} or more)")
+    _axis(ax, ds, "explained variance")
 
 
-def _line(ax: Axes, k: np.ndarray, y: np.ndarray, ends: np.ndarray, arch: str) -> None:
+def _line(ax: Axes, ds: xr.Dataset, i: Interval, arch: str) -> None:
     name, colour, marker = look(arch)
-    ax.errorbar(k, y, ends, color=colour, marker=marker, ms=4.5, lw=1.2, capsize=2, label=name)
+    style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.2, "capsize": 2}
+    ax.errorbar(ds.n_steps.values, i.estimate, error_bars(i), label=name, **style)
 
 
-def _marks(ax: Axes, ds: xr.Dataset) -> None:
-    """What the samples need, from the world alone."""
-    if "planted_l0" not in ds:
-        return
-    for name, height, text in (
-        ("planted_l0", 0.02, "samples need\n{} on average "),
-        ("planted_l0_high", 0.13, "99% need\n{} or less "),
-    ):
-        need = float(ds[name].mean())
-        ax.axvline(need, color=GREY, lw=0.9, ls=":")
-        side = "right" if need > ds.k.min() else "left"  # within the axes
-        ax.text(need, height, text.format(number(need, ".3g")), fontsize=7, color=GREY, ha=side)
-
-
-def _axis(ax: Axes, ds: xr.Dataset) -> None:
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(ds.k.values, [str(k) for k in ds.k.values])
+def _axis(ax: Axes, ds: xr.Dataset, text: str) -> None:
+    ax.set_xscale("log")
+    ax.set_xticks(ds.n_steps.values, [f"{n:,}" for n in ds.n_steps.values])
     ax.minorticks_off()
-    ax.set_xlabel("k, latents that may fire in a sample")
+    ax.set_xlabel("training steps")
+    ax.set_ylabel(text)
     ax.set_ylim(0, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1))

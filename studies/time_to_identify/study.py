@@ -17,7 +17,6 @@ from synthsae.config import Config
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
 from synthsae.study import Study
-from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 study = Study(

@@ -1,4 +1,4 @@
-"""The measured time at which a dictionary is half-way to the true axes, beside the predicted one."""
+"""When a dictionary is half-way to the true axes: measured, and against the prediction."""
 
 from collections.abc import Iterator
 

@@ -5,9 +5,9 @@ that rotation, training turns the dictionary slowly, and seeds disagree although
 identifiable. This file computes how slowly, before any training and with no fitted number.
 
 Derivation. Let the latents of R orthonormal directions be the 2R atoms +-q_1 ... +-q_R, with the
-encoder equal to the decoder and no bias. For TopK this SAE is optimal for its dictionary (a selected
-value is a projection), so the only slow motion left is the rotation Q' = Q A, A antisymmetric. With
-y = Q^T c and the k largest |y_i| selected (y^S, the others 0), the loss is
+encoder equal to the decoder and no bias. For TopK this SAE is optimal for its dictionary (a value
+that is selected is a projection), so the only slow motion left is the rotation Q' = Q A, with A
+antisymmetric. With y = Q^T c and the k largest |y_i| selected (y^S, the others 0), the loss is
 L = 1 - E||y^S||^2 / V, V = E||c||^2, and turning q_b towards q_a changes it at the rate
 dL / d angle = -2 (E y_a y_b^S - E y_b y_a^S) / V.
 
