@@ -35,7 +35,8 @@ def finding(ds: xr.Dataset) -> str:
             for a in part.arch.values
         )
         steps = last.n_steps.values
-        budget = f"from {steps[0]:,} to {steps[-1]:,} steps" if len(steps) > 1 else "over one budget"
+        more = f"from {steps[0]:,} to {steps[-1]:,} steps"
+        budget = more if len(steps) > 1 else f"over {steps[0]:,} steps"
         where = f"With {name}, at" if name else "At"
         sentences.append(
             f"{where} k = {last.k.item()}, {budget}, p_hat of isolated features {', '.join(each)}."
