@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from synthsae.studies.k_sweep.figure import last_stable, stability_by_k
+from synthsae.studies.k_sweep.figure import stability_over_training
 from synthsae.studies.k_sweep.scores import need, planted_sparsity
 from synthsae.studies.k_sweep.study import finding
 
@@ -64,71 +64,43 @@ def test_the_measure_gives_mean_and_quantile_and_knows_when_not_to() -> None:
 
 
 def made() -> xr.Dataset:
-    p = {"topk": [1.0, 0.97, 0.4], "batchtopk": [0.9, 1.0, 0.1], "hierarchical_topk": [1.0] * 3}
-    grid = np.array(list(p.values()))[:, :, None] * np.ones(4)
-    blocks = np.full((3, 3, 4, 2), 0.5)
-    dims = ("arch", "k", "seed")
+    """At k = 32 TopK comes late and HierarchicalTopK is there at once."""
+    late, there = [[1.0, 1.0], [0.2, 0.9]], [[1.0, 1.0], [1.0, 1.0]]  # [k, n_steps]
+    p = np.array([late, there])[..., None] * np.ones(4)
+    variance = np.array([[0.95, 0.96], [0.998, 0.999]])[None, ..., None] * np.ones((2, 2, 2, 4))
+    dims = ("arch", "k", "n_steps", "seed")
     return xr.Dataset(
-        {
-            "isolated_reappearance": (dims, grid),
-            "explained_variance": (
-                dims,
-                np.array([0.8, 0.95, 0.9991])[:, None] * np.ones((3, 3, 4)),
-            ),
-            "block_reappearance": ((*dims, "block"), blocks),
-            "coverage_prediction": ((*dims, "block"), blocks + 0.1),
-            "planted_l0": (("arch", "k"), np.full((3, 3), 4.0)),
-            "planted_l0_high": (("arch", "k"), np.full((3, 3), 13.0)),
-        },
-        {"arch": list(p), "k": [2, 8, 32]},
+        {"isolated_reappearance": (dims, p), "explained_variance": (dims, variance)},
+        {"arch": ["topk", "hierarchical_topk"], "k": [4, 32], "n_steps": [600, 2400]},
     )
 
 
-def test_last_stable_is_the_end_of_an_unbroken_run() -> None:
-    ds = made()
-    found = {str(a): last_stable(ds.sel(arch=a)) for a in ds.arch.values}
-    assert found == {"topk": 8, "batchtopk": None, "hierarchical_topk": 32}
-    assert last_stable(ds.sel(arch="topk").isel(k=[2, 0, 1])) == 8
-
-
-def test_the_words_have_the_numbers() -> None:
-    text = finding(made())
-    assert "by TopK up to k = 8 (p_hat 0.40 and EV 0.999 at k = 32)" in text
-    assert "by BatchTopK at no k (p_hat 0.10" in text
-    assert "by HierarchicalTopK up to k = 32 (p_hat 1.00" in text
-    assert "samples need 4 latents on average and 99% of them 13 at most" in text
-    named = finding(made().expand_dims(noise=[0.1]))
-    assert named.startswith("With noise = 0.1, isolated features")
+def test_the_words_have_the_numbers_of_the_largest_k() -> None:
+    text = finding(made().isel(n_steps=[1, 0], k=[1, 0]))
+    assert "At k = 32, from 600 to 2,400 steps" in text
+    assert "TopK goes from 0.20 to 0.90" in text
+    assert "HierarchicalTopK stays at 1.00" in text
+    assert finding(made().expand_dims(noise=[0.1])).startswith("With noise = 0.1, at k = 32")
+    assert "over 600 steps" in finding(made().isel(n_steps=0))
 
 
 def test_the_figure_has_the_numbers() -> None:
-    figure = stability_by_k(made())
-    isolated, blocks, variance = figure.axes
-    assert "only by HierarchicalTopK" in isolated.get_title(loc="left")
-    assert "99.9% or more at k = 32" in variance.get_title(loc="left")
-    drawn = [c.lines[0].get_ydata() for c in isolated.containers]
-    np.testing.assert_allclose(drawn, made().isolated_reappearance.mean("seed"))
-    marks = [line.get_xdata()[0] for line in isolated.lines if line.get_linestyle() == ":"]
-    assert marks == [4, 13]
-    laws = [line.get_ydata() for line in blocks.lines if line.get_linestyle() == "--"][:3]
-    np.testing.assert_allclose(laws, 0.6)
-
-
-def test_without_blocks_their_panel_is_empty_and_the_legend_whole() -> None:
-    ds = made()
-    figure = stability_by_k(ds.assign(block_reappearance=ds.block_reappearance * np.nan))
-    blocks = figure.axes[1]
-    assert not blocks.axison
-    assert not blocks.lines
-    assert blocks.get_title(loc="left") == "no blocks are planted"
+    figure = stability_over_training(made())
+    few, many, variance = figure.axes
+    drawn = [c.lines[0].get_ydata() for c in many.containers]
+    np.testing.assert_allclose(drawn, [[0.2, 0.9], [1.0, 1.0]])
+    np.testing.assert_allclose([c.lines[0].get_ydata() for c in few.containers], 1)
+    np.testing.assert_allclose(variance.containers[0].lines[0].get_ydata(), [0.998, 0.999])
+    assert "99.8% or more" in variance.get_title(loc="left")
+    assert "in 1 of 2 cases" in figure.get_suptitle()
     told = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert told == ["TopK", "BatchTopK", "HierarchicalTopK"]
+    assert told == ["TopK", "HierarchicalTopK"]
 
 
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["k_sweep", "--out", str(tmp_path), *sets]) == 0
-    assert "samples need 0.5 latents on average" in capsys.readouterr().out
+    assert "At k = 6, over 30 steps" in capsys.readouterr().out
     ds = synthsae.open_results("k_sweep", tmp_path)
-    assert ds.isolated_reappearance.sizes == {"arch": 2, "k": 2, "seed": 3}
+    assert ds.isolated_reappearance.sizes == {"arch": 2, "k": 2, "n_steps": 1, "seed": 3}
     assert (tmp_path / "k_sweep" / "k_sweep.png").stat().st_size > 1000
