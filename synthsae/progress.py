@@ -51,7 +51,7 @@ def bar(what: str, total: float = 0, unit: str = "", about: str = "") -> Iterato
         yield line.count
     finally:
         screen.remove(line)
-        if before is None:
+        if before is None and _screen.get() is screen:
             _screen.set(None)
 
 
@@ -118,13 +118,19 @@ class _Screen:
             Thread(target=self._watch, daemon=True).start()
 
     def remove(self, line: _Line) -> None:
-        """End a computation. A log gets its last state, where it has an earlier one."""
+        """End a computation and those inside it. A log gets its last state, where it has an
+        earlier one.
+
+        A generator that an error left unfinished ends its own bar late, or after the outer one.
+        """
         with self._lock:
+            if line not in self._lines:
+                return
             if line.shown and self._live:
                 _write("")
             elif line.shown and line.total:
                 self._show()
-            self._lines.remove(line)
+            del self._lines[self._lines.index(line) :]
         if not self._lines:
             self._over.set()
 

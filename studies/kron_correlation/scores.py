@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 
 from synthsae.arrays import Array
-from synthsae.evaluation import held_out, planted_magnitudes
+from synthsae.evaluation import held_out
 from synthsae.metrics import latent
 from synthsae.metrics.covariance import permuted_rv, rv
 from synthsae.rng import numpy_generator
@@ -67,8 +67,10 @@ def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
 def covariances(stack: SAEStack, run: Run, n_samples: int) -> tuple[Array, Array]:
     """Covariance of what is planted [F, F] and of the activations of latents [S, M, M]."""
     moments: list[torch.Tensor] = []
-    truths = planted_magnitudes(run.world, n_samples, device=stack.params["w_dec"].device)
-    for (_, codes), truth in zip(held_out(stack, run.world, n_samples), truths, strict=True):
+    w = stack.params["w_dec"]
+    for held in held_out(run.world, n_samples, stack=stack):
+        codes = stack.encode(held.x).dense(w.shape[1])
+        truth = held.rows_of(run.world.magnitudes, device=w.device)
         parts = [m for z in (truth[None], codes) for m in (z.double().sum(1), _second(z))]
         moments = [a + b for a, b in zip(moments, parts, strict=True)] if moments else parts
     one, two, first, second = (m / n_samples for m in moments)

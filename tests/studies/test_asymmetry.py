@@ -52,13 +52,21 @@ def run() -> Run:
     return run_cell(override(cli.load("asymmetry").base, TINY))
 
 
+def codes(run: Run, n_samples: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The held-out samples x [B, D] and their dense codes [S, B, M], batch by batch."""
+    assert run.stack is not None
+    stack, m = run.stack, run.live.shape[1]
+    batches = held_out(run.source, n_samples, stack=stack)
+    return [(held.x, stack.encode(held.x).dense(m)) for held in batches]
+
+
 def zeroed(run: Run, s: int, latents: np.ndarray) -> float:
     """EV with latents of seed s zeroed, all samples at once."""
     assert run.stack is not None
     x, z = (
         torch.cat(v, dim=d)
         for v, d in zip(
-            zip(*held_out(run.stack, run.source, run.config.eval_samples), strict=True),
+            zip(*codes(run, run.config.eval_samples), strict=True),
             (0, 1),
             strict=True,
         )
@@ -75,8 +83,8 @@ def test_cost_is_the_ev_lost_by_zeroing(run: Run) -> None:
     for s, i in [(0, 0), (0, 17), (2, 5), (3, 47)]:
         assert cost[s, i] == pytest.approx(whole[s] - zeroed(run, s, np.array([i])), abs=2e-6)
     assert run.stack is not None
-    z = torch.cat([z for _, z in held_out(run.stack, run.source, 6000)], dim=1).double()
-    x = torch.cat([x for x, _ in held_out(run.stack, run.source, 6000)]).double()
+    z = torch.cat([z for _, z in codes(run, 6000)], dim=1).double()
+    x = torch.cat([x for x, _ in codes(run, 6000)]).double()
     variance = x.var(0, correction=0).sum()
     assert np.allclose(energy, (z**2).mean(1) / variance, rtol=1e-4)
 
