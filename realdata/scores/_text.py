@@ -7,7 +7,6 @@ from torch import Tensor
 
 from realdata.activations import Activations
 from synthsae.evaluation import held_out
-from synthsae.sae import SAEStack
 from synthsae.scores.run import Run
 
 
@@ -19,16 +18,9 @@ def reader(run: Run) -> Activations:
     return source
 
 
-def at_hand(run: Run) -> SAEStack:
-    """The SAEs. Raises ValueError where they are not kept."""
-    if run.stack is None:
-        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
-    return run.stack
-
-
 def held_out_codes(run: Run, source: Activations) -> tuple[NDArray[np.int64], list[csr_array]]:
     """The rows that the SAEs were evaluated on, [B], and the code of each seed on them, [B, M]."""
-    n, stack = run.config.eval_samples, at_hand(run)
+    n, stack = run.config.eval_samples, run.saes
     m = stack.params["w_dec"].shape[1]
     rows: list[NDArray[np.int64]] = []
     codes: list[list[csr_array]] = [[] for _ in run.seeds]

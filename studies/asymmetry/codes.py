@@ -30,9 +30,7 @@ def shares(run: Run, errors: Callable[[Codes], Sequence[Residual]]) -> list[list
     The samples are those that the SAEs were evaluated on. Raises ValueError where the SAEs are not
     at hand.
     """
-    if run.stack is None:
-        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
-    stack = run.stack
+    stack = run.saes
     w_dec, b_dec = stack.params["w_dec"], stack.params["b_dec"]
     sums: dict[int, list[Residual]] = {}
     for held in held_out(run.source, run.config.eval_samples, stack=stack):

@@ -33,15 +33,14 @@ def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
     has no partner is left out. Nulls: matchings permuted at random, and the SAEs at step 0, with a
     matching of their own.
     """
-    assert run.stack is not None
     n = run.config.eval_samples
     first = SAEStack.init(
         run.config.sae,
         run.d_model,
         run.config.train.init_seeds(run.seeds),
-        run.stack.params["w_dec"].device,
+        run.saes.params["w_dec"].device,
     )
-    truth, codes = covariances(run.stack, run, n)
+    truth, codes = covariances(run.saes, run, n)
     _, codes_first = covariances(first, run, n)
     shape = (len(run.seeds), len(MATRICES))
     score, start, null, high = np.full((4, *shape), np.nan)

@@ -19,7 +19,6 @@ def benchmark_scores(run: Run) -> xr.Dataset:
     As published: over *all* latents, dead ones too (they have precision, recall and F1 0), cosines
     absolute, each latent judged against its nearest feature, and MCC over the min(M, F) pairs.
     """
-    assert run.stack is not None
     features = run.world.features
     nearest = [planted.nearest_features(d, features, absolute=True) for d in run.directions]
     detection, shrinkage, true_l0 = detections(run, np.array(nearest))
@@ -53,8 +52,7 @@ def benchmark_scores(run: Run) -> xr.Dataset:
 
 def detections(run: Run, nearest: np.ndarray) -> tuple[Detection, Array, float]:
     """Detection of the `nearest` features [S, M], shrinkage [S], and the true L0."""
-    assert run.stack is not None
-    stack, params, n = run.stack, run.stack.params, run.config.eval_samples
+    stack, params, n = run.saes, run.saes.params, run.config.eval_samples
     index = torch.tensor(nearest, device=params["w_dec"].device)
     counts = torch.zeros(3, *nearest.shape, dtype=torch.float64)
     ratio, norms, active = np.zeros(len(nearest)), 0, 0

@@ -21,11 +21,17 @@ from synthsae.scores.stability import (
     initial_agreement,
     seed_agreement,
 )
-from synthsae.scores.transfer import class_dimension, unstable_transfer
+from synthsae.scores.transfer import (
+    class_dimension,
+    class_energy_in_blocks,
+    predicted_transfer,
+    unstable_transfer,
+)
 
 __all__ = [
     "block_stability",
     "class_dimension",
+    "class_energy_in_blocks",
     "cluster_ranks",
     "coverage_law",
     "feature_recovery",
@@ -36,6 +42,7 @@ __all__ = [
     "matched_agreement",
     "matched_agreement_all",
     "nearest_agreement",
+    "predicted_transfer",
     "reappearance_counts",
     "reconstruction",
     "seed_agreement",
@@ -60,4 +67,7 @@ REPORT = (
     firing_rates,
     reconstruction,
 )
-"""The stability report of any source: what needs neither the truth nor a text."""
+"""Scores of the stability report, which any source has: none needs a planted world or text."""
+
+REPORT_OF_BLOCKS = (predicted_transfer, class_energy_in_blocks)
+"""What planted blocks add to `REPORT`."""

@@ -31,6 +31,9 @@ THINGS: dict[str, Callable[[Config], bool]] = {
     "tokens": lambda config: config.source.kind == "model",
     "planted": lambda config: config.planted,
     "blocks": lambda config: config.planted and config.world.n_blocks > 0,
+    "atoms": lambda config: _has_blocks(config, "sparse"),
+    "axes": lambda config: _has_blocks(config, "generalised_normal"),
+    "isolated features": lambda config: config.planted and config.world.n_isolated > 0,
     "features": lambda config: config.planted and n_features(config) > 0,
     "independent gates": lambda config: (
         config.planted
@@ -39,14 +42,31 @@ THINGS: dict[str, Callable[[Config], bool]] = {
     ),
     "no circles": lambda config: config.world.n_circles == 0,
 }
-"""What a score may need, and whether a cell has it: the SAEs themselves (which weights that were
-read are not), an encoder row for each latent, the text under activations, the planted truth, blocks
-in it, features in it, gates that do not depend on each other, and no circles.
+"""What a score may need, and whether a cell has it.
+
+| name | what a cell has |
+| --- | --- |
+| stack | the trained SAEs, not only their decoder rows and firing rates |
+| encoders | an encoder row for each latent |
+| tokens | the text under the activations |
+| planted | a planted world |
+| blocks | planted blocks |
+| atoms | planted blocks under the sparse law, whose codes are sums of atoms |
+| axes | planted blocks under the generalised-normal law, whose codes have axes of their own |
+| isolated features | planted isolated features |
+| features | planted isolated features or atoms |
+| independent gates | planted features and blocks that fire independently of each other |
+| no circles | no planted circles |
 """
 
 
+def _has_blocks(config: Config, law: str) -> bool:
+    """Whether there are planted blocks, and their codes have that law."""
+    return config.planted and config.world.n_blocks > 0 and config.world.law == law
+
+
 def n_features(config: Config) -> int:
-    """Planted features, atoms included."""
+    """Number of planted features: isolated ones and atoms."""
     world = config.world
     atoms = (world.n_atoms or world.rank) * world.n_blocks if world.law == "sparse" else 0
     return world.n_isolated + atoms

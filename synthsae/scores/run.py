@@ -109,6 +109,13 @@ class Run:
         return self.evaluation.live(self.definitions.live)
 
     @property
+    def saes(self) -> SAEStack:
+        """The trained SAEs. Raises ValueError where only what they do is known."""
+        if self.stack is None:
+            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+        return self.stack
+
+    @property
     def encoders(self) -> Array | None:
         """Encoder rows, [S, M, D]; None where latents have none of their own, or not at hand."""
         rows = self.stack.params["w_enc"] if self.stack else None
@@ -147,14 +154,12 @@ class Run:
         return found.reshape(len(self.blocks), len(self.seeds), *tail).swapaxes(0, 1)
 
     def with_k(self, k: int) -> "Run":
-        """The same SAEs with an `sae.k` of `k`, evaluated again: their code is cut, not retrained.
+        """The same trained SAEs, evaluated with at most `k` active latents a sample.
 
         Raises ValueError where the SAEs are not at hand.
         """
-        if self.stack is None:
-            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
         config = replace(self.config, sae=replace(self.config.sae, k=k))
-        stack = replace(self.stack, config=replace(self.stack.config, k=k))
+        stack = replace(self.saes, config=replace(self.saes.config, k=k))
         seen = evaluate(stack, self.source, config.eval_samples)
         return replace(self, config=config, stack=stack, evaluation=seen)
 
@@ -192,11 +197,6 @@ class Dictionaries:
     def d_model(self) -> int:
         """Dimension D of an activation."""
         return self.directions.shape[-1]
-
-    @property
-    def bases(self) -> Array:
-        """No block is known: [0, D, 0]."""
-        return np.zeros((0, self.d_model, 0))
 
     @cached_property
     def found(self) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from synthsae.studies.asymmetry.figure import (
 )
 from synthsae.studies.asymmetry.ideal import ideal_code
 from synthsae.studies.asymmetry.masking import masking_by_class
-from synthsae.studies.asymmetry.scores import latent_function
+from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
 
 import synthsae
 from synthsae.config import Config, override
@@ -105,7 +105,7 @@ def test_after_training_a_latent_costs_its_energy(run: Run) -> None:
 
 
 def test_classes_by_hand(run: Run) -> None:
-    ds = latent_function(run)
+    ds = xr.merge([latent_function(run), class_in_blocks(run)], join="exact")
     label = reappearance.labels(run.p_hat)
     assert {"stable", "unstable"} <= set(label[0])
     inside = np.linalg.norm(run.directions @ run.bases[0], axis=2) ** 2 >= 0.5
@@ -268,14 +268,13 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert (tmp_path / "asymmetry" / "asymmetry.png").stat().st_size > 1000
 
 
-def test_without_truth_only_the_prediction_is_missing(run: Run) -> None:
+def test_the_function_of_latents_needs_no_truth(run: Run) -> None:
     class Samples:
         d_model, batch = run.world.d_model, run.world.batch
 
     blind = replace(run, source=Samples())
     a, b = latent_function(run), latent_function(blind)
-    assert set(a) - set(b) == {"class_in_blocks"}
-    xr.testing.assert_identical(a[list(b)], b)
+    xr.testing.assert_identical(a, b)
 
 
 def test_an_array_in_place_of_the_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
