@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FORMAT = 3
-"""Version of what a cell's file holds; a new one makes old cells be computed again."""
-
+"""Version of the format of a cell's file. Cells of an older format are computed again."""
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
 WORDS = {"none": None, "true": True, "false": False}
@@ -33,9 +32,9 @@ C = TypeVar("C", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class Config:
-    """What determines a cell's numbers: on a CPU their bits, but for the kind of processor.
+    """Everything that determines the numbers of a cell; on CPUs of one kind, their bits.
 
-    Its activations are those of `source`, or of the planted world where that names none.
+    Activations come from `source`, or from the planted `world` if `source` names none.
     """
 
     world: WorldConfig = field(default_factory=WorldConfig)
@@ -70,24 +69,24 @@ class Config:
 
     @property
     def kind(self) -> Kind:
-        """The source, of its kind."""
+        """The source, as an instance of its kind (`config.kinds`)."""
         return kind_of(self.source.kind)(self)
 
     @property
     def planted(self) -> bool:
-        """Whether the activations are those of `world`, so that the truth is known."""
+        """Whether activations come from the planted `world`, so that the truth is known."""
         return self.source.kind == "world"
 
     @property
     def training(self) -> TrainConfig:
-        """How the SAEs are trained: `train`, with the steps that follow from a source's rows."""
+        """Training of the SAEs: `train`, with the number of steps that the source implies."""
         return replace(self.train, n_steps=self.kind.n_steps)
 
     @property
     def decided(self) -> Mapping[str, str]:
-        """Fields that change nothing, by dotted name, and why, or how to set them all the same.
+        """Fields that have no effect here: dotted name -> reason, or what to set instead.
 
-        They follow from others, or say more about a source that is not the one named.
+        Such fields follow from others, or describe a source other than the one in use.
         """
         kind, found = self.kind, dict(self.kind.decided)
         for name in {f.name for f in fields(self.source)} - {*NAMING, *FIELDS[self.source.kind]}:
@@ -100,7 +99,7 @@ class Config:
 
     @property
     def reaches(self) -> tuple[type, ...]:
-        """The classes whose code a training depends on beside the trainer's."""
+        """Classes, besides the trainer, whose code a training depends on."""
         return (Config, *self.kind.code)
 
     @property
@@ -109,7 +108,7 @@ class Config:
         return self.kind.d_model
 
     def open(self) -> ActivationSource:
-        """The source of the activations."""
+        """Open the source of the activations."""
         return self.kind.open()
 
     def get(self, name: str) -> Any:
@@ -117,7 +116,7 @@ class Config:
         return reduce(getattr, name.split("."), self)
 
     def record(self) -> dict[str, Any]:
-        """The fields that say something here: of the source those of its kind."""
+        """The fields that have an effect here, as a dict; of the source, those of its kind."""
         found = asdict(self) | {"train": asdict(self.training)}
         del found["source"]
         if self.planted:
@@ -126,25 +125,25 @@ class Config:
         return found | {"source": self.kind.fields}
 
     def to_json(self) -> str:
-        """All that determines a number as canonical JSON: `record`, and what the source is."""
+        """Canonical JSON of all that determines a number: `record` and the source's identity."""
         source = {} if self.planted else {"source": self.kind.identity}
         return json.dumps(self.record() | source, sort_keys=True)
 
     @property
     def trained_by(self) -> str:
-        """The fields on which a training depends, as canonical JSON: all but the definitions."""
+        """Canonical JSON of the fields that a training depends on: all except the definitions."""
         found = json.loads(self.to_json())
         del found["definitions"]
         return json.dumps(found, sort_keys=True)
 
 
 def digest(*parts: str) -> str:
-    """Short hash of some strings and of the file format: the name of a cell."""
+    """Short hash of `parts` and of the file format, which names a cell."""
     return hashlib.sha256("\0".join([str(FORMAT), *parts]).encode()).hexdigest()[:16]
 
 
 def describe(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """(dotted name, value, help) of every field, in the order of the dataclasses."""
+    """Yield (dotted name, value, help) of every field, in the order of the dataclasses."""
     for f in fields(config):
         value = getattr(config, f.name)
         if is_dataclass(value):
@@ -154,10 +153,15 @@ def describe(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
 
 
 def override(config: C, changes: Mapping[str, Any]) -> C:
-    """`config` with the fields of `changes` (by dotted name) set; text is read by the field's type.
+    """Copy of `config` with other values of some fields.
 
-    Raises ConfigError for a field that does not exist, a value of another type, and a value that
-    the config itself refuses.
+    Args:
+        config: a config.
+        changes: dotted name -> value. A string is parsed as the type of the field.
+
+    Raises:
+        ConfigError: for an unknown field, a value of another type, and a value that the config
+            refuses.
     """
     known = [name for name, _, _ in describe(config)]
     values = {}
@@ -176,7 +180,7 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
 
 
 def _with(config: C, values: Mapping[str, Any]) -> C:
-    """`config` with `values` by dotted name."""
+    """Copy of `config` with `values` by dotted name."""
     inner: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         section, _, rest = name.partition(".")
@@ -186,8 +190,10 @@ def _with(config: C, values: Mapping[str, Any]) -> C:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """What a text says for a field of that type: a name is as it is, `none` in any case is None,
-    10M a number. Raises ValueError for what is no number, OverflowError for one beyond 64 bits.
+    """Parse `text` as a field of type `kind`: `none` in any case is None, 10M is a number, and a
+    string field takes the text itself.
+
+    Raises ValueError for text that is no number, and OverflowError for a number beyond 64 bits.
     """
     if kind is str:
         return text

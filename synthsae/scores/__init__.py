@@ -1,4 +1,4 @@
-"""Scores of a trained cell: functions of a `scores.Run` that return labelled Datasets."""
+"""Scores of a trained cell: functions that take a `Run` and return a labelled Dataset."""
 
 from synthsae.scores.budget import training_budget
 from synthsae.scores.clusters import cluster_ranks

@@ -1,4 +1,4 @@
-"""Do the latents that no other seed finds live where those of other seeds do?"""
+"""Do unstable latents of different seeds live in the same subspace?"""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from synthsae.scores.run import Dictionaries, Run, labelled
 
 CLASSES = ("unstable", "stable")
 RANDOM = 20
-"""Random nested subspaces that the second null draws."""
+"""Number of random subspaces that give `transfer_random_low` and `transfer_random_high`."""
 
 
 def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
