@@ -135,7 +135,11 @@ class Folder:
 
     def _copy(self, array: Any) -> None:
         """By plain writes: a write through a map that finds the disk full kills the process."""
-        name, n, aside = self.source.arrays, array.shape[0], self.path / f".rows.npy{files.ASIDE}"
+        name, n, aside = (
+            self.source.arrays,
+            array.shape[0],
+            self.path / f".rows.npy{files.TEMPORARY}",
+        )
         header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
         self.announce(f"copy: {n:,} rows of {name}", array.size * array.dtype.itemsize)
         try:

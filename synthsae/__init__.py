@@ -1,6 +1,6 @@
-"""synthsae: train the same sparse autoencoder twice, and see what comes back.
+"""synthsae: which latents of a sparse autoencoder (SAE) come back when it is trained again?
 
-Names are imported when they are first used, so that metrics and theory come without torch.
+Names are imported on first use, so that importing metrics and theory does not import torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The command `synthsae`, or python -m synthsae."""
+"""The command `synthsae`, also `python -m synthsae`."""
 
 import sys
 from collections.abc import Callable
@@ -15,7 +15,7 @@ USAGE = """usage: synthsae COMMAND ...
   --version
 """
 STUDY = {"run": (), "list": ("list",), "results": ("results",), "clean": ("clean",)}
-"""Commands of `synthsae.study`, and how each begins there."""
+"""Commands that `synthsae.study` runs -> the arguments that select them there."""
 
 
 def _usage() -> int:
@@ -31,7 +31,7 @@ def _version() -> int:
 
 
 def _load() -> Callable[[], int]:
-    """The command that is asked for, with its arguments."""
+    """The command that the arguments ask for."""
     name, *rest = sys.argv[1:] or ["--help"]
     if name in STUDY:
         from synthsae.study.cli import command as study
@@ -55,7 +55,7 @@ def _unknown(name: str) -> int:
 
 
 def main() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     quietly(_load)
 
 

@@ -1,7 +1,7 @@
-"""What the words of a result mean: the thresholds behind live, found, stable, member and others.
+"""Thresholds that define the terms of a result: live, found, stable, member and others.
 
-They are fields of every config: varied like any axis, written into every Dataset. A training does
-not depend on them. `DEFAULTS` are also the defaults of the functions in `metrics` and `theory`.
+They are fields of every config. A study can vary them as an axis, and every Dataset records them. A
+training does not depend on them. `DEFAULTS` are also the defaults in `metrics` and `theory`.
 """
 
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ def _inside(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Definitions:
-    """The thresholds that define what is reported.
+    """Thresholds that define the terms of a result.
 
-    Gerasimov et al. (arXiv 2606.12138): theta, stable, unstable, and duplicates. Wyatt (2026): the
-    same direction. The other values are ours.
+    Sources of the defaults: Gerasimov et al. (arXiv 2606.12138) for `theta`, `stable`, `unstable`
+    and `duplicate`; Wyatt (2026) for `same`. The other values are ours.
     """
 
     theta: float = _field(0.7, "cosine from which a latent has a counterpart in another seed")
@@ -42,7 +42,7 @@ class Definitions:
 
     def __post_init__(self) -> None:
         typed("definitions.", self)
-        for name in ("theta", "energy"):  # at 1 the coverage law has no rank, a subspace no end
+        for name in ("theta", "energy"):  # 1 would make caps points, and a subspace all of R^D
             _inside(f"definitions.{name}", getattr(self, name))
         for name in ("live", "member", "stable", "duplicate", "same"):
             within(f"definitions.{name}", getattr(self, name), 0, 1, strict=True)
@@ -53,11 +53,11 @@ class Definitions:
 
 
 DEFAULTS = Definitions()
-"""What the literature says, or what we chose."""
+"""The default thresholds."""
 
 
 def shown(value: float) -> str:
-    """A threshold as texts write it: .7, 1e-4."""
+    """A threshold as text, without a leading zero: .7, 1e-4."""
     if 0 < value < 1e-3:
         digits, _, exponent = f"{value:e}".partition("e")
         return f"{float(digits):g}e{int(exponent)}"
@@ -65,10 +65,10 @@ def shown(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """A share in percent: 90%."""
+    """A share as a percentage: 90%."""
     return f"{100 * value:.4g}%"
 
 
 def part(value: float) -> str:
-    """A share of something, in words where it is half of it."""
+    """A share as a percentage, or "half" for .5."""
     return "half" if value == 0.5 else percent(value)

@@ -1,6 +1,6 @@
-"""Names of the first edition, kept for one release: each still works, with a DeprecationWarning.
+"""Old names that still work, with a DeprecationWarning, until version 0.3.
 
-Deleted with version 0.3. The rule is in CONTRIBUTING.md.
+CONTRIBUTING.md has the rule for deprecations.
 """
 
 import sys
@@ -62,7 +62,7 @@ MOVED["synthsae.measures", "masking_by_class"] = (
 MOVED["synthsae.measures", "unions"] = "synthsae.studies.pooling.unions:unions"
 MOVED["synthsae.measures", "axis_recovery"] = "synthsae.scores:axis_recovery"
 MOVED["synthsae.results", "Measure"] = "synthsae.scores.run:Score"
-"""(old module, name in it) -> "module:name", for names that did not go where their module went."""
+"""(old module, name) -> "new module:name", for names that are not in the module's new place."""
 
 
 OPTIONS = {
@@ -90,30 +90,30 @@ def warn(old: str, new: str, level: int = 3) -> None:
 
 
 class _Alias(ModuleType):
-    """A module that can be called where its name is now that of a function: `evaluate`."""
+    """An old module; callable if a function now has its name, as `evaluate` does."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return getattr(self, self.__name__.rpartition(".")[2])(*args, **options)
 
 
 class Aliases:
-    """Finds the modules of `MODULES`, once nothing else has found one of that name.
+    """Finder and loader of the modules in `MODULES`; other finders come first.
 
-    Without the base classes of `importlib.abc`: their import takes modules of the standard library
-    whose names a file in the working directory may have.
+    It does not use the base classes of `importlib.abc`: importing these loads modules of the
+    standard library that a file in the working directory may shadow.
     """
 
     def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
-        """The alias `fullname`, or None."""
+        """Spec of the old module `fullname`, or None."""
         found: Any = self
         return ModuleSpec(fullname, found) if fullname in MODULES else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The module, empty."""
+        """An empty module."""
         return _Alias(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let every name of the alias be looked up where it is now."""
+        """Make the module look up every name in its new place."""
         old, new = module.__name__, MODULES[module.__name__]
         warn(old, new)
 
@@ -127,14 +127,14 @@ class Aliases:
 
 
 def install() -> None:
-    """Make the old modules importable."""
+    """Make the old modules importable. Calling it again has no effect."""
     if not any(isinstance(finder, Aliases) for finder in sys.meta_path):
         finder: Any = Aliases()
         sys.meta_path.append(finder)
 
 
 def renamed(old: str, new: str) -> "Callable[[C], C]":
-    """Let a dataclass take and show the field `new` under its old name, too."""
+    """Class decorator: a dataclass accepts its field `new` under the name `old`, too."""
 
     def change(cls: C) -> C:
         own = cls.__init__  # type: ignore[misc]

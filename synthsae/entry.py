@@ -1,4 +1,4 @@
-"""How our commands start: quiet at Ctrl-C, also while the imports take seconds."""
+"""Start our commands so that Ctrl-C ends them without a traceback, even during imports."""
 
 import sys
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from typing import NoReturn
 
 
 def quietly(load: Callable[[], Callable[[], int]]) -> NoReturn:
-    """Exit with the status of the command that `load` imports; 130 at Ctrl-C.
+    """Run the command that `load` imports, and exit with its status, or with 130 after Ctrl-C.
 
-    Nothing is half-done while `load` runs, so Ctrl-C ends the process there. Where SIGINT is not
-    Python's own (ignored in a background job, say), it stays as it is.
+    While `load` runs, Ctrl-C ends the process at once: nothing is half-done yet. A SIGINT handler
+    other than Python's own stays (SIGINT is ignored in a background job, for example).
     """
-    import os  # here, so that the caller can first see to it that no file of a user hides them
+    import os  # imported here: the caller first makes sure that no user file shadows them
     import signal
 
     def end(*_: object) -> None:
@@ -25,7 +25,7 @@ def quietly(load: Callable[[], Callable[[], int]]) -> NoReturn:
     try:
         signal.signal(signal.SIGINT, wanted)
         status = command()
-    except KeyboardInterrupt:  # while `command` was dealing with another
+    except KeyboardInterrupt:  # a second one, while `command` was handling the first
         status = 130
     if ours:
         signal.signal(signal.SIGINT, end)
@@ -33,9 +33,9 @@ def quietly(load: Callable[[], Callable[[], int]]) -> NoReturn:
 
 
 def after_all_others() -> None:
-    """Put the working directory, where `python -m` looks first, at the end of the path.
+    """Move the working directory, which `python -m` searches first, to the end of `sys.path`.
 
-    So no file there hides a module.
+    No file there then shadows a module.
     """
     if not sys.flags.safe_path:
         sys.path.append(sys.path.pop(0))

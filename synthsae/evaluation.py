@@ -1,7 +1,8 @@
-"""What a trained stack does on held-out samples: the one crossing from torch to NumPy."""
+"""Run trained SAEs on held-out samples: the one place where tensors become NumPy arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,20 +16,88 @@ from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource
 from synthsae.train.source import batch
-from synthsae.world import World
 
 BATCH = 4096
-"""Samples evaluated at a time."""
+"""Held-out samples in one batch."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One batch of B held-out samples.
+
+    Attributes:
+        x: activations, [B, D].
+        t: number of the batch in the stream `eval`.
+        seed: data seed of the stream.
+    """
+
+    x: Tensor
+    t: int
+    seed: int
+
+    def rows_of(self, draw: Callable[..., Any], **options: Any) -> Any:
+        """Call `draw`, such as `World.magnitudes`, for the same samples: [B, ...].
+
+        `draw` takes the arguments of `ActivationSource.batch`; `options` are further ones.
+        """
+        drawn = draw(self.t, BATCH, seed=self.seed, stream="eval", **options)
+        return drawn[: len(self.x)]
+
+
+def held_out(
+    source: ActivationSource,
+    n_samples: int,
+    *,
+    stack: SAEStack | None = None,
+    seed: int = 0,
+    title: str = "held-out samples",
+) -> Iterator[HeldOut]:
+    """Yield the first `n_samples` of the stream `eval`, in batches of `BATCH` samples at most.
+
+    Every batch is drawn whole and then shortened: the first samples do not depend on `n_samples`.
+
+    Args:
+        source: where the samples come from.
+        n_samples: how many samples to yield.
+        stack: SAEs that read the samples; the samples are on their device (none: on the CPU).
+        seed: data seed of the stream.
+        title: what the progress bar says.
+
+    Raises:
+        ConfigError: on the first batch, for no samples and for a source whose width is not that
+            of the SAEs.
+    """
+    n_samples, device = _integer(n_samples), torch.device("cpu")
+    if stack is not None:
+        w, device = stack.params["w_dec"], stack.params["w_dec"].device
+        if source.d_model != w.shape[2]:
+            raise ConfigError("source.d_model", source.d_model, f"{w.shape[2]}, that of the SAEs")
+    with progress.bar(title, n_samples, "samples") as count:
+        for t in range(-(-n_samples // BATCH)):
+            x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
+            x = x[: n_samples - t * BATCH]
+            yield HeldOut(x, t, seed)
+            count(len(x))
+
+
+def _integer(n_samples: int) -> int:
+    """`n_samples` as an int. Raises ConfigError for what is none, and below 1."""
+    try:
+        n = int(of_type(n_samples, int))
+    except TypeError as error:
+        raise ConfigError("n_samples", n_samples, "an integer") from error
+    within("n_samples", n, 1)
+    return n
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """S SAEs as arrays.
+    """What S SAEs do on held-out samples, as arrays.
 
     Attributes:
         directions: unit decoder rows, [S, M, D].
-        rates: share of the held-out samples on which a latent fires, [S, M].
-        explained_variance: of the held-out samples, [S].
+        rates: firing rate of every latent, the share of the samples on which it fires, [S, M].
+        explained_variance: of the samples, [S].
     """
 
     directions: Array
@@ -36,36 +105,36 @@ class Evaluation:
     explained_variance: Array
 
     def live(self, threshold: float = function.LIVE) -> NDArray[np.bool_]:
-        """Latents that fire on at least that share of the samples, [S, M]."""
+        """Which latents have a firing rate of `threshold` or more, [S, M]."""
         return function.live(self.rates, threshold)
 
 
 def evaluate(
     stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
 ) -> Evaluation:
-    """Run every SAE on the same `n_samples` of the `eval` stream of `seed`.
+    """Firing rates and explained variance of every SAE of `stack` on the same samples.
 
-    Raises ConfigError for no samples, and for a source of another width than the SAEs' or whose
-    samples are not finite.
+    Args:
+        stack: S SAEs.
+        source: where the samples come from.
+        n_samples: how many held-out samples to read.
+        seed: data seed of the stream `eval`.
+
+    Raises:
+        ConfigError: for no samples, for a source whose width is not that of the SAEs, and for
+            samples that are not finite.
     """
-    n_samples = samples(stack, source, n_samples)
-    device = stack.params["w_dec"].device
-    s, m = stack.params["w_dec"].shape[:2]
-    counts = torch.zeros(s, m, dtype=torch.long, device=device)
-    residual: function.Residual | None = None
-    with progress.bar("evaluation", n_samples, "samples") as count:
-        for t in range(-(-n_samples // BATCH)):
-            size = min(BATCH, n_samples - t * BATCH)
-            x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)[:size]
-            code = stack.encode(x)
-            counts += kernels.firing_counts(code, m)
-            error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
-            scatter = x.double().var(0, correction=0).sum() * size
-            sums = [v.cpu().numpy() for v in (x.double().mean(0), scatter, error.double() ** 2)]
-            part = function.Residual(size, *sums)
-            residual = part if residual is None else residual + part
-            count(size)
-    assert residual is not None
+    w = stack.params["w_dec"]
+    counts = torch.zeros(w.shape[:2], dtype=torch.long, device=w.device)
+    parts: list[function.Residual] = []
+    for held in held_out(source, n_samples, stack=stack, seed=seed, title="evaluation"):
+        x, code = held.x, stack.encode(held.x)
+        counts += kernels.firing_counts(code, w.shape[1])
+        error = torch.linalg.vector_norm(x - stack.decode(code), dim=(1, 2))
+        scatter = x.double().var(0, correction=0).sum() * len(x)
+        sums = [v.cpu().numpy() for v in (x.double().mean(0), scatter, error.double() ** 2)]
+        parts.append(function.Residual(len(x), *sums))
+    residual = sum(parts[1:], start=parts[0])
     if not np.isfinite(residual.mean).all():
         name = f"{type(source).__name__}.batch"
         raise ConfigError(name, "NaN or infinite in the stream eval", "finite activations")
@@ -73,58 +142,20 @@ def evaluate(
     return Evaluation(stack.directions(), rates, 1 - residual.fvu)
 
 
-def samples(stack: SAEStack, source: ActivationSource, n_samples: int) -> int:
-    """`n_samples` if SAEs can be run on as many of a source. Raises ConfigError where not."""
-    try:
-        n = int(of_type(n_samples, int))
-    except TypeError as error:
-        raise ConfigError("n_samples", n_samples, "an integer") from error
-    within("n_samples", n, 1)
-    width = stack.params["w_dec"].shape[2]
-    if source.d_model != width:
-        raise ConfigError("source.d_model", source.d_model, f"{width}, that of the SAEs")
-    return n
-
-
 def latent_energy(
     stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
 ) -> Array:
-    """Mean of ||z_j w_j||^2 over the samples of `evaluate`: what a latent contributes, [S, M].
+    """Energy of every latent: the mean of ||z_j w_j||^2 over the samples of `evaluate`, [S, M].
 
-    Raises ConfigError for no samples, and for a source of another width than the SAEs'.
+    Raises ConfigError for no samples, and for a source whose width is not that of the SAEs.
     """
-    n_samples = samples(stack, source, n_samples)
     w = stack.params["w_dec"]
     total = torch.zeros(w.shape[:2], dtype=torch.float64, device=w.device)
-    for t in range(-(-n_samples // BATCH)):
-        size = min(BATCH, n_samples - t * BATCH)
-        x = batch(source, t, BATCH, seed=seed, stream="eval", device=w.device)[:size]
-        values, indices = stack.encode(x)
+    for held in held_out(source, n_samples, stack=stack, seed=seed):
+        values, indices = stack.encode(held.x)
         square = values.double() ** 2
         if indices is None:
             total += square.sum(1)
         else:
             total.scatter_add_(1, indices.flatten(1), square.flatten(1))
     return (total * w.double().square().sum(2) / n_samples).cpu().numpy()
-
-
-def held_out(
-    stack: SAEStack, source: ActivationSource, n_samples: int, seed: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The samples of `evaluate` once more, in batches: (x [B, D], dense codes [S, B, M])."""
-    device = stack.params["w_dec"].device
-    with progress.bar("held-out samples", n_samples, "samples") as count:
-        for t in range(-(-n_samples // BATCH)):
-            x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
-            x = x[: n_samples - t * BATCH]
-            yield x, stack.encode(x).dense(stack.params["w_dec"].shape[1])
-            count(len(x))
-
-
-def planted_magnitudes(
-    world: World, n_samples: int, seed: int = 0, device: torch.device | str = "cpu"
-) -> Iterator[Tensor]:
-    """How strongly each planted feature fires in the samples of `held_out`, in batches [B, F]."""
-    for t in range(-(-n_samples // BATCH)):
-        truth = world.magnitudes(t, BATCH, seed=seed, stream="eval", device=device)
-        yield truth[: n_samples - t * BATCH]

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and that tell when they were damaged."""
+"""Write files atomically, and compute checksums that reveal damage."""
 
 import hashlib
 import os
@@ -9,36 +9,36 @@ from pathlib import Path
 
 from synthsae.checks import ConfigError
 
-ASIDE = ".part"
-"""How the name of a file ends that is being written."""
+TEMPORARY = ".part"
+"""Suffix of the temporary file of a file that is being written."""
 
 
 def write(path: Path, data: bytes, name: str = "path") -> None:
-    """Write `data` aside and rename: `path` has all of it, or what it had before.
+    """Write `data` to a temporary file and rename it: `path` has the new content or the old one.
 
-    Raises ConfigError, `name` its field, where there is no room or the folder cannot be written.
+    Raises ConfigError with field `name` if the disk is full or the folder is not writable.
     """
     write_all({path: data}, name)
 
 
 def write_all(parts: Mapping[Path, bytes], name: str = "path") -> None:
-    """The same of several files: none is replaced before all are written."""
-    asides = {path: _aside(path) for path in parts}
+    """Write several files as `write` does; all are written before the first is renamed."""
+    temporary = {path: _temporary(path) for path in parts}
     try:
         with usable(name, next(iter(parts))):
             for path, data in parts.items():
-                _write(asides[path], data)
-            for path, aside in asides.items():
-                aside.replace(path)
+                _write(temporary[path], data)
+            for path, written in temporary.items():
+                written.replace(path)
     finally:
-        for aside in asides.values():
+        for written in temporary.values():
             with suppress(OSError):
-                aside.unlink()
+                written.unlink()
 
 
 @contextmanager
 def usable(name: str, path: Path) -> Iterator[None]:
-    """Raise ConfigError, `name` its field, for an OSError in what is done to `path`."""
+    """Turn an OSError of the block, which uses `path`, into a ConfigError with field `name`."""
     try:
         yield
     except OSError as error:
@@ -47,16 +47,16 @@ def usable(name: str, path: Path) -> Iterator[None]:
 
 
 def make(folder: Path, name: str = "path") -> None:
-    """Make a folder, and those above it. Raises ConfigError where that cannot be."""
+    """Create a folder and its parents. Raises ConfigError if that fails."""
     with usable(name, folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written; nobody else may be writing there."""
+    """Remove temporary files that a killed process left; no process may be writing there."""
     with suppress(OSError):
-        for aside in folder.glob(f".*{ASIDE}"):
-            aside.unlink()
+        for left in folder.glob(f".*{TEMPORARY}"):
+            left.unlink()
 
 
 def checksum(data: bytes) -> str:
@@ -64,8 +64,8 @@ def checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{ASIDE}")
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
 
 
 def _write(path: Path, data: bytes) -> None:

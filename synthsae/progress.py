@@ -1,7 +1,7 @@
-"""What a long computation shows of itself on stderr: what it is, how far, and how long still.
+"""Progress of long computations on stderr: name, share done, time left.
 
-A terminal or a notebook has one line that is redrawn; a log gets a line now and then. A thread of
-its own looks at the clock, so that a long call that counts nothing is shown too.
+A terminal or a notebook shows one line that is redrawn. A log gets a new line every `LOG` seconds.
+A thread looks at the clock, so that a long call without counts is shown, too.
 """
 
 import shutil
@@ -17,9 +17,9 @@ from typing import TextIO
 from tqdm import tqdm
 
 QUIET = 2.0
-"""Seconds in which a computation shows nothing."""
+"""Seconds after which a computation is first shown."""
 LIVE, LOG = 0.5, 15.0
-"""Seconds between two looks at a computation, and between two lines of a log."""
+"""Seconds between two updates of a redrawn line, and between two lines of a log."""
 COUNTED = "{desc}: {percentage:.0f}% of {total_fmt} {unit} |{bar}| {elapsed}, {remaining} left"
 PLAIN = "{desc}: {elapsed}"
 OUTER = "{n_fmt}/{total_fmt} {unit} ({remaining} left), "
@@ -31,12 +31,19 @@ _hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 @contextmanager
 def bar(what: str, total: float = 0, unit: str = "", about: str = "") -> Iterator[Count]:
-    """Show `what` while the block runs; yields what is called with the units done since last.
+    """Show the progress of the block.
 
-    With a `total` of units it shows how many are done and the time that is left. Inside another bar
-    this one is shown in its place, behind how far that one is. A log shows nothing of what takes
-    less than `QUIET` seconds, unless nothing else was shown for `LOG` seconds. What it is going to
-    cost, `about`, is said at once.
+    An inner bar takes the place of the outer one, after the outer one's count. A log does not show
+    blocks shorter than `QUIET` seconds, unless nothing else was shown for `LOG` seconds.
+
+    Args:
+        what: name of the computation.
+        total: number of units; with it, the bar shows the share done and the time left.
+        unit: name of the units, in the plural.
+        about: cost of the computation in words, printed at once.
+
+    Yields:
+        A function to call with the number of units done since the last call.
     """
     if _hidden.get():
         yield lambda n: None
@@ -51,13 +58,13 @@ def bar(what: str, total: float = 0, unit: str = "", about: str = "") -> Iterato
         yield line.count
     finally:
         screen.remove(line)
-        if before is None:
+        if before is None and _screen.get() is screen:
             _screen.set(None)
 
 
 @contextmanager
 def hidden() -> Iterator[None]:
-    """Show nothing in this block."""
+    """Show no bar in this block."""
     before = _hidden.get()
     _hidden.set(True)
     try:
@@ -67,14 +74,14 @@ def hidden() -> Iterator[None]:
 
 
 def say(text: str, file: TextIO | None = None) -> None:
-    """A line above the bar, on stderr or a `file`, in a `hidden` block too."""
+    """Print a line above the bar, to stderr or `file`; in a `hidden` block, too."""
     _write("")
     print(text, file=file or sys.stderr, flush=True)
 
 
 @dataclass
 class _Line:
-    """One computation: `n` of `total` units are done."""
+    """One computation, with `n` of `total` units done."""
 
     what: str
     total: float
@@ -87,7 +94,7 @@ class _Line:
         self.n += n
 
     def text(self, form: str) -> str:
-        """The line in one of the forms above."""
+        """The line in the format `form`: `COUNTED`, `PLAIN` or `OUTER`."""
         return tqdm.format_meter(
             min(self.n, self.total),
             self.total or None,  # type: ignore[arg-type]
@@ -101,7 +108,7 @@ class _Line:
 
 
 class _Screen:
-    """The computations under way, each inside the one before; the last of them is shown."""
+    """Nested computations, outermost first; the innermost is shown."""
 
     def __init__(self) -> None:
         self._lines: list[_Line] = []
@@ -111,20 +118,25 @@ class _Screen:
         self._over, self._lock = Event(), Lock()
 
     def push(self, line: _Line) -> None:
-        """Begin a computation; with the first one, begin to watch."""
+        """Add a computation. The first one starts the thread."""
         with self._lock:
             self._lines.append(line)
         if len(self._lines) == 1:
             Thread(target=self._watch, daemon=True).start()
 
     def remove(self, line: _Line) -> None:
-        """End a computation. A log gets its last state, where it has an earlier one."""
+        """Remove a computation and those inside it. A log that shows it gets its last state.
+
+        A bar inside can still be open: that of a generator that an error left unfinished.
+        """
         with self._lock:
+            if line not in self._lines:
+                return
             if line.shown and self._live:
                 _write("")
             elif line.shown and line.total:
                 self._show()
-            self._lines.remove(line)
+            del self._lines[self._lines.index(line) :]
         if not self._lines:
             self._over.set()
 
@@ -147,17 +159,17 @@ class _Screen:
 
 
 def _is_live() -> bool:
-    """Whether a line can be redrawn: on a terminal and in a notebook."""
-    with suppress(OSError, ValueError, AttributeError):  # closed, or none at all
+    """Whether stderr is a terminal or a notebook, where a line can be redrawn."""
+    with suppress(OSError, ValueError, AttributeError):  # stderr is closed or None
         return sys.stderr.isatty() or "ipykernel" in sys.modules
     return False
 
 
 def _write(text: str, redrawn: bool = False) -> None:
-    """Write a line in the place of the one that is redrawn; without text, only remove that."""
+    """Replace the redrawn line by `text`; with an empty text, only remove it."""
     width = shutil.get_terminal_size().columns - 1
     blank = f"\r{'':{width}}\r" if _is_live() else ""
     shown = text[:width] if redrawn else text and f"{text}\n"
-    with suppress(OSError, ValueError, AttributeError):  # nobody reads it
+    with suppress(OSError, ValueError, AttributeError):  # stderr is closed
         sys.stderr.write(blank + shown)
         sys.stderr.flush()

@@ -1,7 +1,7 @@
-"""A user's own files: how one becomes a module, and where in them an exception was raised.
+"""Import a user's Python files, and say where in them an exception was raised.
 
-A file is run under a name of our own, so that a study called `queue.py` does not take the place of
-the standard library's `queue` for everybody else. Modules beside it are found after all others.
+A file is imported under a name of ours, so that a study called `queue.py` does not replace the
+standard library's `queue`. Modules in the folder of the file are found after all others.
 """
 
 import ast
@@ -25,27 +25,27 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = tuple(str(ROOT / package) for package in ("synthsae", "realdata"))
 INSTALLED = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib"))
 MEANT = (ConfigError, FloatingPointError)
-"""What we raise on purpose, and what needs no place beside its text."""
+"""Exceptions that we raise on purpose; their message needs no file and line."""
 
 PREFIX = "synthsae_study_"
 BESIDE = "realdata"
-"""The package that is installed beside this one."""
+"""The package that is installed with this one."""
 
 LOCK = RLock()
 """Held while files are parsed: Python 3.11 cannot parse in two threads at once."""
 _made: dict[str, dict[Path, bytes]] = {}
-"""The files of each study's module, and what they said."""
+"""Name of a user's module -> its files and their content when it was imported."""
 _beside: dict[str, tuple[Path, bytes]] = {}
-"""The file of each module that was imported from beside a study, and what it said."""
+"""Module imported from the folder of a user's file -> its file and the content then."""
 
 _folders: list[str] = []
-"""Where the studies were that are loaded, the last one first: the end of the path."""
+"""Folders of the files imported so far, newest first; they are the end of `sys.path`."""
 
 
 def import_file(path: Path, field: str = "study") -> ModuleType:
-    """The module of a user's file, run again where it or a module beside it has changed.
+    """Import a user's file; import it again if it or a module in its folder has changed.
 
-    Raises ConfigError of `field`, with file and line, for a file that cannot be run.
+    Raises ConfigError with field `field`, file and line if the file cannot be imported.
     """
     path = path.resolve()
     name = f"{PREFIX}{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}_{path.stem}"
@@ -54,7 +54,7 @@ def import_file(path: Path, field: str = "study") -> ModuleType:
             texts = texts_of(path)
             if _made.get(name) != texts:
                 _made.pop(name, None)
-                _make_room(path.parent, texts)
+                _prepare_imports(path.parent, texts)
                 _run(name, path, texts[path])
                 _made[name] = texts
                 _beside.update(_imported_from(texts))
@@ -65,12 +65,12 @@ def import_file(path: Path, field: str = "study") -> ModuleType:
 
 
 def stable_name(module: str) -> str:
-    """The name of a module as a cell's hash has it: of a study its stem, wherever the file is."""
+    """Name of a module for hashes: that of a user's file is its stem, in whatever folder it is."""
     return re.sub(rf"^{PREFIX}[0-9a-f]{{8}}_", "", module)
 
 
 def texts_of(path: Path) -> dict[Path, bytes]:
-    """The file at `path`, and the modules beside it that it imports, and that these import."""
+    """Content of a file and of the modules in its folder that it imports, directly or not."""
     found: dict[Path, bytes] = {}
     todo = [path]
     while todo:
@@ -85,10 +85,10 @@ def texts_of(path: Path) -> dict[Path, bytes]:
 
 
 def _imported(data: bytes) -> set[str]:
-    """The packages that a file imports: those that may be beside it."""
+    """Top-level packages that a file imports and that may be in its folder."""
     try:
         tree = ast.parse(data)
-    except (SyntaxError, ValueError):  # said when the file is run
+    except (SyntaxError, ValueError):  # reported when the file is run
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -100,8 +100,8 @@ def _imported(data: bytes) -> set[str]:
     return tops - sys.stdlib_module_names - {"synthsae", BESIDE}
 
 
-def _make_room(folder: Path, texts: dict[Path, bytes]) -> None:
-    """See to it that a study in `folder` imports our packages, and the modules beside it."""
+def _prepare_imports(folder: Path, texts: dict[Path, bytes]) -> None:
+    """Let a file in `folder` import our packages and the current modules of that folder."""
     _place(BESIDE)
     if str(folder) not in sys.path or str(folder) in _folders:
         _folders[:] = [str(folder), *(other for other in _folders if other != str(folder))]
@@ -117,7 +117,7 @@ def _make_room(folder: Path, texts: dict[Path, bytes]) -> None:
 
 
 def _place(package: str) -> None:
-    """Import a package from where it is installed, whatever a working directory calls so."""
+    """Import our package of that name, even if the working directory has one of the same name."""
     folder = ROOT / package
     if package in sys.modules or not folder.is_dir():
         return
@@ -134,14 +134,14 @@ def _run(name: str, path: Path, data: bytes) -> None:
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
-    text = importlib.util.decode_source(data)  # any ends of lines, a BOM, an encoding that it names
+    text = importlib.util.decode_source(data)  # handles line ends, a BOM and a declared encoding
     lines = text.splitlines(keepends=True)
     linecache.cache[str(path)] = (len(text), None, lines, str(path))  # for `inspect`
     exec(compile(text, str(path), "exec"), module.__dict__)
 
 
 def _imported_from(texts: dict[Path, bytes]) -> Iterator[tuple[str, tuple[Path, bytes]]]:
-    """Those of the files that are modules now, but for the study itself, by the modules' names."""
+    """Yield (module name, (file, content)) of the files that are imported, without the study."""
     for name, module in list(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "")
         if file in texts and not name.startswith(PREFIX):
@@ -149,7 +149,7 @@ def _imported_from(texts: dict[Path, bytes]) -> Iterator[tuple[str, tuple[Path, 
 
 
 def in_a_line(error: BaseException) -> str:
-    """The type and the text of `error`, and the file and line to look at."""
+    """Type, message, file and line of `error`, in one line."""
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
     text = " ".join(f"{kind}{said}".split()).removesuffix(":")
@@ -158,8 +158,9 @@ def in_a_line(error: BaseException) -> str:
 
 
 def place(error: BaseException) -> str:
-    """FILE:LINE of the last frame that is neither ours nor of an installed package, or of the last
-    one where all are, unless we raised `error` on purpose: then "".
+    """FILE:LINE of the innermost frame in a user's file.
+
+    Without such a frame, the innermost frame of all; "" if we raised `error` on purpose (`MEANT`).
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

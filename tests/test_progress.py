@@ -112,6 +112,25 @@ def test_what_it_costs_is_said_at_once(capsys: pytest.CaptureFixture) -> None:
         assert lines(capsys) == ["spliced_loss: 2 passes over 42 contexts"]
 
 
+def test_an_unfinished_generator_inside_ends_with_the_outer_bar(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def batches() -> Iterator[int]:
+        with progress.bar("held-out samples", 8, "samples"):
+            yield from range(8)
+
+    unfinished = batches()
+    with progress.bar("grid", 3, "cells"):
+        next(unfinished)
+    time.sleep(2 * QUIET)
+    assert lines(capsys) == []
+    with progress.bar("training", 10, "steps") as count:
+        unfinished.close()
+        count(5)
+        time.sleep(2 * QUIET)
+    assert lines(capsys)[0].startswith("training: 50% of 10 steps")
+
+
 def test_a_hidden_block_shows_nothing(capsys: pytest.CaptureFixture) -> None:
     with progress.hidden(), progress.bar("training", 4, "steps", "4 steps") as count:
         count(1)

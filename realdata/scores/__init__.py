@@ -1,6 +1,6 @@
-"""Scores that need the text: functions of a `results.Run` whose source read a language model.
+"""Scores that need text: functions of a `Run` whose activations are those of a language model.
 
-On any other source (a world, an array) they return an empty Dataset.
+They require "tokens": a cell of any other source (a world, an array) leaves them out.
 """
 
 from realdata.scores.pairs import matched_contexts

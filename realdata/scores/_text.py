@@ -6,9 +6,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from realdata.activations import Activations
-from synthsae import progress
-from synthsae.evaluation import BATCH
-from synthsae.sae import SAEStack
+from synthsae.evaluation import held_out
 from synthsae.scores.run import Run
 
 
@@ -20,28 +18,18 @@ def reader(run: Run) -> Activations:
     return source
 
 
-def at_hand(run: Run) -> SAEStack:
-    """The SAEs. Raises ValueError where they are not kept."""
-    if run.stack is None:
-        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
-    return run.stack
-
-
 def held_out_codes(run: Run, source: Activations) -> tuple[NDArray[np.int64], list[csr_array]]:
     """The rows that the SAEs were evaluated on, [B], and the code of each seed on them, [B, M]."""
-    n, stack = run.config.eval_samples, at_hand(run)
-    device, m = stack.params["w_dec"].device, stack.params["w_dec"].shape[1]
+    n, stack = run.config.eval_samples, run.saes
+    m = stack.params["w_dec"].shape[1]
     rows: list[NDArray[np.int64]] = []
     codes: list[list[csr_array]] = [[] for _ in run.seeds]
-    with progress.bar("codes of held-out rows", n, "rows") as count:
-        for t in range(-(-n // BATCH)):
-            at = source.rows(t, BATCH, seed=0, stream="eval")[: n - t * BATCH]
-            rows.append(at)
-            code = stack.encode(source.read(at, device=device))
-            for s, parts in enumerate(codes):
-                which = None if code.indices is None else code.indices[s]
-                parts.append(_sparse(code.values[s], which, m))
-            count(len(at))
+    for held in held_out(source, n, stack=stack, title="codes of held-out rows"):
+        rows.append(held.rows_of(source.rows))
+        code = stack.encode(held.x)
+        for s, parts in enumerate(codes):
+            which = None if code.indices is None else code.indices[s]
+            parts.append(_sparse(code.values[s], which, m))
     return np.concatenate(rows), [_joined(parts) for parts in codes]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realdata.activations import Activations
-from realdata.scores._text import at_hand, reader
+from realdata.scores._text import reader
 from synthsae import progress
 from synthsae.arrays import Array
 from synthsae.metrics import masking
@@ -39,7 +39,7 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     `masked_ev` and `matched_ev` are the EV lost on the same tokens. NaN beyond a class's latents.
     """
     source = reader(run)
-    stack, label = at_hand(run), run.labels
+    stack, label = run.saes, run.labels
     n = [round(share * run.live.shape[1]) for share in SHARES]
     number: dict[Ablation, int] = {}
     which = np.full((len(run.seeds), len(CLASSES), 2, len(n)), -1)

@@ -30,13 +30,12 @@ def shares(run: Run, errors: Callable[[Codes], Sequence[Residual]]) -> list[list
     The samples are those that the SAEs were evaluated on. Raises ValueError where the SAEs are not
     at hand.
     """
-    if run.stack is None:
-        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
-    w_dec, b_dec = run.stack.params["w_dec"], run.stack.params["b_dec"]
+    stack = run.saes
+    w_dec, b_dec = stack.params["w_dec"], stack.params["b_dec"]
     sums: dict[int, list[Residual]] = {}
-    for x, dense in held_out(run.stack, run.source, run.config.eval_samples):
-        for s, z in enumerate(dense):
-            tensors = (x, z @ w_dec[s] + b_dec[s], z, w_dec[s])
+    for held in held_out(run.source, run.config.eval_samples, stack=stack):
+        for s, z in enumerate(stack.encode(held.x).dense(w_dec.shape[1])):
+            tensors = (held.x, z @ w_dec[s] + b_dec[s], z, w_dec[s])
             parts = errors(Codes(s, *(v.cpu().numpy() for v in tensors)))
             before = sums.get(s)
             sums[s] = [a + b for a, b in zip(before, parts, strict=True)] if before else [*parts]

@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from synthsae.evaluation import BATCH, planted_magnitudes
+from synthsae.evaluation import held_out
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 from synthsae.world import World
@@ -25,8 +25,8 @@ def ideal_code(run: Run) -> xr.Dataset:
     """
     world, n = run.world, run.config.eval_samples
     fires, squares, total = torch.zeros(()), torch.zeros(()), []
-    for t, truth in enumerate(planted_magnitudes(world, n)):
-        x = world.batch(t, BATCH, seed=0, stream="eval")[: len(truth)]
+    for held in held_out(world, n):
+        x, truth = held.x, held.rows_of(world.magnitudes)
         z = _top(torch.cat([truth, _frame(world, x)], dim=1).double(), run.config.sae.k)
         fires, squares = fires + (z > 0).sum(0), squares + (z**2).sum(0)
         total.append(x.double())

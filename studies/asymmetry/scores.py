@@ -68,12 +68,20 @@ def latent_function(run: Run) -> xr.Dataset:
         class_energy=_by_class(label, energy, "rate times mean square of a latent, over variance"),
         **_regression(cost, rate, run.p_hat),
     )
-    if len(run.bases):
-        inside = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
-        variables["class_in_blocks"] = _by_class(
-            label, inside >= run.definitions.member, "share of latents inside planted blocks"
-        )
     return labelled(run, **variables).assign_coords(label=list(masking.CLASSES))
+
+
+@requires("blocks")
+def class_in_blocks(run: Run) -> xr.Dataset:
+    """Share of the latents of each class whose energy is inside planted blocks.
+
+    Inside: the blocks together hold a share `Definitions.member` of it or more.
+    """
+    energy = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
+    inside = energy >= run.definitions.member
+    share = _by_class(run.labels, inside, "share of latents inside planted blocks")
+    ds = labelled(run, class_in_blocks=share)
+    return ds.assign_coords(label=list(masking.CLASSES))
 
 
 def _by_class(label: NDArray[np.str_], values: Array, text: str) -> tuple:

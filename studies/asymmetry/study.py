@@ -17,7 +17,7 @@ from synthsae.studies.asymmetry import figure as told
 from synthsae.studies.asymmetry.figure import cost_by_stability
 from synthsae.studies.asymmetry.ideal import ideal_code
 from synthsae.studies.asymmetry.masking import masking_by_class
-from synthsae.studies.asymmetry.scores import latent_function
+from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
 
 from realdata import scores as text
 from synthsae import scores
@@ -78,6 +78,7 @@ study = Study(
     axes={"world.isolated_p": (0.03, 0.008, 0.002)},
     scores=(
         latent_function,
+        class_in_blocks,
         masking_by_class,
         ideal_code,
         scores.live_stability,

@@ -9,13 +9,13 @@ from synthsae.scores.run import Run, labelled
 from synthsae.theory import coverage_closed, welch_bound
 
 
-@requires("blocks")
+@requires("atoms")
 def atom_recovery(run: Run) -> xr.Dataset:
     """Share of the atoms of each sparse block that are the same direction as a live latent.
 
     One-to-one (Hungarian, over all planted features) and signed, so that two close atoms need two
     latents. Chance is at most min(1, m A_R(same)), the share of the block's sphere that its m
-    measured latents cover many-to-one. NaN under laws without atoms.
+    measured latents cover many-to-one. `coherence` is NaN for a single atom.
     """
     features, n = run.world.features, run.config.world.n_isolated
     threshold = run.definitions.same
@@ -25,9 +25,7 @@ def atom_recovery(run: Run) -> xr.Dataset:
     for s, live in enumerate(run.live):
         _, which, cosine = latent.match(run.directions[s, live], features)
         found[s, which] = cosine >= threshold
-    share = np.full((len(run.seeds), len(atoms)), np.nan)
-    if m:
-        share = found[:, n:].reshape(*share.shape, m).mean(axis=-1)
+    share = found[:, n:].reshape(len(run.seeds), len(atoms), m).mean(axis=-1)
     coherence = [latent.cosines(a, a) - 2 * np.eye(m) for a in atoms]
     return labelled(
         run,
@@ -48,7 +46,7 @@ def atom_recovery(run: Run) -> xr.Dataset:
         ),
         coherence_bound=(
             (),
-            welch_bound(m, rank) if m else np.nan,
+            welch_bound(m, rank),
             "least possible largest absolute cosine of as many atoms (Welch)",
         ),
     )

@@ -10,6 +10,7 @@ from synthsae.arrays import Array, Mask
 from synthsae.geometry import unit
 from synthsae.metrics.consensus import Consensus, Subspace, consensus
 from synthsae.metrics.subspace import overlap
+from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -20,19 +21,8 @@ REPEATS = 4
 
 
 def consensus_lists(run: Run) -> xr.Dataset:
-    """How long the lists are, how much of each is wrong, and how much of the truth they hold.
-
-    Over numbers of seeds (disjoint sets of the run's, summed) and levels. An identity is right
-    where its direction is the same (`Definitions.same`) as a planted feature's: isolated, a sparse
-    atom, either end of a block of rank 1. A subspace is right where it overlaps one block by as
-    much of the larger of the two ranks. Without a planted truth only the lengths.
-    """
-    live, numbers = run.live, [n for n in SUBSETS if n <= len(run.seeds)]
-    sets = [
-        [range(i * n, (i + 1) * n) for i in range(min(REPEATS, len(run.seeds) // n))]
-        for n in numbers
-    ]
-    found = [[consensus(run.directions[list(s)], live[list(s)]) for s in same] for same in sets]
+    """Lengths of both lists, by number of seeds and level, summed over disjoint sets of seeds."""
+    found = _found(run)
     grid = ("n_used", "level")
     texts = {"identities": "identifiable latents", "subspaces": "reproducible subspaces"}
 
@@ -42,14 +32,42 @@ def consensus_lists(run: Run) -> xr.Dataset:
     counts: dict[str, tuple] = {
         f"{kind}_listed": (grid, length(kind), text) for kind, text in texts.items()
     }
-    counts["seed_sets"] = (grid[:1], [len(s) for s in sets], "disjoint sets of seeds")
-    ds = labelled(run, **counts, **(_against_truth(run, found) if run.planted else {}))
-    names = {"n_used": numbers, "level": list(LEVELS)}
-    return ds.assign_coords(names)
+    counts["seed_sets"] = (grid[:1], [len(same) for same in found], "disjoint sets of seeds")
+    return _on_grid(run, counts)
+
+
+@requires("planted")
+def lists_against_truth(run: Run) -> xr.Dataset:
+    """Wrong entries of the lists of `consensus_lists`, and the recall of what is planted.
+
+    An identity is right if its direction is the same (`Definitions.same`) as a planted feature's:
+    isolated, a sparse atom, either end of a block of rank 1. A subspace is right if its overlap
+    with one block reaches `Definitions.same`, as a share of the larger of the two ranks.
+    """
+    return _on_grid(run, _against_truth(run, _found(run)))
+
+
+def _numbers(run: Run) -> list[int]:
+    """The `SUBSETS` that the run has enough seeds for."""
+    return [n for n in SUBSETS if n <= len(run.seeds)]
+
+
+def _found(run: Run) -> list[list[Consensus]]:
+    """The consensus of every set of seeds: a list for each of `_numbers`."""
+    live, found = run.live, []
+    for n in _numbers(run):
+        sets = [slice(i * n, (i + 1) * n) for i in range(min(REPEATS, len(run.seeds) // n))]
+        found.append([consensus(run.directions[s], live[s]) for s in sets])
+    return found
+
+
+def _on_grid(run: Run, variables: dict[str, tuple]) -> xr.Dataset:
+    """The variables with numbers of seeds and levels as coordinates."""
+    return labelled(run, **variables).assign_coords(n_used=_numbers(run), level=list(LEVELS))
 
 
 def _against_truth(run: Run, found: list[list[Consensus]]) -> dict[str, tuple]:
-    """Wrong entries of both lists, and the recall of what is planted."""
+    """The variables of `lists_against_truth`."""
     features, grid, right_at = true_features(run), ("n_used", "level"), run.definitions.same
     n = run.config.world.n_isolated
     blocks = list(run.bases) if run.config.world.rank > 1 else []

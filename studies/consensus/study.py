@@ -16,7 +16,7 @@ from synthsae.studies.consensus.figure import (
     totals,
     worst,
 )
-from synthsae.studies.consensus.scores import consensus_lists
+from synthsae.studies.consensus.scores import consensus_lists, lists_against_truth
 
 from synthsae import scores
 from synthsae.config import Config
@@ -87,7 +87,7 @@ study = Study(
         "world.block_p": (0.03, 0.15),
         "world_seed": (0, 1, 2),
     },
-    scores=(consensus_lists, scores.reconstruction),
+    scores=(consensus_lists, lists_against_truth, scores.reconstruction),
     figure=lists_by_seeds,
     finding=finding,
     quick={

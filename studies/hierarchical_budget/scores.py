@@ -1,12 +1,14 @@
 """One trained SAE at every budget: what if fewer latents may fire than in training?"""
 
+from collections.abc import Sequence
+
 import xarray as xr
 
 from synthsae.scores.live import live_stability
 from synthsae.scores.needs import requires
 from synthsae.scores.reconstruction import reconstruction
 from synthsae.scores.recovery import feature_recovery, subspace_recovery
-from synthsae.scores.run import Run
+from synthsae.scores.run import Run, Score
 from synthsae.scores.stability import block_stability, coverage_law
 
 AT_BUDGET = (
@@ -16,7 +18,7 @@ AT_BUDGET = (
     "live_reappearance",
     "live_reappearance_chance",
 )
-"""What is measured at each budget, whatever the source."""
+"""Variables that any source has at each budget."""
 
 AT_BUDGET_OF_WORLDS = (
     "block_reappearance",
@@ -27,26 +29,33 @@ AT_BUDGET_OF_WORLDS = (
     "isolated_reappearance",
     "feature_mcc",
 )
-"""And where the truth is known."""
+"""Variables that a planted world has as well."""
 
 
 @requires("stack")
 def at_budgets(run: Run) -> xr.Dataset:
-    """Scores with the `budget` = 1..k largest latents of each sample, as `budget_NAME`.
+    """`AT_BUDGET` with the `budget` = 1..k largest latents of each sample, as `budget_NAME`.
 
-    `AT_BUDGET`, on a planted world also `AT_BUDGET_OF_WORLDS`.
-
-    Directions are those of the one training. What a budget changes is which latents are live, so
-    which are counted, and the explained variance. For architectures that choose k latents of a
-    sample; the others fire as trained, whatever the budget.
+    The decoder directions are those of the one training. The budget changes the explained variance
+    and which latents are live, and so which latents are counted. It changes nothing for
+    architectures that do not choose k latents of a sample.
     """
-    names, taken = list(AT_BUDGET), [reconstruction, live_stability]
-    if run.planted:
-        names += AT_BUDGET_OF_WORLDS
-        taken += [block_stability, coverage_law, subspace_recovery, feature_recovery]
+    return _at_each_budget(run, (reconstruction, live_stability), AT_BUDGET)
+
+
+@requires("stack", "planted")
+def planted_at_budgets(run: Run) -> xr.Dataset:
+    """`AT_BUDGET_OF_WORLDS` at each budget, as in `at_budgets`."""
+    taken = (block_stability, coverage_law, subspace_recovery, feature_recovery)
+    return _at_each_budget(run, taken, AT_BUDGET_OF_WORLDS)
+
+
+def _at_each_budget(run: Run, scores: Sequence[Score], names: Sequence[str]) -> xr.Dataset:
+    """The variables `names` of `scores` at each budget, as `budget_NAME`."""
+    budgets = range(1, run.config.sae.k + 1)
     each = []
-    for k in range(1, run.config.sae.k + 1):
-        cut = run.with_k(k)
-        each.append(xr.merge([measure(cut) for measure in taken])[names])
-    joined = xr.concat(each, xr.IndexVariable("budget", range(1, len(each) + 1)))
+    for k in budgets:
+        smaller = run.with_k(k)
+        each.append(xr.merge([score(smaller) for score in scores])[list(names)])
+    joined = xr.concat(each, xr.IndexVariable("budget", budgets))
     return joined.rename({name: f"budget_{name}" for name in names})

@@ -11,7 +11,7 @@ model or an array, where nothing is planted, stability is that of all live laten
 
 import xarray as xr
 from synthsae.studies.hierarchical_budget.figure import KEEP, by_way, scores_by_budget
-from synthsae.studies.hierarchical_budget.scores import at_budgets
+from synthsae.studies.hierarchical_budget.scores import at_budgets, planted_at_budgets
 
 from synthsae import scores
 from synthsae.config import Config
@@ -93,7 +93,7 @@ study = Study(
         "sae.arch": ("topk", "hierarchical_topk"),
         "sae.k": (1, 2, 3, 4, 6, 8),
     },
-    scores=(at_budgets, scores.seed_agreement, scores.training_cost),
+    scores=(at_budgets, planted_at_budgets, scores.seed_agreement, scores.training_cost),
     figure=scores_by_budget,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "sae.k": (1, 3, 6), "eval_samples": 2048},

@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 
 from synthsae.arrays import Array
-from synthsae.evaluation import held_out, planted_magnitudes
+from synthsae.evaluation import held_out
 from synthsae.metrics import latent
 from synthsae.metrics.covariance import permuted_rv, rv
 from synthsae.rng import numpy_generator
@@ -33,15 +33,14 @@ def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
     has no partner is left out. Nulls: matchings permuted at random, and the SAEs at step 0, with a
     matching of their own.
     """
-    assert run.stack is not None
     n = run.config.eval_samples
     first = SAEStack.init(
         run.config.sae,
         run.d_model,
         run.config.train.init_seeds(run.seeds),
-        run.stack.params["w_dec"].device,
+        run.saes.params["w_dec"].device,
     )
-    truth, codes = covariances(run.stack, run, n)
+    truth, codes = covariances(run.saes, run, n)
     _, codes_first = covariances(first, run, n)
     shape = (len(run.seeds), len(MATRICES))
     score, start, null, high = np.full((4, *shape), np.nan)
@@ -67,8 +66,10 @@ def correlation_recovery(run: Run, draws: int = 99) -> xr.Dataset:
 def covariances(stack: SAEStack, run: Run, n_samples: int) -> tuple[Array, Array]:
     """Covariance of what is planted [F, F] and of the activations of latents [S, M, M]."""
     moments: list[torch.Tensor] = []
-    truths = planted_magnitudes(run.world, n_samples, device=stack.params["w_dec"].device)
-    for (_, codes), truth in zip(held_out(stack, run.world, n_samples), truths, strict=True):
+    w = stack.params["w_dec"]
+    for held in held_out(run.world, n_samples, stack=stack):
+        codes = stack.encode(held.x).dense(w.shape[1])
+        truth = held.rows_of(run.world.magnitudes, device=w.device)
         parts = [m for z in (truth[None], codes) for m in (z.double().sum(1), _second(z))]
         moments = [a + b for a, b in zip(moments, parts, strict=True)] if moments else parts
     one, two, first, second = (m / n_samples for m in moments)

@@ -12,29 +12,26 @@ from synthsae.scores.run import Run, labelled
 from synthsae.theory import frame_loss, generalised_normal
 
 
-@requires("blocks")
+@requires("axes")
 def flatness(run: Run, samples: int = 8192, draws: int = 32) -> xr.Dataset:
     """Loss of the world's axes and of random rotations inside its blocks, before any training.
 
     `theory.frame_loss` on the codes of all blocks at once, gates and all, so that the k latents of
     a sample are shared as they are in training; isolated features and noise are left out. In units
-    of the codes' variance. NaN for the other laws, which have no axes.
+    of the codes' variance.
     """
-    axes = excess = sd = np.nan
-    if run.config.world.law == "generalised_normal" and run.blocks:
-        axes, rotated = _losses(run, samples, draws)
-        excess, sd = rotated.mean() - axes, rotated.std(ddof=1)
+    axes, rotated = _losses(run, samples, draws)
     return labelled(
         run,
         axes_loss=((), axes, "predicted share of variance lost with the axes as latents"),
         rotation_excess=(
             (),
-            excess,
+            rotated.mean() - axes,
             "loss of randomly rotated frames minus that of the axes, as a share of the variance",
         ),
         rotation_excess_sd=(
             (),
-            sd,
+            rotated.std(ddof=1),
             "standard deviation of rotation_excess over rotations",
         ),
     )

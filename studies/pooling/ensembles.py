@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from synthsae.checks import within
-from synthsae.evaluation import BATCH, Evaluation, samples
+from synthsae.evaluation import Evaluation, held_out
 from synthsae.metrics import function
 from synthsae.sae import SAEStack, kernels
 from synthsae.train import ActivationSource, TrainConfig, batches, train
-from synthsae.train.source import batch
 
 
 def boost(
@@ -55,15 +54,13 @@ def evaluate_ensemble(
 
     On the samples of `evaluate`, and with its errors.
     """
-    n_samples = samples(stack, source, n_samples)
     members = [stack.select([j]) for j in range(len(stack.seeds))]
     m, device = stack.params["w_dec"].shape[1], stack.params["w_dec"].device
     counts = torch.zeros(len(members), m, dtype=torch.long, device=device)
     sums: list[function.Residual] = []
-    for t in range(-(-n_samples // BATCH)):
-        x = batch(source, t, BATCH, seed=seed, stream="eval", device=device)
-        x = x[: n_samples - t * BATCH]
-        left, parts = x, []
+    for held in held_out(source, n_samples, stack=stack, seed=seed, title="ensemble"):
+        x = left = held.x
+        parts: list[Tensor] = []
         for j, one in enumerate(members):
             code = one.encode(left if boosted else x)
             parts.append(one.decode(code)[0])

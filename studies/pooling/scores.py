@@ -80,9 +80,7 @@ def pools(run: Run) -> xr.Dataset:
     one of two independent pools changes nothing in law: the `_law` scores are exact in expectation,
     at the live latents that there are, for every recipe.
     """
-    if run.stack is None:
-        raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
-    stack, half, sizes = run.stack, len(run.seeds) // 2, pool_sizes(run)
+    stack, half, sizes = run.saes, len(run.seeds) // 2, pool_sizes(run)
     rest = [(run.seeds[j], run.seeds[half + j]) for j in range(1, sizes[-1])]
     chains = boost(stack.select((0, half)), run.source, run.config.training, rest)
     starts = zip((0, half), chains, strict=True)

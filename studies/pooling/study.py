@@ -14,7 +14,7 @@ from dataclasses import replace
 from synthsae.studies.pooling.figure import pools_by_size
 from synthsae.studies.pooling.finding import finding
 from synthsae.studies.pooling.scores import pools
-from synthsae.studies.pooling.unions import unions
+from synthsae.studies.pooling.unions import unions, unions_of_blocks, unions_of_features
 
 from synthsae import scores
 from synthsae.config import Config
@@ -35,7 +35,7 @@ study = Study(
         eval_samples=8192,
     ),
     axes={"world.rank": (2, 4, 8), "world_seed": (0, 1, 2)},
-    scores=(unions, pools, scores.block_stability),
+    scores=(unions, unions_of_blocks, unions_of_features, pools, scores.block_stability),
     figure=pools_by_size,
     finding=finding,
     quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},

@@ -7,39 +7,60 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from synthsae import theory
-from synthsae.arrays import Array
+from synthsae.arrays import Array, Mask
 from synthsae.metrics import reappearance
 from synthsae.metrics.latent import cosines
 from synthsae.metrics.pooling import any_drawn, found_in_pools
 from synthsae.rng import numpy_generator
 from synthsae.scores.kinds import planted_kinds
+from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled, lawful
 from synthsae.stats import rotation_null
 
 
 def unions(run: Run) -> xr.Dataset:
-    """How often a seed's latents are found in the union of `union_size` = 1..S - 1 other seeds.
-
-    The mean over all sets of other seeds, so p_hat at 1. Where the truth is known also of block
-    latents beside the coverage law, of isolated features' latents, and the share of isolated
-    features that a union has.
+    """How often a seed's live latents are found in the union of `union_size` = 1..S - 1 other
+    seeds: the mean over all sets of other seeds, so p_hat at 1.
     """
-    sizes, kinds = range(1, len(run.seeds)), {"": run.live}
-    if run.planted:
-        block, isolated = planted_kinds(run.world, run.directions, run.definitions)
-        kinds |= {"block_": run.live & block, "isolated_": run.live & isolated}
-    found = (found_in_pools(run.found, n) for n in sizes)
-    share = np.array([[_mean(p, chosen) for chosen in kinds.values()] for p in found])
-    out = {
-        f"union_{kind}reappearance": (
-            ("union_size", "seed"),
-            share[:, i],
-            f"mean share of unions of other seeds that find a {kind.strip('_') or 'live'} latent",
-        )
-        for i, kind in enumerate(kinds)
-    }
-    laws = _laws(run, sizes) | _features(run, sizes) if run.planted else {}
-    return labelled(run, **out, **laws).assign_coords(union_size=list(sizes))
+    return _over_sizes(run, union_reappearance=_reappearance(run, run.live, "live"))
+
+
+@requires("blocks")
+def unions_of_blocks(run: Run) -> xr.Dataset:
+    """`unions` for block latents, beside the coverage law."""
+    block, _ = planted_kinds(run.world, run.directions, run.definitions)
+    found = _reappearance(run, run.live & block, "block")
+    return _over_sizes(run, union_block_reappearance=found, **_laws(run, _sizes(run)))
+
+
+@requires("isolated features")
+def unions_of_features(run: Run) -> xr.Dataset:
+    """`unions` for latents of isolated features, and the share of these features in N seeds.
+
+    A feature that a seed has by chance q is in N seeds by 1 - (1 - q)^N.
+    """
+    _, isolated = planted_kinds(run.world, run.directions, run.definitions)
+    return _over_sizes(
+        run,
+        union_isolated_reappearance=_reappearance(run, run.live & isolated, "isolated"),
+        union_features_found=_features(run, _sizes(run)),
+    )
+
+
+def _sizes(run: Run) -> range:
+    """Numbers of other seeds in a union."""
+    return range(1, len(run.seeds))
+
+
+def _over_sizes(run: Run, **variables: tuple) -> xr.Dataset:
+    return labelled(run, **variables).assign_coords(union_size=list(_sizes(run)))
+
+
+def _reappearance(run: Run, chosen: Mask, name: str) -> tuple:
+    """Share of the unions that find a chosen latent [S, M], mean over these: [union_size, seed]."""
+    share = [_mean(found_in_pools(run.found, n), chosen) for n in _sizes(run)]
+    text = f"mean share of unions of other seeds that find a {name} latent"
+    return ("union_size", "seed"), np.array(share), text
 
 
 def turned(run: Run, directions: Array, rng: np.random.Generator) -> Array:
@@ -56,8 +77,6 @@ def _laws(run: Run, sizes: Sequence[int], draws: int = 4) -> dict[str, tuple]:
     Latents differ in their energy inside the block, so the mean over them is below 1 - (1 - c)^N of
     their mean coverage c: codes are turned, and the measurement is done again.
     """
-    if not run.blocks:
-        return {}
     world, theta = run.config.world, run.definitions.theta
     rng = numpy_generator("null", run.config.world_seed, len(run.blocks))
     block = np.any([b.members for b in run.blocks], axis=0)
@@ -82,11 +101,9 @@ def _laws(run: Run, sizes: Sequence[int], draws: int = 4) -> dict[str, tuple]:
     }
 
 
-def _features(run: Run, sizes: Sequence[int]) -> dict[str, tuple]:
-    """Isolated features that N seeds have, 1 - (1 - q)^N for one that a seed has by chance q."""
+def _features(run: Run, sizes: Sequence[int]) -> tuple:
+    """Share of the isolated features that N seeds have, [union_size]."""
     features, same = run.world.isolated, run.definitions.same
-    if not len(features):
-        return {}
     near = [
         cosines(features, d[live]).max(axis=1, initial=-1) >= same
         for d, live in zip(run.directions, run.live, strict=True)
@@ -94,7 +111,7 @@ def _features(run: Run, sizes: Sequence[int]) -> dict[str, tuple]:
     seeds, count = len(near), np.sum(near, axis=0)
     share = [any_drawn(count, seeds, n).mean() for n in sizes]
     text = f"share of isolated features with a latent at cosine >= {same:g} among N seeds"
-    return {"union_features_found": (("union_size",), share, text)}
+    return ("union_size",), share, text
 
 
 def _mean(values: Array, chosen: NDArray[np.bool_]) -> Array:

@@ -56,6 +56,7 @@ study = Study(
     axes_of={"model": {"source.layer": (0,)}},
     scores=(
         *scores.REPORT,
+        *scores.REPORT_OF_BLOCKS,
         scores.matched_agreement_all,
         text.spliced_loss,
         text.surface_form,

@@ -38,7 +38,7 @@ study = Study(
         eval_samples=16384,
     ),
     axes={"source.model": ("",)},
-    scores=scores.REPORT,
+    scores=(*scores.REPORT, *scores.REPORT_OF_BLOCKS),
     figure=stability_report,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "eval_samples": 4096, "sae.n_latents": 256},

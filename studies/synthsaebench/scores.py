@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 
 from synthsae.arrays import Array
-from synthsae.evaluation import held_out, planted_magnitudes
+from synthsae.evaluation import held_out
 from synthsae.metrics import latent, planted
 from synthsae.metrics.detection import Detection
 from synthsae.scores.needs import requires
@@ -19,7 +19,6 @@ def benchmark_scores(run: Run) -> xr.Dataset:
     As published: over *all* latents, dead ones too (they have precision, recall and F1 0), cosines
     absolute, each latent judged against its nearest feature, and MCC over the min(M, F) pairs.
     """
-    assert run.stack is not None
     features = run.world.features
     nearest = [planted.nearest_features(d, features, absolute=True) for d in run.directions]
     detection, shrinkage, true_l0 = detections(run, np.array(nearest))
@@ -53,16 +52,15 @@ def benchmark_scores(run: Run) -> xr.Dataset:
 
 def detections(run: Run, nearest: np.ndarray) -> tuple[Detection, Array, float]:
     """Detection of the `nearest` features [S, M], shrinkage [S], and the true L0."""
-    assert run.stack is not None
-    params, n = run.stack.params, run.config.eval_samples
+    stack, params, n = run.saes, run.saes.params, run.config.eval_samples
     index = torch.tensor(nearest, device=params["w_dec"].device)
     counts = torch.zeros(3, *nearest.shape, dtype=torch.float64)
     ratio, norms, active = np.zeros(len(nearest)), 0, 0
-    truths = planted_magnitudes(run.world, n, device=index.device)
-    for (x, codes), truth in zip(held_out(run.stack, run.world, n), truths, strict=True):
-        on, size = truth > 0, x.norm(dim=1)
+    for held in held_out(run.world, n, stack=stack):
+        on = held.rows_of(run.world.magnitudes, device=index.device) > 0
+        size = held.x.norm(dim=1)
         kept = size > 1e-6
-        for s, z in enumerate(codes):
+        for s, z in enumerate(stack.encode(held.x).dense(nearest.shape[1])):
             fires, planted_fires = z != 0, on[:, index[s]]
             both = fires & planted_fires
             counts[:, s] += torch.stack([v.sum(0) for v in (both, fires, planted_fires)]).cpu()

@@ -13,6 +13,7 @@ from synthsae.scores.axes import chance_axis_cosine
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 from synthsae.theory import generalised_normal, turning_frames
+from synthsae.world import WorldConfig
 
 TIMES = np.r_[0, np.geomspace(0.25, 64, 17)]
 """Learning rate times steps at which the predicted frames are looked at."""
@@ -20,7 +21,7 @@ FRAMES = 8
 """Frames that are turned, as independent seeds."""
 
 
-@requires("blocks")
+@requires("axes")
 def identification(run: Run) -> xr.Dataset:
     """How far a dictionary should have turned towards the true axes, before any training.
 
@@ -69,7 +70,7 @@ def half_time(times: Array, truth: Array, rank: int) -> float:
 
 
 @lru_cache
-def predicted(world, k: int, batch_size: int, theta: float) -> tuple[Array, Array]:
+def predicted(world: WorldConfig, k: int, batch_size: int, theta: float) -> tuple[Array, Array]:
     """Axis cosine and p_hat of the turning frames at `TIMES`, each [times].
 
     p_hat counts both signs of every direction of a frame, as latents of a block do.

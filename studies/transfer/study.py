@@ -79,6 +79,7 @@ study = Study(
     scores=(
         scores.unstable_transfer,
         scores.class_dimension,
+        *scores.REPORT_OF_BLOCKS,
         label_prediction,
         scores.live_stability,
         scores.reconstruction,

@@ -1,4 +1,4 @@
-"""What a cell is made of, as frozen dataclasses: source, SAE, training, seeds, definitions."""
+"""Configuration of a cell, as frozen dataclasses: source, SAE, training, seeds, definitions."""
 
 from synthsae.config.config import (
     FORMAT,

@@ -88,7 +88,7 @@ class Config:
 
     @property
     def kind(self) -> Kind:
-        """The source, of its kind."""
+        """The source, as an instance of its kind (`config.kinds`)."""
         return kind_of(self.source.kind)(self)
 
     @property

@@ -1,7 +1,7 @@
-"""Kinds of sources: what a config asks of the one that it names.
+"""Kinds of activation sources, and what a config needs to know about each.
 
-A kind registers itself under the name of the field of `source` that names it, as architectures do.
-Those of `realdata`, which imports this package, are imported when they are first named.
+A kind registers itself under the name of the field of `source` that names it (`source.model`, for
+example). The kinds in `realdata`, which imports this package, are imported when first used.
 """
 
 from abc import ABC, abstractmethod
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, "type[Kind]"] = {}
 ELSEWHERE = {"model": "realdata.config", "arrays": "realdata.config"}
-"""The modules that register the other kinds."""
+"""Kinds that are registered by modules of other packages."""
 
 K = TypeVar("K", bound="type[Kind]")
 
 
 class Kind(ABC):
-    """The source of one config. A class that inherits from this one defines `d_model` and `open`.
+    """The source of one config. Subclasses define `d_model` and `open`.
 
     Attributes:
         config: the config that names the source.
-        what: the kind in words.
+        what: name of the kind in messages.
     """
 
     what: ClassVar[str] = ""
@@ -44,44 +44,44 @@ class Kind(ABC):
     @property
     @abstractmethod
     def d_model(self) -> int:
-        """Dimension D of an activation, known without reading any."""
+        """Dimension D of an activation, without reading any activation."""
 
     @abstractmethod
     def open(self) -> ActivationSource:
-        """The source itself. Raises ConfigError where it cannot be used."""
+        """Open the source. Raises ConfigError if the source cannot be used."""
 
     def check(self) -> None:  # noqa: B027
-        """Raise ConfigError for what can be known to be wrong without reading the source."""
+        """Raise ConfigError for mistakes that can be found without reading the source."""
 
     @property
     def n_steps(self) -> int:
-        """Steps of a training."""
+        """Number of optimiser steps of a training."""
         return self.config.train.n_steps
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its numbers from those of another source, as JSON holds it."""
+        """JSON values that differ whenever the numbers of two sources may differ."""
         return self.fields
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields of `source` that this kind has, and its name."""
+        """The fields of `source` that this kind uses, by name."""
         kind, every = self.config.source.kind, asdict(self.config.source)
         return {name: every[name] for name in (kind, *FIELDS[kind])}
 
     @property
     def decided(self) -> Mapping[str, str]:
-        """Fields of the config that follow from others here, and how to set them all the same."""
+        """Fields of the config that follow from others here: name -> what to set instead."""
         return {}
 
     @property
     def code(self) -> tuple[type, ...]:
-        """The classes whose code a training on this source depends on."""
+        """Classes whose code a training on this source depends on."""
         return (type(self),)
 
 
 def register(name: str) -> Callable[[K], K]:
-    """Make a class the kind of source that `source.NAME` names."""
+    """Register the decorated class as the kind of source that `source.NAME` names."""
 
     def add(cls: K) -> K:
         KINDS[name] = cls
@@ -91,7 +91,7 @@ def register(name: str) -> Callable[[K], K]:
 
 
 def kind_of(name: str) -> "type[Kind]":
-    """The kind of that name."""
+    """The registered kind called `name`."""
     if name not in KINDS:
         import_module(ELSEWHERE[name])
     return KINDS[name]
@@ -99,7 +99,7 @@ def kind_of(name: str) -> "type[Kind]":
 
 @register("world")
 class Planted(Kind):
-    """The planted world of `config.world`, where no other source is named."""
+    """The planted world `config.world`, used if no other source is named."""
 
     what = "a planted world"
 
@@ -109,15 +109,16 @@ class Planted(Kind):
         return self.config.world.d_model
 
     def open(self) -> World:
-        """The world."""
+        """Plant the world."""
         return World.plant(self.config.world, seed=self.config.world_seed)
 
 
 @register("file")
 class Own(Kind):
-    """A class of the user's: FILE.py:CLASS, made without arguments.
+    """A user's class, FILE.py:CLASS, which is created without arguments.
 
-    Its file and the modules beside it are among the code of a training, so an edit trains again.
+    A training depends on the code of that file and of the modules beside it: an edit makes the SAEs
+    be trained again.
     """
 
     what = "a source of one's own"
@@ -132,7 +133,7 @@ class Own(Kind):
         return self._widths[made]
 
     def open(self) -> ActivationSource:
-        """One of the class. Raises ConfigError, with file and line, for what it raises."""
+        """Create an instance. Raises ConfigError, with file and line, if the class raises."""
         made = self._class
         try:
             source = made()
@@ -144,13 +145,13 @@ class Own(Kind):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The names of file and class, wherever the file is: what they say is code."""
+        """File name and class name, without the folder; `code` covers the content."""
         path, _, name = self._named.rpartition(":")
         return {"file": f"{Path(path).name}:{name}"}
 
     @property
     def code(self) -> tuple[type, ...]:
-        """This kind, and the class."""
+        """This kind and the user's class."""
         return (*super().code, self._class)
 
     @property
@@ -159,7 +160,7 @@ class Own(Kind):
 
     @property
     def _class(self) -> type:
-        """The class itself, from its file as it is now."""
+        """The user's class, from the current content of its file."""
         path, _, name = self._named.rpartition(":")
         if not (path.endswith(".py") and Path(path).is_file()):
             raise ConfigError("source.file", self._named, "FILE.py:CLASS, of a file that is there")

@@ -1,23 +1,24 @@
-"""Which source a config names: the section `source`."""
+"""The section `source` of a config: which activation source is used."""
 
 from dataclasses import dataclass, field
 
 from synthsae.checks import ConfigError, one_of, typed, within
 
 NAMING = ("model", "arrays", "file")
-"""The fields of which one names the source; each is a kind (`synthsae.config.kinds`)."""
+"""Fields that name a source; at most one is set. Each is a kind (`synthsae.config.kinds`)."""
 
 HOOKS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-"""Sites of a block: the residual stream before and after it, and what attention and MLP add to it
-(after the norm that follows them, where there is one)."""
+"""Sites of a transformer block: the residual stream before and after the block, and the outputs of
+attention and MLP that are added to it (after a norm that follows them, if the model has one)."""
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """The one source of a config: a model on text, arrays or a class; a world where none is named.
+    """The activation source: a language model on text, arrays, or a user's class.
 
-    `FIELDS` says which fields each kind has. Documents are packed: BOS before each, one after
-    another, cut into contexts that begin with BOS.
+    If no field of `NAMING` is set, activations come from the planted world. `FIELDS` lists the
+    fields that each kind uses. Documents of text are packed: they follow each other, each after a
+    BOS token, and are split into contexts that begin with BOS.
     """
 
     model: str = field(
@@ -115,7 +116,7 @@ class SourceConfig:
 
     @property
     def kind(self) -> str:
-        """Which kind of source is named: one of `NAMING`, or `world`."""
+        """The kind of source: the field of `NAMING` that is set, or `world`."""
         return next((name for name in NAMING if getattr(self, name)), "world")
 
 
@@ -124,4 +125,4 @@ TEXT = ("layer", "hook", "text", "subset", "split", "column", "bad_rows", "speci
 HOW = ("tokens", "context", "batch", "dtype", "device", "threads", "skip_bos")
 FIELDS: dict[str, tuple[str, ...]] = {"world": (), "arrays": ROWS, "file": ()}
 FIELDS["model"] = (*TEXT, *HOW, *ROWS)
-"""What may be said of each kind of source, beside its name."""
+"""Fields of `source` that each kind uses, besides the one that names the source."""

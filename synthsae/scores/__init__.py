@@ -1,4 +1,4 @@
-"""Scores of a trained cell: functions of a `scores.Run` that return labelled Datasets."""
+"""Scores of a trained cell: functions that take a `Run` and return a labelled Dataset."""
 
 from synthsae.scores.axes import axis_recovery
 from synthsae.scores.budget import training_budget
@@ -22,12 +22,18 @@ from synthsae.scores.stability import (
     initial_agreement,
     seed_agreement,
 )
-from synthsae.scores.transfer import class_dimension, unstable_transfer
+from synthsae.scores.transfer import (
+    class_dimension,
+    class_energy_in_blocks,
+    predicted_transfer,
+    unstable_transfer,
+)
 
 __all__ = [
     "axis_recovery",
     "block_stability",
     "class_dimension",
+    "class_energy_in_blocks",
     "cluster_ranks",
     "coverage_law",
     "feature_recovery",
@@ -38,6 +44,7 @@ __all__ = [
     "matched_agreement",
     "matched_agreement_all",
     "nearest_agreement",
+    "predicted_transfer",
     "reappearance_counts",
     "reconstruction",
     "seed_agreement",
@@ -62,4 +69,7 @@ REPORT = (
     firing_rates,
     reconstruction,
 )
-"""The stability report of any source: what needs neither the truth nor a text."""
+"""Scores of the stability report, which any source has: none needs a planted world or text."""
+
+REPORT_OF_BLOCKS = (predicted_transfer, class_energy_in_blocks)
+"""What planted blocks add to `REPORT`."""

@@ -1,4 +1,4 @@
-"""How much training a cell had."""
+"""Number of training samples of a cell."""
 
 import xarray as xr
 
@@ -6,6 +6,6 @@ from synthsae.scores.run import Run, labelled
 
 
 def training_budget(run: Run) -> xr.Dataset:
-    """The samples that each seed was trained on: one pass, no sample twice."""
+    """Number of samples that each seed was trained on."""
     n = run.config.training.n_samples
     return labelled(run, training_samples=((), n, "samples that a seed was trained on", "samples"))

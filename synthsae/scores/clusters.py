@@ -1,4 +1,4 @@
-"""Subspaces found without the truth, and the rank that the coverage law implies for each."""
+"""Subspaces found without the planted truth, and the rank that the coverage law implies."""
 
 from typing import Any
 
@@ -12,26 +12,29 @@ from synthsae.rng import numpy_generator
 from synthsae.scores.run import Dictionaries, Run, labelled
 
 CLUSTERS = 8
-"""Clusters that are reported, the largest."""
+"""Number of clusters that are reported, largest first."""
 
 POOLED = 4096
-"""Loose latents that are clustered at most; drawn from more."""
+"""Largest number of latents that are clustered; a random subset of more."""
 
 
 def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
-    """Groups of loose latents, pooled over seeds, that share a subspace (`metrics.groups`).
+    """Clusters of latents that share a subspace, and the rank that the coverage law implies.
 
-    Loose: not stable; unstable ones alone are by choice too far apart to be joined. A
-    group's span is then treated as a block: the live latents of *any* stability with half of their
-    energy in it are its members, since p_hat of loose ones alone is small by choice. Their mean
-    p_hat and their number a seed imply a rank by the coverage law, which is right where nothing
-    prefers a direction inside the group and it holds no stable latent by accident. NaN beyond the
-    groups there are. A single group that holds nearly everything says that cosines do not separate
-    groups here. With absolute cosines a latent covers two caps, as two latents do.
+    1. Live latents that are not stable, of all seeds, are clustered (`metrics.groups`). Unstable
+       latents alone would not do: by definition, few latents of other seeds are near them.
+    2. The span of a cluster is treated as a block. Its members are the live latents of *any* class
+       with `Definitions.member` of their energy in it. (Without the stable ones, p_hat would be
+       small by selection.)
+    3. The coverage law gives the rank at which min(1, m A_R) is the mean p_hat of these members,
+       with m members a seed. With absolute cosines a latent covers two caps, so m counts twice.
+
+    The implied rank is right if no direction in the cluster is preferred and no stable latent is in
+    it by accident. A single cluster with nearly all latents means that cosines do not separate
+    clusters here. Values are NaN if there are fewer than `CLUSTERS` clusters.
     """
     defined, half = run.definitions, part(run.definitions.member)
-    loose = run.live & (run.labels != "stable")
-    pool = run.directions[loose]
+    pool = run.directions[run.live & (run.labels != "stable")]
     if len(pool) > POOLED:
         rng = numpy_generator("null", 0)
         pool = pool[rng.choice(len(pool), POOLED, replace=False)]

@@ -1,4 +1,4 @@
-"""What training takes, counted: numbers that are the same on every machine."""
+"""Cost of training in parameters and multiply-adds, which is the same on every machine."""
 
 import xarray as xr
 
@@ -7,11 +7,11 @@ from synthsae.scores.run import Run, labelled
 
 
 def training_cost(run: Run) -> xr.Dataset:
-    """Parameters of an SAE, and multiply-adds a sample, at the measured L0.
+    """Parameters of an SAE, and multiply-adds of a training sample at the measured L0.
 
-    Of the arithmetic alone, with gradients of the latents that fire and no others: the encoder
-    forwards (`Architecture.encoder_multiply_adds`), plus D L0 times `Architecture.row_products`.
-    Adam, AuxK and the choice of latents are left out, as is that a small code may cost less dense.
+    Multiply-adds are those of the encoder's forward pass (`Architecture.encoder_multiply_adds`)
+    plus D L0 times `Architecture.row_products`, for decoder and gradients of the latents that fire.
+    The optimiser, the AuxK loss and the choice of latents are not counted.
     """
     sae, d = run.config.sae.for_width(run.d_model), run.d_model
     architecture = ARCHITECTURES[sae.arch](sae)

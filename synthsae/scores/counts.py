@@ -1,4 +1,4 @@
-"""In how many other seeds is a latent found? The histogram of p_hat, and its pairs of seeds."""
+"""In how many other seeds is a latent found: a histogram, and shares by pair of seeds."""
 
 import numpy as np
 import xarray as xr
@@ -8,10 +8,10 @@ from synthsae.scores.run import Dictionaries, Run, labelled
 
 
 def reappearance_counts(run: Run | Dictionaries) -> xr.Dataset:
-    """Live latents by the number of other seeds they are found in, p_hat (S - 1): 0 to S - 1.
+    """Number of live latents that are found in 0, 1, ..., S - 1 other seeds.
 
-    `found_share` [s, t] is the share of the live latents of s that are found in t: p_hat before it
-    is averaged over t. Its jackknife over seeds is right for dictionaries of any sizes.
+    `found_share` [s, t] is the share of the live latents of s that are found in t. Its mean over t
+    is the mean p_hat of s. Jackknife intervals from it hold for dictionaries of different sizes.
     """
     n, count = len(run.seeds), run.live.sum(axis=1)
     signs, theta = "absolute" if run.absolute else "signed", shown(run.definitions.theta)

@@ -1,4 +1,4 @@
-"""What live latents stand for: an isolated feature, a block, or nothing planted."""
+"""Kinds of live latents: along an isolated feature, in a block, or neither (surplus)."""
 
 import numpy as np
 import xarray as xr
@@ -13,10 +13,11 @@ from synthsae.world import World
 
 
 def planted_kinds(world: World, directions: Array, defined: Definitions) -> tuple[Mask, Mask]:
-    """Which unit `directions` [..., D] are a block's, and which an isolated feature's: [...] twice.
+    """Which unit `directions` [..., D] belong to a block, and which to an isolated feature.
 
-    A block's: a share `member` of its energy or more in one block. A feature's: none of these, and
-    a cosine of `theta` or more to an isolated feature.
+    Returns:
+        Two masks [...]. Block: a share `Definitions.member` or more of the energy is in one block.
+        Isolated feature: not in a block, and a cosine of `Definitions.theta` or more to a feature.
     """
     none = np.zeros(directions.shape[:-1], dtype=bool)
     block = np.any(
@@ -28,10 +29,10 @@ def planted_kinds(world: World, directions: Array, defined: Definitions) -> tupl
 
 @requires("planted")
 def latent_kinds(run: Run) -> xr.Dataset:
-    """How many live latents are a block's, an isolated feature's or neither, and do they come back.
+    """Number of live latents of blocks, of isolated features (`planted_kinds`) and of neither.
 
-    Of a block or of a feature as in `planted_kinds`; more than one for each feature is splitting.
-    The others are *surplus*: nothing planted is along them.
+    Latents of neither are *surplus*. `feature_splitting` is the number of latents for each isolated
+    feature; more than one means that features are split.
     """
     kinds_of = planted_kinds(run.world, run.directions, run.definitions)
     block, feature = (run.live & kind for kind in kinds_of)

@@ -1,12 +1,11 @@
-"""The labelled floor: every metric again, for xarray, with dimensions, units and long names.
+"""Every metric for xarray: the same numbers with dimensions, units and long names.
 
     from synthsae.scores import labels
     p_hat = labels.reappearance(directions, live=live)     # DataArray [seed, latent]
 
-A `Labelled` metric calls the plain function of `synthsae.metrics` and names what comes back; it
-computes nothing. Arguments are DataArrays, whose dimensions may come in any order and keep their
-coordinates, or plain arrays in the order of the plain function. Where the plain function takes
-leading dimensions, further dimensions of the arguments are kept.
+A `Labelled` metric calls the plain function of `synthsae.metrics` and labels the result. Arguments
+are DataArrays, with dimensions in any order, or plain arrays in the order of the plain function.
+Coordinates are kept, and further dimensions if the plain function takes leading dimensions.
 """
 
 from collections.abc import Callable
@@ -40,14 +39,14 @@ Dims = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Labelled:
-    """A metric with names.
+    """A metric that returns a labelled DataArray.
 
     Attributes:
         plain: the function on arrays; its docstring has the definition.
         inputs: dimensions of each positional argument.
         output: dimensions of the result.
-        long_name: what the result is.
-        units: of the result.
+        long_name: description of the result.
+        units: units of the result.
     """
 
     plain: Callable[..., Any]
@@ -57,7 +56,7 @@ class Labelled:
     units: str = "1"
 
     def __call__(self, *arrays: Any, **options: Any) -> xr.DataArray:
-        """The metric of `arrays`; `options` go to the plain function."""
+        """Value of the metric for `arrays`; `options` are passed to the plain function."""
         coords: dict[str, Any] = {}
         extra: list[str] = []
         values = []

@@ -1,4 +1,4 @@
-"""The whole dictionary at once, as one without the truth would see it."""
+"""Stability of all live latents, without the planted truth."""
 
 import numpy as np
 import xarray as xr
@@ -9,9 +9,9 @@ from synthsae.scores.run import Dictionaries, Run, labelled, over_others
 
 
 def live_stability(run: Run | Dictionaries) -> xr.Dataset:
-    """Mean p_hat over all live latents, and how many of them are stable or unstable.
+    """Mean p_hat of all live latents, and the shares of stable and of unstable ones.
 
-    The labels are those of Gerasimov et al., whose thresholds are the defaults of `Definitions`.
+    The classes are those of Gerasimov et al. (arXiv 2606.12138), with thresholds `Definitions`.
     """
     count = run.live.sum(axis=1)
     defined = run.definitions

@@ -1,4 +1,4 @@
-"""Whole dictionaries matched pair by pair: one to one (Hungarian), many to one, by two sides."""
+"""Agreement of two dictionaries: one-to-one (Hungarian), many-to-one, by decoder and encoder."""
 
 from itertools import combinations
 from typing import Any
@@ -19,25 +19,25 @@ EDGES = np.linspace(-1, 1, 101)
 """Bins of the histogram of matched cosines."""
 
 NULL_ENTRIES = 1e8
-"""Entries of the random cosine matrices that the null may match: 2 to 99 pairs of dictionaries."""
+"""Entries of all cosine matrices of the null: sets its number of pairs of dictionaries, 2 to 99."""
 
 
 def matched_agreement(run: Run | Dictionaries) -> xr.Dataset:
-    """Cosines of live latents matched one to one, for every pair of seeds, beside their null.
+    """Cosines of live latents matched one-to-one, for every pair of seeds, and a null.
 
-    The null matches pairs of as many uniformly random directions; `matched_p` is the share of its
-    pairs, and of the observed mean itself, whose mean is not below that mean.
+    The null matches dictionaries of as many uniformly random directions. `matched_p` is the
+    one-sided p-value of the mean cosine, (1 + #{null >= observed}) / (1 + n) over n null pairs.
     """
     return _agreement(run, run.live, "", "live latents")
 
 
 def matched_agreement_all(run: Run) -> xr.Dataset:
-    """`matched_agreement` of all latents, dead ones too: variables end in `_all`."""
+    """`matched_agreement` of all latents, live and dead; names of variables end in `_all`."""
     return _agreement(run, np.ones_like(run.live), "_all", "latents, dead ones too")
 
 
 def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
-    """MMCS: the mean over one seed's live latents of the largest cosine to another's, and chance.
+    """MMCS, the mean over the live latents of a of the largest cosine to those of b, and chance.
 
     Many-to-one and not symmetric (Sharkey et al. 2022).
     """
@@ -58,10 +58,10 @@ def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
 
 @requires("encoders")
 def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
-    """Paulo and Belrose's rule (2501.16615): decoder and encoder rows match the same partner.
+    """Share of live latents whose decoder and encoder rows match the same latent of another seed.
 
-    Both Hungarian matches, signed unless `run.absolute`, with cosines >= theta. Raises ValueError
-    without encoder rows.
+    The rule of Paulo and Belrose (arXiv 2501.16615). Both matches are Hungarian, with cosines of
+    theta or more, signed unless `run.absolute`. Raises ValueError without encoder rows.
     """
     encoders, decoders = run.encoders, run.directions
     if encoders is None:
@@ -109,14 +109,15 @@ def _agreement(
 
 
 def _scores(cosine: Array, same: float) -> tuple[float, float, float]:
-    """Mean, median and share >= `same`, NaN of nothing."""
+    """Mean, median and share >= `same`; NaN for no cosine."""
     seen = latent.summarise(cosine, threshold=same)
     return seen.mean, seen.median, seen.share
 
 
 def _null(count: NDArray[np.intp], d: int, same: float, absolute: bool) -> tuple[Array, Array]:
-    """The scores of random dictionaries [draws, 3], with the sizes of one pair of seeds after the
-    other, and the histogram of all their matched cosines.
+    """`_scores` of pairs of random dictionaries, [draws, 3], and the histogram of their cosines.
+
+    The sizes of the dictionaries are those of the pairs of seeds, in turn.
     """
     pairs = list(combinations(count, 2))
     draws = int(np.clip(NULL_ENTRIES // max(1, count.max() ** 2), 2, 99))

@@ -1,8 +1,8 @@
-"""What scores and studies need, checked when a study is planned, before anything is trained.
+"""Requirements of scores and studies, checked when a study is planned, before any training.
 
-A score says what it needs by `requires`; where a cell lacks that, the score is left out of it.
-What a study's figure cannot do without is a `Need`, a function of the configs of all cells that
-raises ConfigError.
+A score declares its requirements with `requires`; a cell that lacks one of them leaves the score
+out. The requirements of a study's figure are `Need`s: functions of the configs of all cells that
+raise ConfigError.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +31,9 @@ THINGS: dict[str, Callable[[Config], bool]] = {
     "tokens": lambda config: config.source.kind == "model",
     "planted": lambda config: config.planted,
     "blocks": lambda config: config.planted and config.world.n_blocks > 0,
+    "atoms": lambda config: _has_blocks(config, "sparse"),
+    "axes": lambda config: _has_blocks(config, "generalised_normal"),
+    "isolated features": lambda config: config.planted and config.world.n_isolated > 0,
     "features": lambda config: config.planted and n_features(config) > 0,
     "independent gates": lambda config: (
         config.planted
@@ -39,21 +42,38 @@ THINGS: dict[str, Callable[[Config], bool]] = {
     ),
     "no circles": lambda config: config.world.n_circles == 0,
 }
-"""What a score may need, and whether a cell has it: the SAEs themselves (which weights that were
-read are not), an encoder row for each latent, the text under activations, the planted truth, blocks
-in it, features in it, gates that do not depend on each other, and no circles.
+"""What a score may need, and whether a cell has it.
+
+| name | what a cell has |
+| --- | --- |
+| stack | the trained SAEs, not only their decoder rows and firing rates |
+| encoders | an encoder row for each latent |
+| tokens | the text under the activations |
+| planted | a planted world |
+| blocks | planted blocks |
+| atoms | planted blocks under the sparse law, whose codes are sums of atoms |
+| axes | planted blocks under the generalised-normal law, whose codes have axes of their own |
+| isolated features | planted isolated features |
+| features | planted isolated features or atoms |
+| independent gates | planted features and blocks that fire independently of each other |
+| no circles | no planted circles |
 """
 
 
+def _has_blocks(config: Config, law: str) -> bool:
+    """Whether there are planted blocks, and their codes have that law."""
+    return config.planted and config.world.n_blocks > 0 and config.world.law == law
+
+
 def n_features(config: Config) -> int:
-    """Planted features, atoms included."""
+    """Number of planted features: isolated ones and atoms."""
     world = config.world
     atoms = (world.n_atoms or world.rank) * world.n_blocks if world.law == "sparse" else 0
     return world.n_isolated + atoms
 
 
 def requires(*things: str) -> Callable[[F], F]:
-    """Say what a score needs: some of `THINGS`. It is called where all of them are there."""
+    """Decorator: the score needs all of these `THINGS`, and is left out of cells that lack one."""
     for thing in things:
         one_of("requires", thing, THINGS)
 
@@ -65,24 +85,24 @@ def requires(*things: str) -> Callable[[F], F]:
 
 
 def needs_of(score: Score) -> tuple[str, ...]:
-    """What a score says that it needs; nothing where it says nothing."""
+    """The `THINGS` that a score has declared; () if none."""
     return getattr(score, "needs", ())
 
 
 def lacking(score: Score, config: Config) -> list[str]:
-    """What a score needs and a cell of `config` has not."""
+    """The `THINGS` that a score needs and a cell of `config` lacks."""
     return [thing for thing in needs_of(score) if not THINGS[thing](config)]
 
 
 def fitting(scores: Sequence[Score], config: Config) -> list[Score]:
-    """The scores that can be taken on a cell of `config`."""
+    """The scores that can be computed on a cell of `config`."""
     return [score for score in scores if not lacking(score, config)]
 
 
 def left_out(scores: Sequence[Score], configs: Sequence[Config]) -> list[str]:
-    """Which scores are left out of which cells, and why, a line for each reason.
+    """Lines that say which scores are left out of which cells, one for each reason.
 
-    Raises ConfigError where a cell would be left with none.
+    Raises ConfigError if a cell would have no score.
     """
     for config in configs:
         if scores and not fitting(scores, config):
@@ -113,17 +133,17 @@ def in_list(words: Sequence[str]) -> str:
 
 
 def blocks(configs: Sequence[Config]) -> None:
-    """Planted blocks in every cell."""
+    """Need: planted blocks in every cell."""
     _more_than_none("world.n_blocks", configs)
 
 
 def isolated(configs: Sequence[Config]) -> None:
-    """Isolated features in every cell."""
+    """Need: isolated features in every cell."""
     _more_than_none("world.n_isolated", configs)
 
 
 def where_planted(need: Need) -> Need:
-    """The same of cells on planted worlds alone."""
+    """`need`, applied only to cells with a planted world."""
 
     def some(configs: Sequence[Config]) -> None:
         need([config for config in configs if config.planted])
@@ -132,7 +152,7 @@ def where_planted(need: Need) -> Need:
 
 
 def one_law(law: str) -> Need:
-    """Blocks whose codes have that law, in every cell."""
+    """Need: blocks with the law `law` in every cell."""
 
     def need(configs: Sequence[Config]) -> None:
         blocks(configs)
@@ -144,7 +164,7 @@ def one_law(law: str) -> Need:
 
 
 def several(field: str) -> Need:
-    """Two values or more of a field."""
+    """Need: two or more values of a field, over all cells."""
 
     def need(configs: Sequence[Config]) -> None:
         values = {config.get(field) for config in configs}
@@ -156,7 +176,7 @@ def several(field: str) -> Need:
 
 
 def each_of(field: str, *wanted: str) -> Need:
-    """Cells with each of these values of a field."""
+    """Need: a cell with each of the `wanted` values of a field."""
 
     def need(configs: Sequence[Config]) -> None:
         values = {config.get(field) for config in configs}

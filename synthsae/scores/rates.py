@@ -1,4 +1,4 @@
-"""How often latents of each stability fire."""
+"""Firing rates of latents, by stability class."""
 
 import numpy as np
 import xarray as xr
@@ -9,7 +9,7 @@ LABELS = ("stable", "middle", "unstable")
 
 
 def firing_rates(run: Run) -> xr.Dataset:
-    """Mean share of held-out samples on which live latents of each class fire; NaN for none."""
+    """Mean firing rate of the live latents of each class; NaN for an empty class."""
     rate = run.evaluation.rates
     chosen = np.array([run.labels == name for name in LABELS]).swapaxes(0, 1)
     count = chosen.sum(axis=2)

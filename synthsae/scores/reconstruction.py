@@ -1,4 +1,4 @@
-"""What the SAEs do on held-out samples."""
+"""Reconstruction and sparsity on held-out samples."""
 
 import xarray as xr
 
@@ -7,7 +7,7 @@ from synthsae.scores.run import Run, labelled
 
 
 def reconstruction(run: Run) -> xr.Dataset:
-    """What the SAEs do on held-out samples."""
+    """Explained variance, L0 and share of dead latents on held-out samples."""
     live = shown(run.definitions.live)
     return labelled(
         run,

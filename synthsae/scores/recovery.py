@@ -1,4 +1,4 @@
-"""Is the truth among what was learned: subspaces, and features one by one?"""
+"""Recovery of the planted truth: the subspaces of blocks, and single features."""
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,7 @@ from synthsae.scores.run import Run, labelled
 
 @requires("blocks")
 def subspace_recovery(run: Run) -> xr.Dataset:
-    """Whether the span of a block's latents is the block's subspace, and the same across seeds."""
+    """Overlap of the span of a block's latents with the block, and with that of other seeds."""
     chance = run.config.world.rank / run.d_model
     return labelled(
         run,
@@ -40,7 +40,7 @@ def subspace_recovery(run: Run) -> xr.Dataset:
 
 @requires("planted")
 def feature_recovery(run: Run) -> xr.Dataset:
-    """Whether planted features are latents: cosine to the truth, and reappearance."""
+    """Matched cosine of the planted features to live latents, and p_hat of their latents."""
     features, n = run.world.features, run.config.world.n_isolated
     theta = run.definitions.theta
     matched = np.zeros((len(run.seeds), len(features)))

@@ -27,10 +27,10 @@ from synthsae.world import World
 
 
 def lawful(config: Config) -> bool:
-    """Whether the coverage law predicts p_hat: what it supposes holds (docs/science.md, section 5).
+    """Whether the assumptions of the coverage law hold (docs/science.md, section 5).
 
-    No rotation inside a block changes the law of an activation, and seeds share neither their start
-    nor their data.
+    Rotations inside a block do not change the law of an activation, and seeds share neither initial
+    weights nor data.
     """
     world, train = config.world, config.train
     blocks = config.planted and world.n_blocks > 0
@@ -42,16 +42,16 @@ def lawful(config: Config) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """One cell, trained: what its scores are computed from.
+    """A trained cell, from which its scores are computed.
 
     Attributes:
         config: the cell's configuration.
         source: where the activations come from: the planted world, or another source.
-        seeds: the seeds that stayed finite, [S]; all arrays are over these.
-        frozen: the step at which each other seed stopped being finite.
-        evaluation: what the SAEs do on held-out samples.
+        seeds: the seeds whose loss stayed finite, [S]; all arrays are over these.
+        frozen: each other seed -> the step at which its loss stopped being finite.
+        evaluation: firing rates and explained variance on held-out samples.
         group_size: seeds that shared a matmul in training.
-        stack: the SAEs themselves, where they are at hand.
+        stack: the trained SAEs, or None if only their evaluation is known.
     """
 
     config: Config
@@ -68,24 +68,24 @@ class Run:
 
     @property
     def definitions(self) -> Definitions:
-        """What live, found, stable and the other words mean."""
+        """Thresholds that define live, found, stable and other terms."""
         return self.config.definitions
 
     @property
     def world(self) -> World:
-        """The planted truth. Raises ValueError where the source is no world."""
+        """The planted world. Raises ValueError if the source is another one."""
         if not isinstance(self.source, World):
             raise ValueError(f"source: {type(self.source).__name__}; allowed: a planted World")
         return self.source
 
     @property
     def planted(self) -> bool:
-        """Whether the truth is known."""
+        """Whether the source is a planted world."""
         return isinstance(self.source, World)
 
     @property
     def absolute(self) -> bool:
-        """Whether a latent and its negative are the same latent: no architecture here has that."""
+        """Whether a latent and its negative count as the same: never, for our architectures."""
         return False
 
     @property
@@ -95,7 +95,7 @@ class Run:
 
     @property
     def bases(self) -> Array:
-        """Orthonormal basis of each planted block, [G, D, R]; G = 0 where nothing is planted."""
+        """Orthonormal basis of each planted block, [G, D, R]; G = 0 without a planted world."""
         return self.world.bases if self.planted else np.zeros((0, self.d_model, 0))
 
     @property
@@ -105,12 +105,19 @@ class Run:
 
     @cached_property
     def live(self) -> NDArray[np.bool_]:
-        """Live latents, [S, M]."""
+        """Which latents are live, [S, M]."""
         return self.evaluation.live(self.definitions.live)
 
     @property
+    def saes(self) -> SAEStack:
+        """The trained SAEs. Raises ValueError if `stack` is None."""
+        if self.stack is None:
+            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+        return self.stack
+
+    @property
     def encoders(self) -> Array | None:
-        """Encoder rows, [S, M, D]; None where latents have none of their own, or not at hand."""
+        """Encoder rows, [S, M, D]; None without `stack` or without a row for each latent."""
         rows = self.stack.params["w_enc"] if self.stack else None
         if rows is None or rows.shape[1] != self.directions.shape[1]:
             return None
@@ -133,7 +140,7 @@ class Run:
 
     @cached_property
     def blocks(self) -> list[recovery.BlockRecovery]:
-        """What became of each planted block."""
+        """Recovery of each planted block, G of them."""
         return [
             recovery.block_recovery(
                 self.directions, basis, self.live, self.p_hat, self.definitions.member
@@ -142,19 +149,17 @@ class Run:
         ]
 
     def per_block(self, values: Callable[[recovery.BlockRecovery], ArrayLike], *tail: int) -> Array:
-        """`values` [S, *tail] of every block as one array [S, G, *tail]."""
+        """`values(block)` [S, *tail] of all blocks as one array [S, G, *tail]."""
         found = np.array([values(b) for b in self.blocks], dtype=float)
         return found.reshape(len(self.blocks), len(self.seeds), *tail).swapaxes(0, 1)
 
     def with_k(self, k: int) -> "Run":
-        """The same SAEs with an `sae.k` of `k`, evaluated again: their code is cut, not retrained.
+        """The same trained SAEs, evaluated with at most `k` active latents a sample.
 
-        Raises ValueError where the SAEs are not at hand.
+        Raises ValueError if `stack` is None.
         """
-        if self.stack is None:
-            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
         config = replace(self.config, sae=replace(self.config.sae, k=k))
-        stack = replace(self.stack, config=replace(self.stack.config, k=k))
+        stack = replace(self.saes, config=replace(self.saes.config, k=k))
         seen = evaluate(stack, self.source, config.eval_samples)
         return replace(self, config=config, stack=stack, evaluation=seen)
 
@@ -164,18 +169,18 @@ Score = Callable[[Run], xr.Dataset]
 
 @dataclass(frozen=True)
 class Dictionaries:
-    """SAEs of which nothing but the weights is known: a `Run` for scores that need no more.
+    """SAEs of which only the weights are known: a `Run` for scores that need no more.
 
     Attributes:
-        seeds: a name for each SAE, [S].
-        directions: unit decoder rows, [S, M, D]; a smaller dictionary is filled up with dead rows.
+        seeds: name of each SAE, [S].
+        directions: unit decoder rows, [S, M, D]; smaller dictionaries are padded with dead rows.
         live: which rows are live latents, [S, M].
         encoders: encoder rows, [S, M, D], or None.
-        absolute: whether a latent and its negative are the same latent.
-        sizes: rows of each dictionary that are latents, dead ones too, [S]; none: M.
-        copies: names of SAEs that are the same one, in groups; only the first of each is in here.
-        notes: what else was found in the files, a line each.
-        definitions: what found, stable and the other words mean.
+        absolute: whether a latent and its negative count as the same latent.
+        sizes: number of latents of each dictionary, live and dead, [S]; empty: M for each.
+        copies: groups of names of identical SAEs; only the first of each group is included.
+        notes: further findings about the files, one line each.
+        definitions: thresholds that define found, stable and other terms.
     """
 
     seeds: tuple[str, ...]
@@ -192,11 +197,6 @@ class Dictionaries:
     def d_model(self) -> int:
         """Dimension D of an activation."""
         return self.directions.shape[-1]
-
-    @property
-    def bases(self) -> Array:
-        """No block is known: [0, D, 0]."""
-        return np.zeros((0, self.d_model, 0))
 
     @cached_property
     def found(self) -> NDArray[np.bool_]:
@@ -222,8 +222,12 @@ def _labels(p_hat: Array, d: Definitions) -> NDArray[np.str_]:
 def run_cell(config: Config, checkpoint: Path | None = None) -> Run:
     """Open the source of `config`, train its seeds and evaluate them on held-out samples.
 
-    `checkpoint` is the folder for states of a long training, as of `train`.
-    Raises FloatingPointError where fewer than two seeds stayed finite.
+    Args:
+        config: the cell.
+        checkpoint: folder for the checkpoints of a long training, as in `train`.
+
+    Raises:
+        FloatingPointError: if the loss of fewer than two seeds stayed finite.
     """
     with progress.bar("opening the source"):
         source = config.open()
@@ -247,13 +251,13 @@ def run_cell(config: Config, checkpoint: Path | None = None) -> Run:
 
 
 def over_others(values: ArrayLike) -> Array:
-    """Mean over the other seeds of one value [S, ...] a seed."""
+    """For each seed, the mean of `values` [S, ...] over the other seeds."""
     x = np.asarray(values, dtype=float)
     return (x.sum(axis=0) - x) / (len(x) - 1)
 
 
 def labelled(run: Run | Dictionaries, **variables: tuple[Any, ...]) -> xr.Dataset:
-    """(dims, values, long name[, units]) of each variable, with the coordinates of the cell."""
+    """Dataset of variables (dims, values, long name[, units]) with the coordinates of the run."""
     arrays = {
         name: xr.Variable(dims, np.asarray(values), {"long_name": text, "units": (*units, "1")[0]})
         for name, (dims, values, text, *units) in variables.items()

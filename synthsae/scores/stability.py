@@ -1,4 +1,4 @@
-"""Do latents come back in another seed?"""
+"""How often latents come back in another seed: by block, by prediction, over dictionaries."""
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ from synthsae.scores.run import Run, labelled, lawful, over_others
 
 @requires("blocks")
 def block_stability(run: Run) -> xr.Dataset:
-    """How often the latents of each block come back in another seed, beside chance."""
+    """Mean p_hat of the latents of each block, and its chance level."""
     theta, half = run.definitions.theta, part(run.definitions.member)
     chance = theory.chance_found(run.d_model, run.live.sum(axis=1), theta)
     return labelled(
@@ -41,7 +41,10 @@ def block_stability(run: Run) -> xr.Dataset:
 
 @requires("blocks")
 def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
-    """The p_hat that random rotations in the blocks give: a prediction or, elsewhere, a null."""
+    """p_hat of the measured codes if each block is rotated at random (Haar), and closed forms.
+
+    A prediction of p_hat where the coverage law holds (`run.lawful`), and a null elsewhere.
+    """
     world, m = run.config.world, run.per_block(lambda b: b.latents)
     theta = run.definitions.theta
     rotated = [
@@ -86,7 +89,7 @@ def coverage_law(run: Run, draws: int = 64) -> xr.Dataset:
 
 
 def seed_agreement(run: Run) -> xr.Dataset:
-    """How alike whole dictionaries of two seeds are, after training and before it."""
+    """PW-MCC of live latents for every pair of seeds, its chance level, and p_hat at step 0."""
     live_count = round(run.live.sum(axis=1).mean())
     return labelled(
         run,
@@ -104,7 +107,7 @@ def seed_agreement(run: Run) -> xr.Dataset:
 
 
 def initial_agreement(run: Run) -> xr.Dataset:
-    """How often latents come back before training: more than chance where seeds share a start."""
+    """Mean p_hat of all latents at step 0; above chance if seeds share their initial weights."""
     init = run.config.train.init_seeds(run.seeds)
     start = SAEStack.init(run.config.sae, run.d_model, init).directions()
     return labelled(

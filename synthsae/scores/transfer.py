@@ -1,4 +1,4 @@
-"""Do the latents that no other seed finds live where those of other seeds do?"""
+"""Do unstable latents of different seeds live in the same subspace?"""
 
 from typing import Any
 
@@ -11,22 +11,27 @@ from synthsae.metrics import transfer
 from synthsae.metrics.rank import effective_rank, iid_effective_rank
 from synthsae.metrics.subspace import block_energy
 from synthsae.rng import numpy_generator
+from synthsae.scores.needs import requires
 from synthsae.scores.run import Dictionaries, Run, labelled
 
 CLASSES = ("unstable", "stable")
 RANDOM = 20
-"""Random nested subspaces that the second null draws."""
+"""Number of random subspaces that give `transfer_random_low` and `transfer_random_high`."""
 
 
 def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     """Energy of the other seeds' unstable latents in the top r dimensions of a seed's, r = 0..D.
 
-    The nulls (`metrics.transfer`): r / D, the 95% range of random
-    subspaces, and in place of its unstable ones as many stable latents of the same seed (or all,
-    if those are fewer), or as many of all its live ones, which answers for directions in which all
-    latents are large (`draws` times). The prediction, where blocks are planted: unstable latents
-    fill all of their G R dimensions evenly and nothing else, min(1, r / (G R)). NaN where a seed
-    has no unstable latent, no stable one for the null, or no other seed an unstable one.
+    Nulls (`metrics.transfer`):
+
+    - `transfer_chance`, `transfer_random_low`, `transfer_random_high`: random subspaces of the same
+      dimension; the mean is r / D.
+    - `transfer_stable`: as many stable latents of the same seed (all of them, if those are fewer).
+    - `transfer_live`: as many live latents of the same seed. This null beats chance where all
+      latents share directions.
+
+    The last two are means over `draws` random choices. NaN for a seed without unstable latents or
+    without stable ones (`transfer_stable`), and where no other seed has unstable ones.
     """
     label, d = run.labels, run.d_model
     curve, null, every, low, high = np.full((5, len(label), d + 1), np.nan)
@@ -40,76 +45,94 @@ def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
             if n := min(len(own), len(stable)):
                 null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
             every[s] = transfer.matched_transfer(live, others, len(own), rng, draws).mean(axis=0)
-    dims, planted = ("seed", "r"), run.bases.shape[0] * run.bases.shape[2]
-    variables: dict[str, tuple[Any, ...]] = dict(
+    dims = ("seed", "r")
+    return labelled(
+        run,
         transfer=(dims, curve, "energy of the others' unstable latents in its top r dimensions"),
         transfer_stable=(dims, null, "the same with as many of its stable latents"),
         transfer_live=(dims, every, "the same with as many of all its live latents"),
         transfer_random_low=(dims, low, "2.5% quantile for random subspaces"),
         transfer_random_high=(dims, high, "97.5% quantile for random subspaces"),
         transfer_chance=(("r",), np.arange(d + 1) / d, "mean for random subspaces, r / D"),
-    )
-    if planted:
-        predicted = np.minimum(1, np.arange(d + 1) / planted)
-        variables["transfer_predicted"] = (("r",), predicted, "all of it in blocks, evenly")
-    return labelled(run, **variables).assign_coords(r=np.arange(d + 1))
+    ).assign_coords(r=np.arange(d + 1))
+
+
+@requires("blocks")
+def predicted_transfer(run: Run) -> xr.Dataset:
+    """`unstable_transfer` if unstable latents fill the G R dimensions of the blocks evenly and
+    nothing else: min(1, r / (G R)).
+    """
+    r = np.arange(run.d_model + 1)
+    predicted = np.minimum(1, r / (run.bases.shape[0] * run.bases.shape[2]))
+    ds = labelled(run, transfer_predicted=(("r",), predicted, "all of it in blocks, evenly"))
+    return ds.assign_coords(r=r)
 
 
 def class_dimension(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
-    """Effective rank of as many stable as unstable latents of a seed, and where the blocks are.
+    """Effective rank over D of the unstable and of the stable latents of each seed.
 
-    Rows are matched in each seed: the smaller count, `draws` times; NaN where that is not two or
-    more. Beside them the value of as many i.i.d. directions, in all D dimensions and in those of
-    the blocks. Where blocks are planted: the mean share of a latent's energy that they hold.
+    Both sets have `rank_rows` latents: as many as the smaller class has, drawn `draws` times from
+    the larger one. NaN for fewer than two. Beside them is the value of as many i.i.d. directions.
     """
-    label, (g, d, r) = run.labels, run.bases.shape
-    ranks, rows = np.full((4, len(label)), np.nan), np.zeros(len(label))
-    for s, mine in enumerate(label):
+    label, d = run.labels, run.d_model
+    ranks, rows = np.full((2, len(label)), np.nan), matched_rows(label)
+    for s, n in enumerate(rows):
         rng = numpy_generator("null", 0, 2, s)
-        sets = [run.directions[s, mine == c] for c in CLASSES]
-        if (n := min(map(len, sets))) > 1:
-            ranks[:2, s] = [_drawn_rank(x, n, rng, draws) for x in sets]
-            ranks[2:, s] = [iid_effective_rank(n, k) if k else np.nan for k in (d, g * r)]
-        rows[s] = n
-    of = ("unstable latents", "stable latents", "i.i.d. directions", "i.i.d. ones in blocks")
-    names = ("unstable_rank", "stable_rank", "iid_rank", "iid_rank_in_blocks")
-    variables = {
-        name: (("seed",), v / d, f"effective rank / D of {o}, rows matched")
-        for name, o, v in zip(names[: 3 + bool(g)], of, ranks, strict=False)
-    }
+        if n > 1:
+            sets = [run.directions[s, label[s] == c] for c in CLASSES]
+            ranks[:, s] = [_drawn_rank(x, n, rng, draws) for x in sets]
+    text = "effective rank / D of {}, rows matched"
     return labelled(
         run,
-        rank_rows=(("seed",), rows, "rows of each matched set", "latents"),
-        **variables,
-        **_in_blocks(run, label),
+        rank_rows=(("seed",), rows.astype(float), "rows of each matched set", "latents"),
+        unstable_rank=(("seed",), ranks[0] / d, text.format("unstable latents")),
+        stable_rank=(("seed",), ranks[1] / d, text.format("stable latents")),
+        iid_rank=(("seed",), _iid_rank(rows, d) / d, text.format("i.i.d. directions")),
     )
+
+
+@requires("blocks")
+def class_energy_in_blocks(run: Run) -> xr.Dataset:
+    """How much of the energy of unstable and of stable latents the planted blocks hold.
+
+    Beside it is the share of a random direction, G R / D, and `iid_rank_in_blocks`: the effective
+    rank of `class_dimension` for directions that are i.i.d. within the blocks.
+    """
+    label, (g, d, r) = run.labels, run.bases.shape
+    energy = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
+    share: dict[str, tuple[Any, ...]] = {}
+    for c in CLASSES:
+        n = (label == c).sum(axis=1)
+        total = np.where(label == c, energy, 0).sum(axis=1)
+        mean = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+        text = f"mean share of energy in planted blocks, {c} latents"
+        share[f"{c}_in_blocks"] = (("seed",), mean, text)
+    return labelled(
+        run,
+        iid_rank_in_blocks=(
+            ("seed",),
+            _iid_rank(matched_rows(label), g * r) / d,
+            "effective rank / D of i.i.d. ones in blocks, rows matched",
+        ),
+        in_blocks_chance=((), g * r / d, "of a random direction"),
+        **share,
+    )
+
+
+def matched_rows(label: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Number of latents in the smaller of the two classes, of each seed: [S, M] -> [S]."""
+    return np.min([(label == c).sum(axis=1) for c in CLASSES], axis=0)
+
+
+def _iid_rank(rows: NDArray[np.intp], d: int) -> Array:
+    """Effective rank of so many i.i.d. directions in d dimensions, NaN for fewer than two."""
+    return np.array([iid_effective_rank(n, d) if n > 1 else np.nan for n in rows])
 
 
 def _drawn_rank(rows: Array, n: int, rng: np.random.Generator, draws: int) -> float:
     """Mean effective rank of n of the rows, one draw at a time, as they may be many."""
     drawn = (rng.choice(rows, n, replace=False) for _ in range(draws))
     return float(np.mean([effective_rank(x) for x in drawn]))
-
-
-def _in_blocks(run: Run | Dictionaries, label: NDArray[np.str_]) -> dict[str, tuple[Any, ...]]:
-    """Mean share of a latent's energy in the planted blocks, of both classes; none without blocks.
-
-    Chance is the share of the dimensions.
-    """
-    g, d, r = run.bases.shape
-    if not g:
-        return {}
-    energy = np.sum([block_energy(run.directions, basis) for basis in run.bases], axis=0)
-    variables: dict[str, tuple[Any, ...]] = {
-        "in_blocks_chance": ((), g * r / d, "of a random direction")
-    }
-    for c in CLASSES:
-        n = (label == c).sum(axis=1)
-        total = np.where(label == c, energy, 0).sum(axis=1)
-        share = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
-        text = f"mean share of energy in planted blocks, {c} latents"
-        variables[f"{c}_in_blocks"] = (("seed",), share, text)
-    return variables
 
 
 def _sets(run: Run | Dictionaries, label: NDArray[np.str_], s: int) -> tuple[Array, ...]:

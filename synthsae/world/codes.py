@@ -1,4 +1,4 @@
-"""What a block or a circle fires: codes in coordinates of its basis."""
+"""Codes of blocks and circles, in the coordinates of their bases."""
 
 import math
 
@@ -11,7 +11,7 @@ from synthsae.world.magnitudes import draw
 
 
 def block_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
-    """`n` codes of the block law, [n, R]."""
+    """`n` independent codes under the law of the blocks, [n, R]."""
     if c.law == "generalised_normal":
         return _generalised_normal(n, c.rank, c.beta, g) * c.block_scale
     z = torch.randn(n, c.rank, generator=g, device=g.device)
@@ -22,9 +22,10 @@ def block_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
 
 
 def circle_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
-    """`n` points on circles: a uniform phase over `circle_arc` turns and a magnitude, [n, 2].
+    """`n` points on circles, [n, 2]: the phase is uniform over `circle_arc` turns, the radius is a
+    magnitude.
 
-    A whole circle is an isotropic block of rank 2; an arc has ends, and a mean that is not 0.
+    A whole circle is an isotropic block of rank 2. The mean of an arc is not 0.
     """
     phase = torch.rand(n, generator=g, device=g.device) * (2 * math.pi * c.circle_arc)
     radius = draw(c.magnitude, n, c.block_scale, c.magnitude_sd, g)
@@ -32,10 +33,10 @@ def circle_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
 
 
 def _generalised_normal(n: int, r: int, beta: float, g: torch.Generator) -> Tensor:
-    """Independent draws of density ~ exp(-|c / alpha|^beta) with variance 1, [n, r].
+    """Independent draws with density proportional to exp(-|c / alpha|^beta) and variance 1, [n, r].
 
-    |c / alpha|^beta is Gamma(1 / beta), which is U^beta Gamma(1 + 1 / beta) for a uniform U, and
-    alpha = sqrt(Gamma(1 / beta) / Gamma(3 / beta)).
+    |c / alpha|^beta follows Gamma(1 / beta). That is the law of U^beta times a Gamma(1 + 1 / beta)
+    variable, with U uniform. Unit variance: alpha = sqrt(Gamma(1 / beta) / Gamma(3 / beta)).
     """
     alpha = 3**0.5 * math.exp((math.lgamma(1 + 1 / beta) - math.lgamma(1 + 3 / beta)) / 2)
     shape = torch.full((n, r), 1 + 1 / beta, device=g.device)

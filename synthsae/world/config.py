@@ -1,4 +1,4 @@
-"""What is planted in a world: the fields, their checks and the firing probabilities."""
+"""Configuration of a planted world: its fields, their checks and the firing probabilities."""
 
 from dataclasses import dataclass, field
 from sys import maxsize
@@ -11,15 +11,16 @@ from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.world.magnitudes import FAMILIES
 
 LEAST_BETA = 1 / 16
-"""Exponent of the generalised-normal law below which its powers leave the range of float32."""
+"""Smallest exponent of the generalised-normal law whose powers stay in the range of float32."""
 LAWS = ("isotropic", "gaussian", "sparse", "generalised_normal")
 MOST = 2**24
-"""Isolated features at most: their directions and probabilities must fit into memory."""
+"""Largest number of isolated features: directions and probabilities must fit in memory."""
 FULL = 4096
-"""Features that may have a full correlation matrix: its factor takes F^2 numbers and F^3 work."""
+"""Largest number of features F with a full correlation matrix, whose factor takes F^2 numbers and
+O(F^3) operations."""
 
 FLATTEST = 1e-6
-"""The least exponent that spreads a range of firing rates by more than rounding."""
+"""Smallest Zipf exponent that spreads a range of firing rates by more than rounding."""
 
 
 def _field(default: Any, text: str) -> Any:
@@ -123,29 +124,33 @@ class WorldConfig:
         within("world.noise", self.noise, 0)
         if self.n_isolated + self.n_blocks + self.n_circles == 0:
             raise ConfigError("world.n_isolated", 0, "1 or more where world.n_blocks is 0")
-        self._check_room()
+        self._check_dimensions()
         self._check_correlation()
         self._check_trees()
         self._check_firing()
 
-    def _check_room(self) -> None:
-        """Blocks are mutually orthogonal, and what is beside them needs a dimension."""
+    def _check_dimensions(self) -> None:
+        """Refuse blocks and circles that do not fit into D dimensions.
+
+        They are orthogonal to each other. Unless features are `leaning`, isolated features or the
+        bias need one more dimension.
+        """
         beside = "the isolated features" if self.n_isolated else "world.bias" if self.bias else ""
         beside = f" beside {beside}" if beside and not self.leaning else ""
-        room = self.d_model - bool(beside)
-        if self.n_blocks * self.rank > room:
+        free = self.d_model - bool(beside)
+        if self.n_blocks * self.rank > free:
             raise ConfigError(
                 "world.n_blocks",
                 self.n_blocks,
-                f"0 to {room // self.rank}, blocks of rank {self.rank} that fit "
+                f"0 to {free // self.rank}, blocks of rank {self.rank} that fit "
                 f"world.d_model {self.d_model}{beside}",
             )
-        room -= self.n_blocks * self.rank
-        if 2 * self.n_circles > room:
+        free -= self.n_blocks * self.rank
+        if 2 * self.n_circles > free:
             raise ConfigError(
                 "world.n_circles",
                 self.n_circles,
-                f"0 to {room // 2}, planes that fit world.d_model {self.d_model} beside the blocks"
+                f"0 to {free // 2}, planes that fit world.d_model {self.d_model} beside the blocks"
                 + beside.replace(" beside", " and"),
             )
 
@@ -205,20 +210,20 @@ class WorldConfig:
 
     @property
     def n_tree_nodes(self) -> int:
-        """Isolated features that are in trees; they come first."""
+        """Number of isolated features in trees; these are the first ones."""
         if self.tree_branching == 1:
             return self.n_trees * (self.tree_depth + 1)
         size = 1
         for _ in range(self.tree_depth):
             size = size * self.tree_branching + 1
-            if size > maxsize:  # no world has as many features
+            if size > maxsize:  # more features than any world holds
                 break
         return self.n_trees * size
 
     def firing_probabilities(self) -> Array:
         """Firing probability of each isolated feature, most frequent first, [F].
 
-        Exact without trees. In a tree it is what `trees.candidates` aims at.
+        Exact for features outside trees; a target for those in trees (`trees.candidates`).
         """
         weight = np.arange(1.0, self.n_isolated + 1) ** -self.zipf
         low, high = self.isolated_p_min, self.isolated_p_max

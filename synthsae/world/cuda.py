@@ -1,14 +1,14 @@
-"""Batches of many data seeds by one Triton kernel that never waits for the device.
+"""Draw batches of many data seeds with one Triton kernel, without waiting for the device.
 
-Nothing imports this module when the package is imported: it needs triton. The law is that of
-`Sampler`, the numbers are others: each is Philox 4x32-10 (Salmon et al. 2011) of
+This module needs triton; importing the package does not import it. The law of the samples is that
+of `Sampler`, but the random numbers differ. Each is Philox 4x32-10 (Salmon et al. 2011) of
 
-    key = the word of a stream and a data seed,    counter = (which, 4 row + purpose, t),
+    key = the word of a stream and a data seed,    counter = (which, 4 row + purpose, t).
 
-so that a sample is a function of (stream, seed, t, row) alone, to the bit: whichever seeds and
-however many rows are drawn with it.
+A sample therefore depends on (stream, seed, t, row) alone, to the bit. It does not depend on the
+other seeds and rows of the batch.
 
-*Traffic* counts bytes moved once each.
+*Traffic* is the number of bytes moved, each counted once.
 """
 
 import torch
@@ -22,27 +22,27 @@ from synthsae.world.sampler import Sampler
 TILE = 2048
 """Numbers of a batch that one program holds in registers, 16 a thread; or one row, if longer."""
 ROWS = 128
-"""Samples that one program draws at most."""
+"""Largest number of samples that one program draws."""
 
 
 def batches(sampler: Sampler, keys: Tensor, t: int, size: int) -> Tensor:
     """Batch `t` of the data seeds with `keys` [S], [S, B, D] for a size B.
 
-    Traffic: 4 S B D written, and as much gathered for each direction that fires in a sample, which
-    the cache serves where the tables fit it.
+    Traffic: 4 S B D bytes written. Each direction that fires in a sample is read, 4 D bytes, from
+    the cache if the tables fit into it.
     """
     out = torch.empty(len(keys), size, sampler.config.d_model, device=keys.device)
     return _draw(sampler, keys, t, out, False)
 
 
 def magnitudes(sampler: Sampler, keys: Tensor, t: int, size: int) -> Tensor:
-    """What each single fires in the same `batches`, [S, B, F + G m]."""
+    """Magnitude of every single in the samples of `batches`, [S, B, F + G m]."""
     out = torch.zeros(len(keys), size, len(sampler.singles), device=keys.device)
     return _draw(sampler, keys, t, out, True)
 
 
 def _draw(world: Sampler, keys: Tensor, t: int, out: Tensor, magnitudes: bool) -> Tensor:
-    """Launch the kernel, which fills `out`."""
+    """Launch the kernel that fills `out`."""
     c, gates, (s, b, _) = world.config, world.gates, out.shape
     assert b <= 2**30  # counters are 32 bits
     bd = max(4, triton.next_power_of_2(c.d_model))

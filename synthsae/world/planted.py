@@ -1,4 +1,4 @@
-"""The truth: what a world plants, drawn from its seed."""
+"""What a world plants: directions, subspaces and correlations, drawn from its seed."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,17 @@ from synthsae.world.config import WorldConfig
 
 @dataclass(eq=False)
 class Planted:
-    """What is planted, as arrays.
+    """The planted truth, as arrays.
 
     Attributes:
-        config: what was asked for.
+        config: the configuration.
         isolated: directions of the isolated features, [F, D].
         bases: orthonormal basis of each block's subspace, [G, D, R].
         atoms: directions of the sparse law's features, [G, m, D]; m = 0 under the other laws.
         planes: orthonormal basis of each circle's plane, [C, D, 2].
-        bias: the constant part of every sample, [D].
-        loadings: A of the copula's correlations A A^T + diag(1 - |a_i|^2), [F, r]; r = 0 without.
+        bias: constant vector that is added to every sample, [D].
+        loadings: A of the correlations A A^T + diag(1 - |a_i|^2) of the copula, [F, r]; r = 0
+            without correlations.
         magnitude_sd: standard deviation of each isolated feature's normal magnitude, [F].
     """
 
@@ -52,21 +53,21 @@ class Planted:
 
 
 def plant(c: WorldConfig, rng: np.random.Generator) -> Planted:
-    """Draw what `c` plants.
+    """Draw the truth that `c` describes.
 
-    Blocks and the planes of circles are mutually orthogonal. Isolated features, and the atoms
-    inside a sparse block, are orthonormal where they fit and a tight frame where they do not
-    (`geometry.tight_frame`), unless `incoherence_steps` leaves the features nearer to random.
+    Blocks and the planes of circles are mutually orthogonal. The isolated features, and the atoms
+    of one sparse block, are orthonormal if there are dimensions enough, and a tight frame otherwise
+    (`geometry.tight_frame`). With `incoherence_steps`, isolated features are drawn by `spread`.
     """
     in_blocks = c.n_blocks * c.rank
-    spent = in_blocks + 2 * c.n_circles
+    used = in_blocks + 2 * c.n_circles
     axes = haar(c.d_model, rng)
     bases = axes[:, :in_blocks].reshape(c.d_model, c.n_blocks, c.rank).transpose(1, 0, 2)
-    planes = axes[:, in_blocks:spent].reshape(c.d_model, c.n_circles, 2).transpose(1, 0, 2)
-    room = axes if c.leaning else axes[:, spent:]
+    planes = axes[:, in_blocks:used].reshape(c.d_model, c.n_circles, 2).transpose(1, 0, 2)
+    free = axes if c.leaning else axes[:, used:]
     isolated = np.zeros((0, c.d_model))
     if c.n_isolated:
-        isolated = spread(c.n_isolated, room.shape[1], c.incoherence_steps, rng) @ room.T
+        isolated = spread(c.n_isolated, free.shape[1], c.incoherence_steps, rng) @ free.T
     m = (c.n_atoms or c.rank) if c.law == "sparse" else 0
     atoms = np.zeros((c.n_blocks, m, c.d_model))
     for g in range(c.n_blocks if m else 0):
@@ -77,19 +78,19 @@ def plant(c: WorldConfig, rng: np.random.Generator) -> Planted:
         np.ascontiguousarray(bases),
         atoms,
         np.ascontiguousarray(planes),
-        c.bias * room @ unit(rng.standard_normal(room.shape[1])),
+        c.bias * free @ unit(rng.standard_normal(free.shape[1])),
         copula.loadings(c, rng),
         np.abs(rng.normal(c.magnitude_sd, c.magnitude_sd_spread, c.n_isolated)),
     )
 
 
 def spread(n: int, d: int, steps: int | None, rng: np.random.Generator) -> Array:
-    """`n` unit rows in R^d: independent random ones after `steps` steps of orthogonalisation.
+    """`n` unit rows in R^d: independent random directions after `steps` steps of orthogonalisation.
 
-    A step is one of gradient descent on the sum of squared cosines, of the length that makes it a
-    Newton-Schulz step to the polar factor: W <- W (3 - W^T W / s^2) / 2 with the largest singular
-    value s; the limit is a tight frame. `None` goes to the polar factor of the same random numbers
-    at once (`geometry.tight_frame`).
+    A step is gradient descent on the sum of squared cosines. Its step size makes it a Newton-Schulz
+    step towards the polar factor, W <- W (3 - W^T W / s^2) / 2 with the largest singular value s of
+    W, and then rows are normalised. The limit is a tight frame. With `steps` None, the result is
+    the polar factor of the same random numbers (`geometry.tight_frame`).
     """
     if steps is None:
         return tight_frame(n, d, rng)

@@ -1,4 +1,4 @@
-"""Which of many independent gates fire, at the cost of those that do."""
+"""Sample which of many independent gates fire, at a cost proportional to those that fire."""
 
 import numpy as np
 import torch
@@ -7,18 +7,21 @@ from torch import Tensor
 from synthsae.arrays import Array
 
 CELLS = 8
-"""Cells of the guide for each gate: of equal gates a sixteenth is missed at the first guess."""
+"""Cells of the guide table for each gate. With equal gates, 1 look-up in 16 needs a search."""
 
 
 class Gates:
-    """Independent gates with probabilities `p`, [n]: how many there are costs nothing a sample.
+    """Independent gates that fire with probabilities `p`, [n].
+
+    The cost of a sample does not depend on n. Gate i is an interval of length -log(1 - p_i); the
+    intervals lie side by side on a line.
 
     Attributes:
-        edges: where each gate ends on a line that gives it a length of -log(1 - p), [n].
-        total: the length of all gates.
-        guide: the gate at the left end of each of n * CELLS equal cells of the line, and at
-            the right end of the last.
-        cells: cells of the guide on a length of 1.
+        edges: right end of each gate on the line, [n].
+        total: length of the line.
+        guide: gate at the left end of each of n * CELLS equal cells of the line, and at the right
+            end of the last cell.
+        cells: number of cells on a length of 1.
     """
 
     def __init__(self, p: Array, device: torch.device):
@@ -29,18 +32,18 @@ class Gates:
         self.total = float(edges[-1])
         n = CELLS * len(p)
         self.cells = n / (self.total or 1.0)
-        # a hair too far to the left, so that rounding puts no place before the gate of its cell
+        # slightly too far to the left: rounding must put no place before the gate of its cell
         left = torch.arange(n + 1, dtype=torch.float64, device=device) * (
             self.total / n * (1 - 1e-12)
         )
         self.guide = torch.searchsorted(self.edges, left, right=True)
 
     def fired(self, size: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The (row, gate) pairs that fire among `size` rows, sorted, each once.
+        """The (row, gate) pairs that fire in `size` rows, sorted, without duplicates.
 
-        Events of a Poisson process on the line [0, size * total), cut into rows and these into
-        gates of length -log(1 - p): a cell holds an event with probability p, independently of the
-        others.
+        A Poisson process of rate 1 on [0, size * total) gives the events. Row b is the part of
+        length `total` that begins at b * total. The interval of a gate in a row holds one event or
+        more with probability p, independently of all others.
         """
         mean = torch.tensor(size * self.total, dtype=torch.float64, device=g.device)
         n = int(torch.poisson(mean, generator=g))
@@ -55,7 +58,7 @@ class Gates:
         return row[kept], gate[kept]
 
     def gates(self, place: Tensor) -> Tensor:
-        """The gate at each `place` on the line: as `searchsorted` says, four times as fast."""
+        """The gate at each `place` on the line: as `searchsorted` says, but four times as fast."""
         gate = self.guide[(place * self.cells).long()]
         missed = (self.edges[gate] <= place).nonzero()[:, 0]
         gate[missed] = torch.searchsorted(self.edges, place[missed], right=True)
@@ -63,8 +66,8 @@ class Gates:
 
 
 def _order(row: Tensor, gate: Tensor, n: int) -> Tensor:
-    """What sorts by row and then by gate; both are below `n`."""
-    if row.device.type == "cpu":  # NumPy sorts 16-bit keys by radix, in a sixth of a sort's time
+    """The permutation that sorts by row, then by gate; all values are below `n`."""
+    if row.device.type == "cpu":  # NumPy uses radix sort for 16-bit keys: six times as fast
         small = np.uint16 if n <= 2**16 else np.int64
         return torch.from_numpy(np.lexsort((gate.numpy().astype(small), row.numpy().astype(small))))
     by_gate = gate.argsort(stable=True)

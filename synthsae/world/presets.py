@@ -1,4 +1,4 @@
-"""Worlds with a name."""
+"""Configurations of worlds by name: each is a base for a study."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from synthsae.world.config import WorldConfig
 
-# Fields that SynthSAEBench (2602.14687) does not have are at their defaults. It spreads its
-# directions in 100 steps of Adam; ours are a tight frame at once.
+# Fields that SynthSAEBench (2602.14687) does not have keep their defaults. SynthSAEBench spreads
+# its directions by 100 steps of Adam; ours are a tight frame.
 _BENCH = WorldConfig(
     d_model=768,
     n_isolated=16384,
@@ -32,16 +32,16 @@ _BENCH = WorldConfig(
 
 PRESETS: Mapping[str, WorldConfig] = MappingProxyType(
     {
-        # the toy of Song et al. (2505.20254) with independent firing; see studies/song_toy.py
+        # the toy of Song et al. (2505.20254) with independent firing; see studies/song_toy
         "song_toy": WorldConfig(d_model=16, n_isolated=32, isolated_p=3 / 32, n_blocks=0),
         "synthsaebench_16k": _BENCH,
-        # a sixteenth of the features and trees; with the old range, L0 would be 7 instead of 12
+        # a sixteenth of the features and trees; isolated_p_min is raised so that L0 is 12, not 7
         "synthsaebench_1k": replace(
             _BENCH, d_model=192, n_isolated=1024, n_trees=8, isolated_p_min=0.0135
         ),
         # after Gerasimov et al. (2606.12138), whose world is not published: isolated features in
-        # superposition, and blocks. It lacks two signatures of the paper: stable latents fire as
-        # often as unstable ones, and fill fewer dimensions (the study `synthetic_vs_real`)
+        # superposition, and blocks. Two findings of the paper do not hold here: stable latents fire
+        # as often as unstable ones, and they fill fewer dimensions (study `synthetic_vs_real`)
         "gerasimov_like": WorldConfig(
             d_model=384,
             n_isolated=384,
@@ -54,4 +54,4 @@ PRESETS: Mapping[str, WorldConfig] = MappingProxyType(
         ),
     }
 )
-"""World configurations by name: a base for a study."""
+"""World configurations by name."""

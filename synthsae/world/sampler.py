@@ -1,4 +1,4 @@
-"""Drawing batches: which gates fire, how strongly, and the sum of their directions."""
+"""Draw batches of a world: which gates fire, how strongly, and the sum of their directions."""
 
 import numpy as np
 import torch
@@ -15,14 +15,14 @@ from synthsae.world.poisson import Gates
 from synthsae.world.trees import candidates, descend
 
 WIDEST = 8192
-"""Largest D of a row that a program of the kernel holds."""
+"""Largest D of which one program of the Triton kernel holds a row."""
 
 
 class Sampler:
-    """A world's tables on one device.
+    """Draws batches of a world on one device, from tables that are made once.
 
-    A *gate* is what fires as one. In order: isolated features and sparse atoms (the *singles*, of
-    one direction each), blocks, circles.
+    A *gate* fires or does not: an isolated feature, a sparse atom, a block or a circle, in this
+    order. Isolated features and atoms are called *singles*: each has one direction.
     """
 
     def __init__(self, world: Planted, device: torch.device):
@@ -49,12 +49,12 @@ class Sampler:
         self._keys: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def batch(self, size: int, g: torch.Generator) -> Tensor:
-        """`size` samples, [size, D]."""
+        """Draw `size` samples, [size, D]."""
         c, first_block = self.config, len(self.singles)
         row, gate = self.gates.fired(size, g)
         if len(self.gates.edges) == first_block:  # there are no blocks and no circles
             at, index, value = self.fire(row, gate, size, g)
-            return self._dressed(_sum_rows(self.singles, index, value, at, size), g)
+            return self._with_bias_and_noise(_sum_rows(self.singles, index, value, at, size), g)
         single, circle = gate < first_block, gate >= self.first_circle
         block = ~(single | circle)
         at, index, value = self.fire(row[single], gate[single], size, g)
@@ -66,11 +66,11 @@ class Sampler:
             code = circle_codes(c, int(circle.sum()), g)
             index = gate[circle] - self.first_circle
             x += _sum_codes(self.circle_axes, index, code, row[circle], size)
-        return self._dressed(x, g)
+        return self._with_bias_and_noise(x, g)
 
     def magnitudes(self, size: int, g: torch.Generator) -> Tensor:
-        """What each single fires in the samples that `batch` makes of a generator in the same
-        state, [size, F + G m].
+        """Magnitude of every single in the samples of `batch` for the same state of the generator,
+        [size, F + G m].
         """
         row, gate = self.gates.fired(size, g)
         single = gate < len(self.singles)
@@ -80,22 +80,22 @@ class Sampler:
 
     @property
     def simple(self) -> bool:
-        """Whether one kernel draws it all: gates are independent, codes need no rejection, and a
-        row of D fits registers.
+        """Whether the Triton kernel can draw this world: gates are independent, no code needs
+        rejection sampling, and a row of D numbers fits into registers.
         """
         c = self.config
         rejects = c.n_blocks > 0 and c.law == "generalised_normal"
         return not (self.copula or c.n_trees or rejects) and c.d_model <= WIDEST
 
     def keys(self, stream: str, seeds: tuple[int, ...]) -> Tensor:
-        """The word of each data seed, [S] as int64, made once."""
+        """The random word of each data seed, [S] int64; cached."""
         if (stream, seeds) not in self._keys:
             words = np.array([word(stream, seed) for seed in seeds], dtype=np.uint64)
             self._keys[stream, seeds] = torch.from_numpy(words.view(np.int64)).to(self.bias.device)
         return self._keys[stream, seeds]
 
-    def _dressed(self, x: Tensor, g: torch.Generator) -> Tensor:
-        """`x` with the bias and the noise of the world, in place."""
+    def _with_bias_and_noise(self, x: Tensor, g: torch.Generator) -> Tensor:
+        """Add the bias and the noise of the world to `x`, in place."""
         c = self.config
         if c.bias:
             x += self.bias
@@ -106,9 +106,10 @@ class Sampler:
     def fire(
         self, row: Tensor, index: Tensor, size: int, g: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The singles that fire, as (row, index, magnitude) sorted by row.
+        """All singles that fire: (row, index, magnitude), sorted by row.
 
-        `row` and `index` are those that fire on their own; correlates and children come on top.
+        `row` and `index` are the singles that fire independently. Correlated features and children
+        in trees are added.
         """
         c = self.config
         row, index, source = self.dependent(row, index, size, g)
@@ -127,7 +128,7 @@ class Sampler:
     def dependent(
         self, row: Tensor, index: Tensor, size: int, g: torch.Generator
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Append correlated features and then children; see `trees.descend`."""
+        """Append correlated features that fire, and then the children (`trees.descend`)."""
 
         def candidate(at: Tensor, child: Tensor) -> Tensor:
             if self.copula:
@@ -144,16 +145,16 @@ class Sampler:
 
 
 def _probabilities(world: Planted, isolated: Array) -> Array:
-    """Probability of every gate, given that of the isolated features, in the order of `Sampler`."""
+    """Firing probability of every gate, in the order of `Sampler`, given those of `isolated`."""
     c, m = world.config, world.atoms.shape[1]
-    # independent atoms, with the block active (any atom firing) with probability block_p
+    # atoms are independent; a block is active (one atom or more fires) with probability block_p
     atom_p = 1 - (1 - c.block_p) ** (1 / m) if m else 0.0
     blocks = np.full(c.n_blocks * m, atom_p) if m else np.full(c.n_blocks, c.block_p)
     return np.concatenate([isolated, blocks, np.full(c.n_circles, c.circle_p)])
 
 
 def _sum_codes(axes: Tensor, index: Tensor, code: Tensor, row: Tensor, size: int) -> Tensor:
-    """Sum of codes [n, R], each along the R axes of its block, [size, D]."""
+    """Sum of codes [n, R], each along the R axes of its block `index`: [size, D]."""
     r = code.shape[1]
     axis = index[:, None] * r + torch.arange(r, device=index.device)
     return _sum_rows(axes, axis.ravel(), code.ravel(), row.repeat_interleave(r), size)

@@ -16,13 +16,13 @@ from synthsae.world.sampler import Sampler
 
 @dataclass(eq=False)
 class World(Planted):
-    """Planted truth and a counter-based sampler of it."""
+    """A planted world: the truth, and samples that depend only on seed, stream and batch number."""
 
     _samplers: dict[torch.device, Sampler] = field(init=False, repr=False, default_factory=dict)
 
     @classmethod
     def plant(cls, config: WorldConfig, *, seed: int) -> "World":
-        """Draw what `config` plants (`planted.plant`) from the `world` stream of `seed`."""
+        """Plant a world (`planted.plant`) with the random stream `world` of `seed`."""
         return cls(**vars(plant(config, numpy_generator("world", seed))))
 
     def batch(
@@ -36,10 +36,10 @@ class World(Planted):
     ) -> Tensor:
         """Batch `t` of the data seed `seed`, [size, D] float32: a function of the arguments alone.
 
-        Equal bits on one type of device, equal in law across types; a GPU with Triton and one
-        without are two types. The cost is that of what fires: `size` times the expected number of
-        active directions, not of all directions. Correlations add `size` times the number of
-        isolated features that are no children.
+        The bits are the same on every device of one type; across types only the law is the same. A
+        GPU with Triton and a GPU without Triton are two types. The cost is proportional to `size`
+        times the expected number of active directions. Correlations add `size` times the number of
+        isolated features without a parent.
         """
         sampler = self.sampler(device)
         if cuda := _cuda(sampler):
@@ -55,9 +55,9 @@ class World(Planted):
         stream: str = "data",
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Batch `t` of every data seed, [S, size, D]: of each what `batch` makes, to the bit.
+        """Batch `t` of every data seed, [S, size, D], with the bits of `batch`.
 
-        On a GPU with Triton one kernel for all seeds, where what fires is `Sampler.simple`.
+        On a GPU with Triton, one kernel draws all seeds if the world is `Sampler.simple`.
         """
         sampler = self.sampler(device)
         if cuda := _cuda(sampler):
@@ -75,7 +75,7 @@ class World(Planted):
         stream: str = "data",
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """How strongly every planted feature fires in the same `batch`, [size, F + G m].
+        """Magnitude of every planted feature in the samples of `batch`, [size, F + G m].
 
         The columns are those of `features`: isolated ones, then the atoms of the sparse law.
         """
@@ -85,15 +85,15 @@ class World(Planted):
         return sampler.magnitudes(size, torch_generator(stream, seed, t, device=device))
 
     def sampler(self, device: torch.device | str) -> Sampler:
-        """The sampler on `device`, whose tables are made once."""
-        device = torch.empty(0, device=device).device  # a GPU by its number
+        """The sampler on `device`; its tables are made once."""
+        device = torch.empty(0, device=device).device  # with the index of the GPU
         if device not in self._samplers:
             self._samplers[device] = Sampler(self, device)
         return self._samplers[device]
 
 
 def _cuda(sampler: Sampler) -> ModuleType | None:
-    """The Triton kernel, where `sampler` is on a GPU that has it and what fires is simple."""
+    """The module with the Triton kernel, if `sampler` is simple and on a GPU with Triton."""
     if sampler.simple and on_triton(sampler.bias):
         from synthsae.world import cuda
 

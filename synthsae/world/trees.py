@@ -1,10 +1,12 @@
-"""Hierarchies: a child fires only where its parent does, and of exclusive siblings at most one.
+"""Hierarchies: a child fires only where its parent fires, and at most one of exclusive siblings.
 
-The first features are nodes, breadth first: T roots, then the b children of feature 0, of feature
-1, ..., so that feature i has the children T + b i ... T + b i + b - 1 and the parent (i - T) // b.
-The rules are those of SynthSAEBench (2602.14687): children are candidates by their own
-probabilities, those of a silent parent are silent, and of several exclusive candidates one is
-chosen uniformly.
+The first isolated features are the nodes of the trees, breadth first: T roots, then the b children
+of feature 0, those of feature 1, and so on. Feature i has the children T + b i, ...,
+T + b i + b - 1 and the parent (i - T) // b.
+
+The rules are those of SynthSAEBench (2602.14687). Where its parent fires, each child is a candidate
+with a probability of its own. Candidates fire; of several exclusive candidates, one is chosen
+uniformly and fires.
 """
 
 from collections.abc import Callable
@@ -29,10 +31,13 @@ def parents(c: WorldConfig) -> NDArray[np.int64]:
 def candidates(c: WorldConfig) -> Array:
     """Probability of each isolated feature to be a candidate where its parent fires, [F].
 
-    p for features without a parent. p_i / p_parent for a child, which makes its firing probability
-    p_i; with exclusive siblings times 1 + sum_j p_j / p_parent over them, for those it loses to.
-    The last is approximate, and no candidate is above 1: siblings that ask for more than their
-    parent has get less (SynthSAEBench-16k asks for an L0 of 59.1 and gets 34.5).
+    - No parent: the firing probability p_i.
+    - Child: p_i / p_parent, which makes its firing probability p_i.
+    - Child with exclusive siblings j: this times 1 + sum_j p_j / p_parent, because it loses to some
+      of them. The factor is approximate.
+
+    Probabilities are at most 1. Siblings whose firing probabilities sum to more than that of their
+    parent fire less often than p_i (SynthSAEBench-16k asks for an L0 of 59.1 and has 34.5).
     """
     p, parent = c.firing_probabilities(), parents(c)
     q, child = p.copy(), parent >= 0
@@ -52,10 +57,19 @@ def descend(
     candidate: Callable[[Tensor, Tensor], Tensor],
     g: torch.Generator,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Append what fires below the (row, feature) pairs that fire, at the cost of those that do.
+    """Append the descendants that fire to the (row, feature) pairs that fire.
 
-    `candidate(row [n], child [n, b])` says which children want to fire, bool [n, b]. Returns the
-    pairs, level after level, and for each level below the first the index of each one's parent.
+    Args:
+        c: the configuration.
+        row: row of each pair, [n].
+        feature: feature of each pair, [n].
+        candidate: function of row [n] and child [n, b] that draws which children are candidates,
+            bool [n, b].
+        g: generator for the choice between exclusive candidates.
+
+    Returns:
+        Rows and features of all pairs, level after level, and for each level below the first the
+        position of each pair's parent among the pairs.
     """
     b = c.tree_branching
     n_inner = (c.n_tree_nodes - c.n_trees) // b

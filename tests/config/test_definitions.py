@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 from synthsae.studies.asymmetry.scores import latent_function
 from synthsae.studies.budget_sweep.scores import loose_subspace
 from synthsae.studies.pooling.scores import pools
-from synthsae.studies.pooling.unions import unions
+from synthsae.studies.pooling.unions import unions, unions_of_features
 from synthsae.studies.rank_sweep.scores import implied_rank
 from synthsae.studies.transfer.scores import label_prediction
 
@@ -287,7 +287,7 @@ def test_same(run):
         (scores.shared_latents, {"theta": 0.3}),
         (scores.initial_agreement, {"theta": 0.3}),
         (unions, {"theta": 0.3}),
-        (unions, {"same": 0.3}),
+        (unions_of_features, {"same": 0.3}),
         (scores.feature_recovery, {"theta": 0.3}),
         (latent_function, {"live": 0.1}),
     ],

@@ -177,9 +177,11 @@ def test_concentration() -> None:
 
 
 def test_surface_form_by_hand(run: Run) -> None:
-    """From dense codes in the order of `evaluate.held_out`, a dictionary for the strings."""
+    """From dense codes in the order of `evaluation.held_out`, a dictionary for the strings."""
     ds, source = scores.surface_form(run), reader(run)
-    dense = np.concatenate([z.numpy() for _, z in held_out(run.stack, source, 500)], axis=1)
+    stack, m = run.stack, run.live.shape[1]
+    parts = [stack.encode(held.x).dense(m) for held in held_out(source, 500, stack=stack)]
+    dense = np.concatenate([z.numpy() for z in parts], axis=1)
     rows, codes = held_out_codes(run, source)
     for s, z in enumerate(codes):
         np.testing.assert_allclose(z.toarray(), dense[s], rtol=1e-6)

@@ -1,7 +1,8 @@
-"""What measures need is declared, and checked when a study is planned."""
+"""What scores need is declared, and checked when a study is planned."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ TINY: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def run() -> Run:
-    return run_cell(override(Config(), TINY))
+@cache
+def trained(law: str) -> Run:
+    return run_cell(override(Config(), TINY | {"world.law": law}))
 
 
 class Samples:
@@ -46,29 +47,48 @@ class Samples:
         return torch.randn(size, 12, generator=torch.Generator().manual_seed(t + seed))
 
 
-@pytest.mark.parametrize("measure", EVERY.values(), ids=lambda m: m.__name__)
-def test_a_measure_declares_what_it_cannot_do_without(run: Run, measure: Callable) -> None:
-    """Without the SAEs, or without a truth, it works or has said that it does not."""
+OF_THE_TRUTH = {
+    "planted",
+    "blocks",
+    "atoms",
+    "axes",
+    "isolated features",
+    "features",
+    "independent gates",
+}
+
+
+@pytest.mark.parametrize("score", EVERY.values(), ids=lambda m: m.__name__)
+def test_a_score_declares_what_it_cannot_do_without(score: Callable) -> None:
+    """Without the SAEs, or without a planted world, a score works or has declared that need."""
+    laws = {"atoms": "sparse", "axes": "generalised_normal"}
+    run = trained(next((laws[n] for n in needs_of(score) if n in laws), "isotropic"))
+    assert not lacking(score, run.config)
     for thing, without in (
         ("stack", replace(run, stack=None)),
         ("planted", replace(run, source=Samples())),
     ):
-        declared = {"planted", "blocks", "features", "independent gates"}
-        said = {thing} if thing == "stack" else declared
-        if said & {*needs_of(measure)} or (thing == "stack" and "encoders" in needs_of(measure)):
+        said = {thing} if thing == "stack" else OF_THE_TRUTH
+        if said & {*needs_of(score)} or (thing == "stack" and "encoders" in needs_of(score)):
             continue
-        assert measure(without) is not None
+        assert score(without) is not None
 
 
 def test_things() -> None:
     planted = override(Config(), TINY)
     for change, gone in (
-        ({"world.n_blocks": 0}, {"blocks"}),
-        ({"world.n_isolated": 0}, {"features"}),
-        ({"world.n_isolated": 0, "world.law": "sparse"}, set()),
-        ({"world.n_circles": 1}, {"no circles"}),
-        ({"world.n_isolated": 8, "world.n_trees": 1, "world.tree_depth": 1}, {"independent gates"}),
-        ({"sae.arch": "kron"}, {"encoders"}),
+        ({}, {"atoms", "axes"}),
+        ({"world.n_blocks": 0}, {"blocks", "atoms", "axes"}),
+        ({"world.n_blocks": 0, "world.law": "sparse"}, {"blocks", "atoms", "axes"}),
+        ({"world.n_isolated": 0}, {"isolated features", "features", "atoms", "axes"}),
+        ({"world.n_isolated": 0, "world.law": "sparse"}, {"isolated features", "axes"}),
+        ({"world.law": "generalised_normal"}, {"atoms"}),
+        ({"world.n_circles": 1}, {"no circles", "atoms", "axes"}),
+        (
+            {"world.n_isolated": 8, "world.n_trees": 1, "world.tree_depth": 1},
+            {"independent gates", "atoms", "axes"},
+        ),
+        ({"sae.arch": "kron"}, {"encoders", "atoms", "axes"}),
     ):
         config = override(planted, change)
         met = {thing for thing, has in THINGS.items() if has(config)}
@@ -77,8 +97,8 @@ def test_things() -> None:
 
 @pytest.mark.parametrize("arch", ["topk", "relu", "gated", "kron", "matryoshka"])
 def test_encoders_are_known_before_training(arch: str) -> None:
-    trained = run_cell(override(Config(), TINY | {"sae.arch": arch}))
-    assert bool(lacking(scores.shared_latents, trained.config)) == (trained.encoders is None)
+    run = run_cell(override(Config(), TINY | {"sae.arch": arch}))
+    assert bool(lacking(scores.shared_latents, run.config)) == (run.encoders is None)
 
 
 def test_what_is_no_thing() -> None:
@@ -92,7 +112,7 @@ def study(*chosen: Callable, **axes: Any) -> Study:
     return Study("?", base, axes, chosen, drawn, drawn)
 
 
-def test_a_measure_is_left_out_and_it_is_said() -> None:
+def test_a_score_is_left_out_with_a_note() -> None:
     made = study(scores.coverage_law, scores.reconstruction, text.spliced_loss)
     (cell,) = (grid := plan(made, {"world.n_blocks": 0})).cells
     assert [name.rpartition(".")[2] for name, _ in cell.codes] == ["reconstruction"]

@@ -10,6 +10,7 @@ import synthsae
 from synthsae.config import Config
 from synthsae.evaluation import Evaluation
 from synthsae.sae import SAEConfig
+from synthsae.scores.needs import lacking
 from synthsae.scores.run import Run
 from synthsae.study import cli
 from synthsae.theory import cap_measure, welch_bound
@@ -72,7 +73,7 @@ def test_chance_bounds_what_random_latents_find() -> None:
 
 def test_other_laws_have_no_atoms() -> None:
     c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=3)
-    assert np.isnan(atom_recovery(run_with(np.eye(12), c)).atoms_found).all()
+    assert lacking(atom_recovery, run_with(np.eye(12), c).config) == ["atoms"]
 
 
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

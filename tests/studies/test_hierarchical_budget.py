@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthsae.studies.hierarchical_budget.figure import APART, LINES, by_way, scores_by_budget
-from synthsae.studies.hierarchical_budget.scores import AT_BUDGET, AT_BUDGET_OF_WORLDS, at_budgets
+from synthsae.studies.hierarchical_budget.scores import (
+    AT_BUDGET,
+    AT_BUDGET_OF_WORLDS,
+    at_budgets,
+    planted_at_budgets,
+)
 from synthsae.studies.hierarchical_budget.study import finding
 
 import synthsae
@@ -70,7 +75,8 @@ def test_live_latents_by_hand(run: Run) -> None:
 
 
 def test_the_whole_budget_is_the_run(run: Run) -> None:
-    last = at_budgets(run).sel(budget=3)
+    ds = xr.merge([at_budgets(run), planted_at_budgets(run)], join="exact")
+    last = ds.sel(budget=3)
     taken = (scores.reconstruction, scores.block_stability, scores.feature_recovery)
     for measure in (*taken, scores.live_stability):
         for name, values in measure(run).items():
