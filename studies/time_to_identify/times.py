@@ -35,7 +35,11 @@ def half_times(means: xr.Dataset) -> xr.DataArray:
     middle = ((means.axis_cosine_chance + 1) / 2).max("n_steps")
     found = middle.copy(data=np.full(middle.shape, np.nan))
     for at in np.ndindex(found.shape):
-        truth, time = means.axis_cosine.values[at], np.log(means.learning.values[at])
+        trained = means.learning.values[at] > 0
+        truth = means.axis_cosine.values[at][trained]
+        time = np.log(means.learning.values[at][trained])
+        if not truth.size:
+            continue
         i = int(np.argmax(truth >= middle.values[at]))
         if i > 0:  # 0: at once, or never
             part = slice(i - 1, i + 1)
