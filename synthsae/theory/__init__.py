@@ -12,6 +12,7 @@ from synthsae.theory.coverage import (
     coverage_independent,
     coverage_monte_carlo,
 )
+from synthsae.theory.cross_polytope import coverage_cross_polytope
 from synthsae.theory.flatness import frame_loss, generalised_normal, rotation_excess
 from synthsae.theory.identification import turning_frames, turning_rate
 from synthsae.theory.inverse import RankEstimate, implied_rank
@@ -32,6 +33,7 @@ __all__ = [
     "chance_max_cosine",
     "coverage_a_priori",
     "coverage_closed",
+    "coverage_cross_polytope",
     "coverage_independent",
     "coverage_monte_carlo",
     "effective_rank_null",
