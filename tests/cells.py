@@ -13,7 +13,7 @@ def computed(grid: Grid, study: Study, out: Path) -> dict[str, xr.Dataset]:
     """What every cell's file holds, by hash."""
     store, found = Store(out, "cells"), {}
     for cell in grid.cells:
-        assert attempt(cell, study.measures, store) == Outcome()
+        assert attempt(cell, study.scores, store) == Outcome()
         saved = store.read(cell.digest)
         assert saved is not None
         found[cell.digest] = saved

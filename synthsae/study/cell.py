@@ -1,26 +1,22 @@
 """One cell of a grid: its config and its hash, how it is computed, where its numbers come from."""
 
 import json
-import platform
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import torch
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
+from synthsae.machine import threads
+from synthsae.provenance import git_commit, versions
 from synthsae.sae import ARCHITECTURES
 from synthsae.scores.needs import fitting
 from synthsae.scores.run import Run, Score, run_cell
@@ -226,18 +222,6 @@ def _of_all_seeds(found: xr.Dataset, config: Config) -> xr.Dataset:
     return found.reindex({dim: list(config.seeds) for dim in dims})
 
 
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """PyTorch and NumPy on `n` threads: sums round differently on other numbers of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        with threadpool_limits(n, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def provenance(config: Config) -> dict[str, str]:
     """Where a cell's numbers come from: code, versions, device and precision."""
     return {
@@ -246,27 +230,6 @@ def provenance(config: Config) -> dict[str, str]:
         "device": str(resolve_device(config.train.device)),
         "precision": "bfloat16 choice, float32" if config.train.half else "float32",
     }
-
-
-@cache
-def versions() -> str:
-    """The versions of Python and of the packages that the numbers depend on, as JSON."""
-    packages = ("synthsae", "numpy", "scipy", "torch", "xarray")
-    return json.dumps({"python": platform.python_version()} | {p: version(p) for p in packages})
-
-
-@cache
-def git_commit() -> str:
-    """The commit of this package's checkout, or `unknown` where it is not run from one."""
-    tracked = ("ls-files", "--error-unmatch", Path(__file__).name)
-    describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    try:
-        for arguments in (tracked, describe):
-            git = ["git", "-C", str(Path(__file__).parent), *arguments]
-            told = subprocess.run(git, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return told.strip()
 
 
 @cache

@@ -244,7 +244,7 @@ def test_reach_is_where_nine_tenths_are() -> None:
 def test_scores_of_a_few_latents_are_not_shown() -> None:
     """No curve, rank or F1 of a world with one unstable latent a seed, and no words on them."""
     few, many = (
-        xr.merge([measure(run) for measure in cli.load("transfer").measures[:4]])
+        xr.merge([measure(run) for measure in cli.load("transfer").scores[:4]])
         for run in (planted_run(rotate=False), planted_run())
     )
     few["rank_rows"], few["l0"], many["l0"] = few.rank_rows + FEW - 1, few.rank_rows, many.rank_rows

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_info
 
 from synthsae.checks import ConfigError
 from synthsae.config import Config
+from synthsae.machine import threads
 from synthsae.study import cell, cli, executors, load, plan
 from synthsae.study.executors import Processes, WorkerDiedError
 from synthsae.study.packing import pack, unpack
@@ -57,8 +58,8 @@ def test_dask_gives_the_same_bits(
 @pytest.mark.parametrize("kind", ["threads", "client"])
 def test_any_executor_will_do(kind: str, whole: Path, dask: LocalCluster, tmp_path: Path) -> None:
     study = load(str(TINY))
-    with ThreadPoolExecutor(3) as threads, Client(dask) as client:
-        executor = threads if kind == "threads" else client.get_executor(pure=False)
+    with ThreadPoolExecutor(3) as pool, Client(dask) as client:
+        executor = pool if kind == "threads" else client.get_executor(pure=False)
         assert run(str(TINY), study, plan(study, {}), tmp_path / "r", executor) == 0
     check(tmp_path / "r", whole)
 
@@ -94,9 +95,9 @@ def test_threads_are_those_of_the_config(
 
     monkeypatch.setattr(cell, "run_cell", spy)
     study = load(str(TINY))
-    with cell.threads(3 - n):
+    with threads(3 - n):
         one = plan(study, {"train.threads": n}).cells[0]
-        assert cell.attempt(one, study.measures, Store(tmp_path, "tiny")).error
+        assert cell.attempt(one, study.scores, Store(tmp_path, "tiny")).error
         assert torch.get_num_threads() == 3 - n
     assert len(seen) >= 2
     assert set(seen) == {n}

@@ -18,6 +18,7 @@ from synthsae import scores, studies, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.evaluation import evaluate
+from synthsae.provenance import git_commit
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.scores import run as results
 from synthsae.study import cell, cli, store
@@ -401,10 +402,10 @@ def test_damaged_dataset(
 
 
 def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell.git_commit.cache_clear()
+    git_commit.cache_clear()
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert cell.git_commit() == "unknown"
-    cell.git_commit.cache_clear()
+    assert git_commit() == "unknown"
+    git_commit.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["study = (", "1 / 0", "import nosuchmodule"])
