@@ -7,12 +7,12 @@ interpret, and this file is imported before every test module.
 import os
 
 import torch
-from cluster import dask, whole
+from cluster import dask, dask_processes, whole
 from hypothesis import settings
 from language_models import language_model, stories
 from laws import way
 
-__all__ = ["dask", "language_model", "stories", "way", "whole"]  # fixtures
+__all__ = ["dask", "dask_processes", "language_model", "stories", "way", "whole"]  # fixtures
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

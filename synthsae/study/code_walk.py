@@ -5,7 +5,6 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -31,6 +30,7 @@ class Module:
         self.imported: dict[str, tuple[str, str]] = {}
         self.effects: list[ast.stmt] = []
         for statement in ast.parse(text).body:
+            _strip(statement)
             self._take(statement)
 
     def _take(self, statement: ast.stmt) -> None:
@@ -124,10 +124,7 @@ class Walk:
             self._add(name, at, at.bound[name])
         elif name in at.imported:
             origin, attribute = at.imported[name]
-            if (origin, attribute) == (
-                module,
-                name,
-            ):  # from . import name: a module of this package
+            if at.imported[name] == (module, name):  # from . import name, in a package
                 origin, attribute = f"{module}.{name}", ""
             self.reach(origin, ([attribute] if attribute else []) + rest)
         elif name and at.is_package:
@@ -143,36 +140,33 @@ class Walk:
             self.todo.append((key, module, statements))
 
     def _visit(self, key: str, module: Module, statements: list[ast.stmt]) -> None:
-        texts = []
+        hashed: list[ast.stmt] = []
         for statement in statements:
             if isinstance(statement, ast.ClassDef):
-                statement = self._class(module, statement)
-            texts.append(ast.dump(_stripped(statement)))
+                rest, methods = _split(statement)
+                self._wait(module, statement.name, methods)
+                statement = rest
+            hashed.append(statement)
             self._follow(module, statement)
-        self.parts[key] = hash_of("\0".join(texts))
+        self.parts[key] = _hash(tuple(hashed))
 
-    def _class(self, module: Module, found: ast.ClassDef) -> ast.ClassDef:
-        """The class without its methods; a method waits until its name is used as an attribute."""
-        kept: list[ast.stmt] = []
-        for inner in found.body:
-            if not isinstance(inner, FUNCTION) or inner.name.startswith("__"):
-                kept.append(inner)
-            elif inner.name in self.attributes:
-                self._add(f"{found.name}.{inner.name}", module, [inner])
+    def _wait(self, module: Module, class_name: str, methods: list[ast.stmt]) -> None:
+        """Add the methods whose name was used as an attribute; the others wait until it is."""
+        for method in methods:
+            assert isinstance(method, FUNCTION)
+            name = f"{class_name}.{method.name}"
+            if method.name in self.attributes:
+                self._add(name, module, [method])
             else:
-                waits = (f"{found.name}.{inner.name}", module, inner)
-                self.waiting.setdefault(inner.name, []).append(waits)
-        fields = {name: getattr(found, name) for name in found._fields} | {"body": kept}
-        return ast.copy_location(ast.ClassDef(**fields), found)
+                self.waiting.setdefault(method.name, []).append((name, module, method))
 
     def _follow(self, module: Module, statement: ast.stmt) -> None:
         """Reach the definition of every name that a statement uses."""
-        stripped = _stripped(statement)
+        inside, chains = _uses(statement)
         local: dict[str, tuple[str, str]] = {}
-        for inner in ast.walk(stripped):
-            if isinstance(inner, ast.Import | ast.ImportFrom):
-                local |= imports(inner, module)
-        for chain in _chains(stripped):
+        for inner in inside:
+            local |= imports(inner, module)
+        for chain in chains:
             for attribute in chain[1:]:
                 self._attribute(attribute)
             if chain[0] in local:
@@ -184,8 +178,8 @@ class Walk:
     def _attribute(self, name: str) -> None:
         if name not in self.attributes:
             self.attributes.add(name)
-            for method_of, module, method in self.waiting.pop(name, []):
-                self._add(method_of, module, [method])
+            for method_name, module, method in self.waiting.pop(name, []):
+                self._add(method_name, module, [method])
 
 
 def imports(statement: ast.Import | ast.ImportFrom, module: Module) -> dict[str, tuple[str, str]]:
@@ -239,11 +233,12 @@ def _chains(node: ast.AST) -> Iterator[list[str]]:
             yield from _chains(inner)
 
 
-class _Strip(ast.NodeTransformer):
-    """Removes docstrings and annotations of arguments and results."""
+# Trees are not changed after `_strip`, so what follows from a statement is computed once.
 
-    def visit(self, node: ast.AST) -> ast.AST:
-        node = self.generic_visit(node)
+
+def _strip(statement: ast.stmt) -> None:
+    """Remove docstrings, and annotations of arguments and results, from a tree."""
+    for node in ast.walk(statement):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not _is_docstring(s)] or [ast.Pass()]  # type: ignore
@@ -251,14 +246,29 @@ class _Strip(ast.NodeTransformer):
             node.returns = None
         if isinstance(node, ast.arg):
             node.annotation = None
-        return node
 
 
 @cache
-def _stripped(statement: ast.stmt) -> ast.stmt:
-    stripped = _Strip().visit(deepcopy(statement))
-    assert isinstance(stripped, ast.stmt)
-    return stripped
+def _split(found: ast.ClassDef) -> tuple[ast.ClassDef, list[ast.stmt]]:
+    """A class without its methods, and the methods; `__magic__` methods stay in the class."""
+    is_method = [isinstance(s, FUNCTION) and not s.name.startswith("__") for s in found.body]
+    rest = [s for s, method in zip(found.body, is_method, strict=True) if not method]
+    methods = [s for s, method in zip(found.body, is_method, strict=True) if method]
+    fields = {name: getattr(found, name) for name in found._fields}
+    return ast.ClassDef(**fields | {"body": rest or [ast.Pass()]}), methods
+
+
+@cache
+def _uses(statement: ast.stmt) -> tuple[list[ast.Import | ast.ImportFrom], list[list[str]]]:
+    """The imports inside a statement, and `_chains` of the statement."""
+    nodes = ast.walk(statement)
+    inside = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    return inside, list(_chains(statement))
+
+
+@cache
+def _hash(statements: tuple[ast.stmt, ...]) -> str:
+    return hash_of("\0".join(map(ast.dump, statements)))
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -155,34 +155,6 @@ def test_an_executor_that_is_lost_ends_the_run(tmp_path: Path) -> None:
         run(str(TINY), study, plan(study, {}), tmp_path / "r", Lost())
 
 
-def test_failing_cells_are_said_and_others_kept(
-    dask: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    """Raised in another process, by an exception that does not survive pickling."""
-    mine, more = tmp_path / "tiny.py", ["--dask", dask.scheduler_address]
-    mine.write_text(
-        TINY.read_text()
-        .replace(
-            "study = Study(",
-            "class Odd(Exception):\n"
-            "    def __init__(self, a, b):\n"
-            "        super().__init__(f'{a}{b}')\n"
-            "def odd(run):\n"
-            "    if run.config.world.noise == 0.3:\n"
-            "        raise Odd('no ', 'luck')\n"
-            "    return scores.reconstruction(run)\n"
-            "study = Study(",
-        )
-        .replace("(scores.reconstruction, ", "(odd, ")
-    )
-    assert cli.main([str(mine), "--out", str(tmp_path / "r"), *more]) == 1
-    said = capsys.readouterr().out
-    assert said.count("failed: Odd: no luck") == 2
-    assert said.count('"noise": 0.3') == 2
-    assert len(cells(tmp_path / "r")) == N_CELLS - 2
-    assert result(tmp_path / "r").l0.isnull().all(("seed", "k")).sum() == 1
-
-
 def test_a_task_that_kills_its_process_three_times_is_given_up(tmp_path: Path) -> None:
     with Processes(2) as executor:
         bad = executor.submit(fatal, str(tmp_path / "count"))
@@ -267,8 +239,8 @@ def test_one_cell_a_gpu(dask: LocalCluster, capsys: pytest.CaptureFixture) -> No
     """A worker has two threads and one GPU: what asks for a GPU runs there one after another."""
     with executors.dask(dask.scheduler_address, gpu=True) as executor:
         spans = sorted(f.result() for f in [executor.submit(span, 0.2) for _ in range(6)])
-    for (who, _, end), (next_who, began, _) in pairwise(spans):
-        assert who != next_who or end <= began
+    for (worker, _, end), (next_worker, began, _) in pairwise(spans):
+        assert worker != next_worker or end <= began
     assert "--resources GPU=1" in capsys.readouterr().out
 
 
