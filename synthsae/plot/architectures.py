@@ -1,4 +1,4 @@
-"""How an architecture looks in every figure: its name in words, its colour, its marker."""
+"""Name, colour and marker of each architecture, the same in every figure."""
 
 from synthsae.plot.common import GREY
 from synthsae.sae import ARCHITECTURES
@@ -13,15 +13,15 @@ LOOK = {
     "hierarchical_topk": ("#56B4E9", "X"),
     "kron": ("#8A8A8A", "*"),
 }
-"""Colour (Okabe and Ito, grey for their yellow) and marker of an architecture."""
+"""Architecture -> colour (Okabe and Ito's palette, with grey in place of yellow) and marker."""
 
 
 def label(arch: str) -> str:
-    """The architecture's name in words."""
+    """Name of an architecture in words; `arch` itself if it has none."""
     known = ARCHITECTURES.get(arch)
     return (known.label if known else "") or arch
 
 
 def look(arch: str) -> tuple[str, str, str]:
-    """Name in words, colour and marker; grey points for an architecture without a look."""
+    """Name in words, colour and marker; grey points for other architectures."""
     return (label(arch), *LOOK.get(arch, (GREY, ".")))
