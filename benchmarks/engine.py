@@ -26,7 +26,7 @@ import torch
 from cases import GROUPS, OURS, Case, cases
 from worker import Worker
 
-from synthsae.study.cell import git_commit
+from synthsae.provenance import git_commit
 
 HERE = Path(__file__).parent
 DATA_BYTES = 64 * 2**20

@@ -12,8 +12,8 @@ from torch import Tensor
 from worker import serve
 
 from synthsae import SAEConfig, TrainConfig, World, WorldConfig
+from synthsae.provenance import git_commit
 from synthsae.sae.base import initial_params
-from synthsae.study.cell import git_commit
 from synthsae.train import ActivationSource, train
 
 

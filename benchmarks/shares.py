@@ -19,7 +19,7 @@ from unittest.mock import patch
 PARTS = {
     "data": ("synthsae.world.World.batch",),
     "training": ("synthsae.scores.run.train",),
-    "metrics": ("synthsae.study.cell.compute",),
+    "metrics": ("synthsae.study.cell.scored",),
     "files": tuple(
         f"synthsae.study.store.Store.{f}" for f in ("read", "write", "assemble", "open")
     ),

@@ -37,9 +37,9 @@ from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.plot.report import stability_report
 from synthsae.plot.words import report
+from synthsae.provenance import git_commit, versions
 from synthsae.scores.needs import needs_of
 from synthsae.scores.run import Dictionaries
-from synthsae.study.cell import git_commit, versions
 
 MATCHED_AT_MOST = 20_000
 """Latents up to which whole cosine matrices are held and matched: 3.2 GB each."""

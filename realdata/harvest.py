@@ -23,8 +23,8 @@ from realdata.model import LanguageModel
 from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
+from synthsae.machine import threads
 from synthsae.progress import Count
-from synthsae.study.cell import threads
 
 SHARD_BYTES = 2**26
 """Largest size of a shard."""

@@ -30,15 +30,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dask() -> Iterator[LocalCluster]:
-    """Two worker processes that nannies restart, each with two threads and, it says, one GPU."""
-    with LocalCluster(
+    """Two workers, each with two threads and, they claim, one GPU, inside this process."""
+    with _dask(processes=False) as it:
+        yield it
+
+
+@pytest.fixture(scope="session")
+def dask_processes() -> Iterator[LocalCluster]:
+    """The same as two processes, which nannies restart. Their imports take 20 seconds of CPU."""
+    with _dask(processes=True) as it:
+        yield it
+
+
+def _dask(processes: bool) -> LocalCluster:
+    return LocalCluster(
         n_workers=2,
         threads_per_worker=2,
-        processes=True,
+        processes=processes,
         dashboard_address=":0",
         resources={"GPU": 1},
-    ) as it:
-        yield it
+    )
 
 
 def command(out: Path, *more: str) -> list[str]:

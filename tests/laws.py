@@ -18,9 +18,9 @@ N = 20_000
 both_ways = pytest.mark.usefixtures("way")
 
 
-@pytest.fixture(params=["torch", "triton"])
+@pytest.fixture(params=["torch", pytest.param("triton", marks=pytest.mark.slow)])
 def way(request, monkeypatch):
-    """What a world draws with, the kernel interpreted where there is no GPU."""
+    """What a world draws with. Without a GPU the kernel is interpreted, which is slow."""
     if request.param == "triton":
         draw_by_kernel(monkeypatch)
 

@@ -20,8 +20,10 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def span(seconds: float) -> tuple[int, float, float]:
-    """Who worked, from when to when."""
+def span(seconds: float) -> tuple[str, float, float]:
+    """Address of the dask worker, begin and end."""
+    from distributed import get_worker
+
     began = time.monotonic()
     time.sleep(seconds)
-    return os.getpid(), began, time.monotonic()
+    return get_worker().address, began, time.monotonic()

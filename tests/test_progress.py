@@ -174,7 +174,7 @@ def test_a_study_shows_its_phases(
     assert cli.main([str(TINY), "--out", str(tmp_path)]) == 0
     phases = {"grid", "opening the source", "training", "evaluation", "figure", "saving the SAEs"}
     assert phases <= set(shown)
-    assert {m.__name__ for m in cli.load(str(TINY)).measures} <= set(shown)
+    assert {m.__name__ for m in cli.load(str(TINY)).scores} <= set(shown)
 
 
 def test_what_is_shown_is_in_no_number() -> None:

@@ -1,4 +1,4 @@
-"""Drawings that several studies share, of saved Datasets alone: a plot never retrains."""
+"""Figures that several studies share, drawn from saved Datasets: a figure never retrains."""
 
 from synthsae.plot.report import stability_report
 

@@ -1,4 +1,4 @@
-"""How an architecture looks in every figure: its name in words, its colour, its marker."""
+"""Name, colour and marker of each architecture, the same in every figure."""
 
 from synthsae.plot.common import GREY
 from synthsae.sae import ARCHITECTURES
@@ -20,7 +20,7 @@ MARKERS = "os^vDPX*hp<>d8H|"
 
 
 def label(arch: str) -> str:
-    """The architecture's name in words."""
+    """Name of an architecture in words; `arch` itself if it has none."""
     known = ARCHITECTURES.get(arch)
     return (known.label if known else "") or arch
 

@@ -1,5 +1,5 @@
-"""What all figures share: Okabe and Ito's colours, intervals over seeds, slices of a Dataset, the
-definitions behind it, and the line below a figure that says what to be careful with.
+"""What all figures share: colours, intervals over seeds, slices of a Dataset, its definitions, and
+the caveat below a figure.
 """
 
 import json
@@ -17,6 +17,7 @@ from synthsae.definitions import DEFAULTS, shown
 from synthsae.stats import Interval, mean_interval, pairwise_interval, row_interval
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+"""Okabe and Ito's colours."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -31,49 +32,66 @@ STYLE: dict[Any, Any] = {
 
 
 def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean and interval with the seed as the unit, of an array [..., seed], averaged over blocks.
+    """Mean and interval over seeds of a score that compares a seed with the other seeds.
 
-    For measures that read the other seeds: p_hat, transfer, and all that is a mean over latents
-    which p_hat calls stable or unstable (`stats.row_interval`: the jackknife over seeds where the
-    measure is a mean over pairs; elsewhere wide enough in its place). Measures that a seed has by
-    itself: `interval_of_each`. Seeds that are NaN are left out.
+    Such scores are p_hat, transfer, and means over the latents that p_hat calls stable or unstable.
+    The interval is `stats.row_interval`: a jackknife over seeds if the score is a mean over pairs,
+    and conservative otherwise. For a score of each seed alone see `interval_of_each`.
+
+    Args:
+        values: [..., seed]; averaged over `block` and `angle`. Seeds that are NaN are left out.
+        level: coverage.
+
+    Returns:
+        Estimate, low and high, each [...]; NaN with fewer than two seeds.
     """
     rows = _in_a_world(values).transpose(..., "seed").values
     kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
-    nothing = Interval(*np.full(3, np.nan))
-    each = [row_interval(row, level) if len(row) > 1 else nothing for row in kept]
+    unknown = Interval(*np.full(3, np.nan))
+    each = [row_interval(row, level) if len(row) > 1 else unknown for row in kept]
     return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
 
 
 def interval_over_pairs(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean over pairs and its jackknife over seeds, of an array [..., seed_a, seed_b]: [...].
+    """Mean over pairs of seeds, with a jackknife interval over seeds.
 
-    Seeds that are NaN are left out.
+    Args:
+        values: [..., seed_a, seed_b]. Seeds that lack a pair (NaN) are left out.
+        level: coverage.
+
+    Returns:
+        Estimate, low and high, each [...].
     """
     pairs = values.transpose(..., "seed_a", "seed_b").values
     each = []
     for matrix in pairs.reshape(-1, *pairs.shape[-2:]):
-        whole = _whole(matrix)
-        nothing = Interval(*np.full(3, np.nan))
-        each.append(pairwise_interval(whole, level) if len(whole) > 1 else nothing)
+        complete = _complete(matrix)
+        unknown = Interval(*np.full(3, np.nan))
+        each.append(pairwise_interval(complete, level) if len(complete) > 1 else unknown)
     return Interval(*np.reshape(np.transpose(each), (3, *pairs.shape[:-2])))
 
 
-def _whole(matrix: np.ndarray) -> np.ndarray:
-    """A matrix of pairs without the seeds that lack a pair, those that lack most first."""
+def _complete(matrix: np.ndarray) -> np.ndarray:
+    """The matrix [seed, seed] without seeds that lack a pair; that with most gaps goes first."""
     bad = ~np.isfinite(matrix) & ~np.eye(len(matrix), dtype=bool)
     missing = bad.sum(axis=0) + bad.sum(axis=1)
     if not missing.any():
         return matrix
     kept = np.arange(len(matrix)) != missing.argmax()
-    return _whole(matrix[np.ix_(kept, kept)])
+    return _complete(matrix[np.ix_(kept, kept)])
 
 
 def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean and t interval over seeds of a measure that a seed has by itself, [..., seed]: its EV,
-    L0, cosines with the truth. Averaged over blocks.
+    """Mean and t interval over seeds of a score that each seed has alone: EV, L0, MCC.
 
-    With two worlds or more the unit is the world, and each one's mean its number. NaN is left out.
+    Args:
+        values: [..., seed]; averaged over `block` and `angle`. With a dimension `world_seed` of two
+            or more, the interval is over worlds: each world contributes its mean over seeds. NaN is
+            left out.
+        level: coverage.
+
+    Returns:
+        Estimate, low and high, each [...].
     """
     values = _in_a_world(values)
     if values.sizes.get("world_seed", 1) > 1:
@@ -82,24 +100,27 @@ def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
         one = values.squeeze("world_seed") if "world_seed" in values.dims else values
         rows = one.transpose(..., "seed").values
     kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
-    nothing = Interval(*np.full(3, np.nan))
-    each = [mean_interval(row, level) if len(row) > 1 else nothing for row in kept]
+    unknown = Interval(*np.full(3, np.nan))
+    each = [mean_interval(row, level) if len(row) > 1 else unknown for row in kept]
     return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
 
 
 def _in_a_world(values: xr.DataArray) -> xr.DataArray:
-    """Averaged over blocks and angles, which are not independent of each other."""
+    """Averaged over blocks and angles, which are not independent replicates."""
     return values.mean([d for d in values.dims if d in ("block", "angle")])
 
 
 def error_bars(interval: Interval, most: float = 1.0) -> np.ndarray:
-    """Lengths of error bars below and above, kept inside [0, most]; 0 where there is none."""
+    """Lengths of error bars below and above the estimate, [2, ...].
+
+    The ends are clipped to [0, most]. An unknown interval has length 0.
+    """
     low, high = np.clip(interval.low, 0, most), np.clip(interval.high, 0, most)
     return np.nan_to_num(np.maximum([interval.estimate - low, high - interval.estimate], 0))
 
 
 def slices(ds: xr.Dataset, keep: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
-    """The Dataset at every combination of the dimensions that are not in `keep`, with its name."""
+    """Label and Dataset at every combination of the dimensions that are not in `keep`."""
     extra = [str(d) for d in ds.dims if d not in keep]
     for values in product(*(ds[d].values for d in extra)):
         point = dict(zip(extra, values, strict=True))
@@ -107,12 +128,12 @@ def slices(ds: xr.Dataset, keep: Sequence[str]) -> Iterator[tuple[str, xr.Datase
 
 
 def defined(ds: xr.Dataset, name: str) -> float:
-    """A threshold of `Definitions` at one point of the Dataset; of a whole axis its first value."""
+    """A threshold of `Definitions` that the Dataset uses; the first value if it is an axis."""
     return _defined(ds, name)[0]
 
 
 def in_text(ds: xr.Dataset, name: str) -> str:
-    """The same as texts write it, with all the values of an axis: .5 or .7."""
+    """A threshold as text, with all values if it is an axis: `.5 or .7`."""
     return " or ".join(map(shown, _defined(ds, name)))
 
 
@@ -124,21 +145,25 @@ def _defined(ds: xr.Dataset, name: str) -> list[float]:
 
 
 def caveat(ds: xr.Dataset) -> str:
-    """What a reader of a figure of `ds` must know of how it was made, or ""."""
-    said = []
+    """A warning for below a figure of `ds` (quick run, trainings of earlier code), or ""."""
+    warnings = []
     if ds.attrs.get("quick") == "true":
-        said.append("quick run: few steps and seeds")
+        warnings.append("quick run: few steps and seeds")
     if stale := json.loads(ds.attrs.get("stale", "[]")):
         more = f" and {len(stale) - 2} more" if len(stale) > 2 else ""
-        said.append(f"trained by earlier code: {', '.join(stale[:2])}{more} changed since")
-    return "; ".join(said)
+        warnings.append(f"trained by earlier code: {', '.join(stale[:2])}{more} changed since")
+    return "; ".join(warnings)
 
 
 def with_line_below(figure: Figure, text: str) -> Bbox:
-    """Write `text` below a figure, which stays as it is; returns what to save, in inches."""
+    """Write `text` below a figure without moving its content.
+
+    Returns:
+        The area to save, in inches.
+    """
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # all is in its place, and stays there
-    for legend in figure.legends:  # those at the edge of the figure
+    figure.set_layout_engine("none")  # keep the present layout
+    for legend in figure.legends:  # the layout engine no longer places them
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     width, height = figure.get_size_inches()
     lines = textwrap.wrap(text, max(20, int(14 * width)))  # 8 pt: about 16 letters an inch

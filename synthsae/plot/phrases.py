@@ -1,4 +1,4 @@
-"""Numbers in sentences and titles: what is not known is said so, and intervals keep their range."""
+"""Numbers as text for sentences and titles: unknown values, intervals, ranges, plurals."""
 
 from collections.abc import Iterable
 
@@ -8,22 +8,21 @@ from numpy.typing import ArrayLike
 from synthsae.stats import Interval
 
 UNKNOWN = "unknown"
-"""What is said where there is no number."""
+"""Text for a number that is not finite."""
 Range = tuple[float, float]
 ANY: Range = (-np.inf, np.inf)
 SHARE: Range = (0.0, 1.0)
 COSINE: Range = (-1.0, 1.0)
-"""Of cosines, and of differences between shares."""
+"""Range of cosines, and of differences between shares."""
 SCORE: Range = (-np.inf, 1.0)
-"""Of explained variance."""
-
+"""Range of explained variance."""
 
 TO = "({} to {})"
-"""Another form of the ends of an interval."""
+"""Another format for the ends of an interval; see `interval`."""
 
 
 def number(value: ArrayLike, form: str = ".2f") -> str:
-    """One number in a format; a zero has no minus sign, and what is not finite is unknown."""
+    """A number in a format. Zero has no minus sign; a number that is not finite is `unknown`."""
     x = float(value)  # type: ignore[arg-type]
     if not np.isfinite(x):
         return UNKNOWN
@@ -34,9 +33,14 @@ def number(value: ArrayLike, form: str = ".2f") -> str:
 def interval(
     score: Interval, form: str = ".2f", within: Range = SHARE, ends: str = "[{}, {}]"
 ) -> str:
-    """An estimate and its interval, if it has one, cut to the range of what is estimated.
+    """An estimate and, if known, its interval: `0.94 [0.90, 0.99]`.
 
-    0.94 [0.90, 0.99], or with other `ends`. A jackknife or t interval of few seeds may leave it.
+    Args:
+        score: estimate, low and high.
+        form: format of the numbers.
+        within: range of the quantity. Jackknife and t intervals of few seeds can leave the range,
+            so their ends are clipped to it.
+        ends: format of low and high.
     """
     mean = number(score.estimate, form)
     if mean == UNKNOWN or not np.isfinite([score.low, score.high]).all():
@@ -47,29 +51,29 @@ def interval(
 
 
 def span(ends: ArrayLike, form: str = ".2f") -> str:
-    """From the first to the last number, "16% to 39%"; once where they read alike."""
-    said = [number(v, form) for v in np.ravel(np.asarray(ends, dtype=float))]
-    return " to ".join(dict.fromkeys((said[0], said[-1]))) if said else UNKNOWN
+    """First and last number, `16% to 39%`; one number if both have the same text."""
+    texts = [number(v, form) for v in np.ravel(np.asarray(ends, dtype=float))]
+    return " to ".join(dict.fromkeys((texts[0], texts[-1]))) if texts else UNKNOWN
 
 
 def change(first: str, last: str) -> str:
-    """What became of a number, in words: "goes from .2 to .4", "stays at .2"."""
+    """A change in words: `goes from .2 to .4`, or `stays at .2`."""
     return f"stays at {first}" if first == last else f"goes from {first} to {last}"
 
 
 def extremes(values: ArrayLike, form: str = ".2f") -> str:
-    """`span` from the least to the largest of the numbers there are."""
+    """`span` from the smallest to the largest finite number."""
     x = np.ravel(np.asarray(values, dtype=float))
     x = x[np.isfinite(x)]
     return span([x.min(), x.max()] if x.size else [], form)
 
 
 def count(n: float, noun: str, form: str = ".0f") -> str:
-    """How many, with the noun in its number: 1 latent, 2 latents, unknown latents."""
-    said = number(n, form)
-    return f"{said} {noun}" + "s" * (said != "1")
+    """A number and a noun, in the plural where needed: `1 latent`, `2 latents`."""
+    text = number(n, form)
+    return f"{text} {noun}" + "s" * (text != "1")
 
 
 def listed(words: Iterable[str]) -> str:
-    """Words with commas, or `none`."""
+    """Words joined by commas; `none` if there are none."""
     return ", ".join(words) or "none"

@@ -1,4 +1,4 @@
-"""What comes back between dictionaries, in four panels: needs no truth, so it fits any SAEs."""
+"""The stability report, a figure for any SAEs of several seeds: it needs no planted truth."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +29,10 @@ KEEP = (*("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "lat
 
 
 def stability_report(ds: xr.Dataset) -> Figure:
-    """p_hat, matched cosines, transfer of unstable latents, effective rank and, where samples were
-    at hand, firing rates; a row a setting.
+    """A figure with one row per setting of `ds`.
+
+    The panels of a row are p_hat, matched cosines, transfer of unstable latents, effective rank
+    and, if `ds` has them, firing rates.
     """
     panels = [found_in_others, matched_cosines, transfer, effective_rank]
     panels += [firing_rates] * ("firing_rate" in ds)
@@ -48,7 +50,7 @@ def stability_report(ds: xr.Dataset) -> Figure:
 
 
 def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """`slices` with models by the last part of their name, and worlds as such."""
+    """`slices`, with the last part of a model's name, or `planted world`, in the label."""
     for label, part in slices(ds, KEEP):
         model = str(part.coords["model"].values) if "model" in part.coords else None
         if model is not None:
@@ -58,7 +60,7 @@ def settings(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
 
 
 def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
-    """The histogram of p_hat, by the labels."""
+    """Histogram of p_hat; colours are those of stable and unstable latents."""
     counts = ds.reappearance_counts.sum("seed").sel(found_in=ds.found_in < ds.sizes["seed"])
     share = counts / max(float(counts.sum()), 1.0)
     p = ds.found_in.values[: len(share)] / (len(share) - 1)
@@ -73,7 +75,7 @@ def found_in_others(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
-    """The histogram of one-to-one cosines beside that of random directions."""
+    """Histograms of one-to-one cosines, of the latents and of random directions."""
     ax.set_xlabel("one-to-one cosine of live latents")
     if "matched_histogram" not in ds:
         ax.text(0.5, 0.5, "too large to match", ha="center", transform=ax.transAxes)
@@ -99,7 +101,7 @@ def matched_cosines(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def transfer(ax: Axes, ds: xr.Dataset) -> None:
-    """Energy of other seeds' unstable latents in the top directions of one seed's, and nulls."""
+    """Energy of other seeds' unstable latents in the top r directions of one seed's, with nulls."""
     x = ds.transfer_chance  # r / D
     low, high = ds.transfer_random_low.min("seed"), ds.transfer_random_high.max("seed")
     ax.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0)
@@ -127,7 +129,7 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
-    """Effective rank of as many stable as unstable latents, over that of random directions."""
+    """Effective ranks of equally many stable and unstable latents, relative to random ones."""
     kinds, rows = (("stable", BLUE, "o"), ("unstable", ORANGE, "s")), float(ds.rank_rows.mean())
     if not rows >= FEW:
         ax.set_axis_off()
@@ -150,7 +152,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
 
 
 def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
-    """How often latents of each class fire."""
+    """Firing rates of stable, middle and unstable latents."""
     rate = interval_over_seeds(ds.firing_rate.transpose("label", "seed"))
     look = zip((BLUE, GREY, ORANGE), rate.estimate, error_bars(rate).T, strict=True)
     for i, (colour, mean, bars) in enumerate(look):

@@ -1,4 +1,4 @@
-"""What a stability report says, in words: of SAEs whose weights alone are known, or of a study."""
+"""The stability report in sentences, for a study or for SAEs of which only weights are known."""
 
 import json
 
@@ -9,35 +9,40 @@ from scipy.sparse.csgraph import connected_components
 from synthsae.plot.common import interval_over_pairs, interval_over_seeds
 from synthsae.plot.phrases import COSINE, SHARE, Range, count, extremes, interval, number
 
-ALIKE = 1 - 1e-5
-"""Mean one-to-one cosine that no SAE has with another, but for copies in 16 bits or more."""
+COPIED = 1 - 1e-5
+"""Two SAEs with a mean one-to-one cosine this high are copies, perhaps rounded to 16 bits."""
 
 FEW = 10
-"""Rows below which an effective rank says nothing."""
+"""With fewer rows an effective rank is not shown."""
 CLASSES = ("stable", "unstable")
 
 
 def pairs_in_words(matrix: xr.DataArray, within: Range = SHARE) -> str:
-    """Mean over pairs of seeds and its jackknife interval: 0.94 [0.90, 0.99]."""
+    """Mean over pairs of seeds and its jackknife interval as text: `0.94 [0.90, 0.99]`."""
     return interval(interval_over_pairs(matrix), within=within)
 
 
 def excess(ds: xr.Dataset) -> xr.DataArray:
-    """Energy of the other seeds' unstable latents in the top quarter of the dimensions of a seed's,
-    over that in those of as many of its live ones: [..., seed].
+    """Transfer of unstable latents at r = D / 4 minus transfer of equally many live latents.
+
+    Transfer is the energy of the other seeds' unstable latents in the top r directions of the
+    latents of one seed.
+
+    Returns:
+        [..., seed].
     """
     at = ds.isel(r=abs(ds.transfer_chance.fillna(0) - 0.25).argmin("r"))
     return at.transfer - at.transfer_live
 
 
 def report(ds: xr.Dataset) -> str:
-    """One Dataset of S dictionaries in sentences."""
-    parts = [_found(ds), _given(ds), _matched(ds), _spans(ds), _clusters(ds)]
+    """The stability report of one Dataset of S dictionaries, as text."""
+    parts = [_found(ds), _preparation(ds), _matched(ds), _spans(ds), _clusters(ds)]
     return " ".join(part for part in parts if part)
 
 
-def _given(ds: xr.Dataset) -> str:
-    """What was done with the SAEs before they were compared."""
+def _preparation(ds: xr.Dataset) -> str:
+    """Sentences on copies, on absolute cosines and on dead latents."""
     text = []
     if groups := json.loads(ds.attrs.get("copies", "[]")):
         text.append(f"Copies of one another: {_groups(groups)} (only the first of each counts).")
@@ -81,15 +86,15 @@ def _matched(ds: xr.Dataset) -> str:
     )
     if "shared_share" in ds:
         text += f" By decoder and encoder {pairs_in_words(ds.shared_share)} are shared."
-    if same := _alike(ds):
+    if same := _copies(ds):
         text += f" The same latents, numbered differently: {_groups(same)} (all count)."
     return text
 
 
-def _alike(ds: xr.Dataset) -> list[list[str]]:
-    """SAEs that have as many live latents, and all of them matched up to rounding, in groups."""
+def _copies(ds: xr.Dataset) -> list[list[str]]:
+    """Groups of SAEs that have the same live latents, up to rounding and order."""
     live = ds.live_latents.values
-    edges = (ds.pairwise_mcc.values >= ALIKE) & (live[:, None] == live)
+    edges = (ds.pairwise_mcc.values >= COPIED) & (live[:, None] == live)
     _, label = connected_components(edges, directed=False)
     names = ds.seed_a.values
     groups = [[str(s) for s in names[label == g]] for g in np.unique(label)]
@@ -139,6 +144,6 @@ def _clusters(ds: xr.Dataset) -> str:
 
 
 def _live(values: xr.DataArray) -> str:
-    """How many latents are live, over SAEs."""
-    said = extremes(values, ".0f")
-    return f"{said} live latent" + "s" * (said != "1")
+    """Range of the number of live latents of an SAE."""
+    text = extremes(values, ".0f")
+    return f"{text} live latent" + "s" * (text != "1")

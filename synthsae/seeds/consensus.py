@@ -5,12 +5,12 @@ The file that `save_consensus` writes is safetensors, for tools that steer or pr
 | tensor                        | shape     |                                             |
 |-------------------------------|-----------|---------------------------------------------|
 | `identity_direction`          | [n, D]    | unit directions of the identifiable latents |
-| `identity_latent`             | [n, S]    | each one's index in every seed, -1 for none |
+| `identity_latent`             | [n, S]    | index of the latent in each seed, -1: none  |
 | `subspace_0`, `subspace_1`... | [R_g, D]  | orthonormal basis of each subspace, as rows |
-| `subspace_member`             | [G, S, M] | which latents of each seed live in it       |
-| the Dataset's other variables |           | ranks, q, intervals, rates, energy          |
+| `subspace_member`             | [G, S, M] | which latents of each seed lie in it        |
+| other variables               |           | ranks, q, intervals, rates, energy          |
 
-Names of seeds that are text are in the header, beside names of dimensions and attributes.
+The header holds names of dimensions, attributes, and names of seeds that are text.
 """
 
 import json
@@ -49,22 +49,27 @@ def consensus(
     level: float = 0.95,
     seeds: Iterable[Any] | None = None,
 ) -> xr.Dataset:
-    """The identifiable latents and the reproducible subspaces of S SAEs, each list at `level`.
+    """The latents and the subspaces that S SAEs agree on, as two lists with an error rate.
 
     Args:
-        directions: decoder rows, [S, M, D], of SAEs with starts and data of their own. A row of
-            zeros is no latent.
-        live: live latents, bool [S, M]; none: all.
-        rates: share of samples on which a latent fires, [S, M] (`evaluate.evaluate`).
-        energy: mean squared norm of a latent's contribution, [S, M] (`evaluate.latent_energy`).
+        directions: decoder rows [S, M, D], NumPy or torch, of SAEs with independent initialisation
+            and data. A row of zeros is not a latent.
+        live: live latents, bool [S, M]; None: all.
+        rates: firing rates [S, M] (`Evaluation.rates`).
+        energy: mean squared norm of each latent's contribution, [S, M] (`latent_energy` of
+            `synthsae.evaluation`).
         level: share of each list that is right, at least and on average over trainings.
-        seeds: names of the SAEs, [S]: distinct numbers or texts; none: 0, 1...
+        seeds: names of the SAEs, [S]: distinct numbers or texts; None: 0, 1, ...
 
-    Arrays may be NumPy's or torch's. Both lists begin with what is surest; the intervals are
-    jackknives or t intervals over seeds at the same level (NaN for two seeds), and those of a rank
-    its range as each seed is left out. Raises ConfigError, a ValueError, for shapes that do not
-    fit, values that are not finite or out of range, fewer than two seeds or dimensions, and SAEs
-    that are copies of one another (`metrics.copies`): a copy is no evidence.
+    Returns:
+        A Dataset with the dimensions `identity` and `subspace`, one entry per list item, the surest
+        first. Intervals are jackknives or t intervals over seeds at the same level, NaN for two
+        seeds. The interval of a rank is its range as each seed is left out in turn.
+
+    Raises:
+        ConfigError (a ValueError): shapes do not fit; values are not finite or out of range; fewer
+            than two seeds or two dimensions; or two SAEs are copies (`metrics.copies`), so the
+            second is not an independent training.
     """
     level = _level(level)
     d, alive = _check.latents(directions, live)
@@ -80,11 +85,15 @@ def consensus(
     found = plain.consensus(d, alive)
     ds = xr.merge([_identities(d, found, level), _subspaces(d, found, level)])
     if rate is not None:
-        ds["identity_rate"] = ("identity", "seed"), _of(rate, ds), {"long_name": "firing rate"}
+        ds["identity_rate"] = (
+            ("identity", "seed"),
+            _at_identities(rate, ds),
+            {"long_name": "firing rate"},
+        )
     if shares is not None:
         inside = ds.subspace_member.values
         carried = {
-            "identity": np.nan_to_num(_of(shares, ds)),
+            "identity": np.nan_to_num(_at_identities(shares, ds)),
             "subspace": np.where(inside, shares, 0.0).sum(axis=2),
         }
         for name, share in carried.items():
@@ -95,9 +104,10 @@ def consensus(
 
 
 def save_consensus(ds: xr.Dataset, path: str | Path) -> None:
-    """Write what `consensus` returned to one safetensors file (the module says what is in it).
+    """Write the Dataset of `consensus` to a safetensors file (see the top of the module).
 
-    Raises ConfigError for another Dataset, and for variables or attributes that no such file holds.
+    Raises:
+        ConfigError: `ds` is another Dataset, or has variables or attributes that cannot be saved.
     """
     if missing := NEEDED - {str(name) for name in ds.variables}:
         raise ConfigError("ds", sorted(missing), "what consensus returned, with these variables")
@@ -122,7 +132,11 @@ def save_consensus(ds: xr.Dataset, path: str | Path) -> None:
 
 
 def load_consensus(path: str | Path) -> xr.Dataset:
-    """Read what `save_consensus` wrote; raises ConfigError for any other file."""
+    """The Dataset in a file of `save_consensus`.
+
+    Raises:
+        ConfigError: any other file, or a damaged one.
+    """
     try:
         with safe_open(path, framework="numpy") as f:
             text = (f.metadata() or {}).get("synthsae_consensus")
@@ -152,14 +166,14 @@ def _dataset(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> xr.Datas
 
 
 def _python(value: Any) -> Any:
-    """A number or array of NumPy's in an attribute as JSON has it."""
+    """A NumPy number or array in an attribute as a Python number or list, for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r}")
 
 
 def _identities(d: Array, found: Consensus, level: float) -> xr.Dataset:
-    """The first list."""
+    """The list of identifiable latents."""
     same, keep = found.identities, found.identity_q <= 1 - level
     latents = same.latents[keep]
     cosine = [_agreement(d, row, level) for row in latents]
@@ -176,7 +190,7 @@ def _identities(d: Array, found: Consensus, level: float) -> xr.Dataset:
 
 
 def _subspaces(d: Array, found: Consensus, level: float) -> xr.Dataset:
-    """The second list."""
+    """The list of reproducible subspaces."""
     kept = [x for x, q in zip(found.subspaces, found.subspace_q, strict=True) if q <= 1 - level]
 
     def each(name: str, kind: type) -> tuple[str, Array]:
@@ -199,7 +213,7 @@ def _subspaces(d: Array, found: Consensus, level: float) -> xr.Dataset:
 
 
 def _agreement(d: Array, row: Array, level: float) -> tuple[float, float, float]:
-    """Mean cosine of the members of a row, with its interval over seeds, inside [-1, 1]."""
+    """Mean cosine between the latents of one identity, and its interval, clipped to [-1, 1]."""
     (at,) = np.nonzero(row >= 0)
     x = d[at, row[at]]
     mean, low, high = (float(np.clip(v, -1, 1)) for v in pairwise_interval(x @ x.T, level))
@@ -214,7 +228,7 @@ def _add(ds: xr.Dataset, name: str, dim: str, values: Interval, text: str) -> xr
 
 
 def _level(level: Any) -> float:
-    """A probability strictly between 0 and 1, of any type of number."""
+    """`level` as a float strictly between 0 and 1."""
     x = real("level", level)
     if not 0 < x < 1:
         raise ConfigError("level", level, "strictly between 0 and 1")
@@ -222,7 +236,7 @@ def _level(level: Any) -> float:
 
 
 def _names(seeds: Iterable[Any] | None, n: int) -> NDArray[Any]:
-    """Names of n SAEs, [n]: distinct numbers or texts, which keep their types."""
+    """Names of n SAEs, [n]: distinct numbers or texts, with their types unchanged."""
     if seeds is None:
         return np.arange(n)
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
@@ -238,21 +252,21 @@ def _names(seeds: Iterable[Any] | None, n: int) -> NDArray[Any]:
         [x if isinstance(x, np.generic) else g for x, g in zip(each, given, strict=True)]
     )
     kept = [*map(type, names.tolist()), *names.tolist()] == [*map(type, given), *given]
-    if not kept:  # of several types, say
+    if not kept:  # for example names of several types
         return np.array(given, dtype=object)
     return names.astype(np.float64) if names.dtype == np.float16 else names  # pandas has no float16
 
 
 def _rates(rates: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Firing rates, [S, M]."""
+    """Checked firing rates, [S, M]."""
     x = _check.array("rates", rates, "[...]")
     _check.same("rates", x.shape, "directions' [S, M]", shape)
-    function.live(x)  # 0 to 1
+    function.live(x)  # refuses rates outside [0, 1]
     return x
 
 
 def _shares(energy: ArrayLike, live: NDArray[np.bool_]) -> Array:
-    """Each live latent's share of its seed's energy, [S, M]."""
+    """Share of each live latent in the energy of its seed, [S, M]."""
     x = _check.array("energy", energy, "[...]")
     _check.same("energy", x.shape, "directions' [S, M]", live.shape)
     if (x < 0).any():
@@ -262,14 +276,14 @@ def _shares(energy: ArrayLike, live: NDArray[np.bool_]) -> Array:
     return np.divide(x, total, out=np.zeros_like(x), where=total > 0)
 
 
-def _of(x: Array, ds: xr.Dataset) -> Array:
-    """Values [S, M] of the identifiable latents, NaN where a seed has none, [identity, S]."""
+def _at_identities(x: Array, ds: xr.Dataset) -> Array:
+    """Values [S, M] at the identifiable latents, [identity, S]; NaN if a seed lacks one."""
     row = ds.identity_latent.values
     return np.where(row >= 0, x[np.arange(len(x)), row], np.nan)
 
 
 def _padded(bases: list[Array], width: int) -> Array:
-    """Bases [R_g, D] as one array [G, max R, D], zero beyond each one's rank."""
+    """Bases [R_g, D] as one array [G, max R, D], padded with zeros."""
     out = np.zeros((len(bases), max((len(b) for b in bases), default=0), width))
     for padded, basis in zip(out, bases, strict=True):
         padded[: len(basis)] = basis

@@ -14,25 +14,35 @@ from synthsae.metrics.pooling import distinct
 from synthsae.sae import ARCHITECTURES, SAEStack
 
 Rule = Callable[[Array, Array], NDArray[np.bool_]]
-"""Which of the directions [n, D] with firing rates [n] are kept, bool [n]."""
+"""Directions [n, D] and firing rates [n] -> the directions to keep, bool [n]."""
 
 
 def pool(
     stack: SAEStack, rates: ArrayLike, *, live: float = function.LIVE, rule: Rule = distinct
 ) -> SAEStack:
-    """One SAE, a stack of S = 1, with the latents of all S seeds of `stack` that `rule` keeps.
+    """Pool the latents of all seeds of a stack into one SAE.
 
-    `rates` [S, M] are held-out firing rates (`Evaluation.rates`); latents that fire less than
-    `live` are left out before the rule, which by default drops near-duplicates
-    (`metrics.pooling.distinct`).
-    A latent keeps its decoder row, and an encoder that gives the pre-activation it had in its own
-    seed; b_dec, and BatchTopK's threshold, are means over seeds. So one seed, or the same one
-    several times, gives that SAE back. k stays: where it chooses among more latents that overlap,
-    kept encoders overshoot; `train.refit` trains them for the decoder as it is.
+    A latent keeps its decoder row. Its encoder row is unchanged too, and its bias is adjusted so
+    that the pre-activation is the one in its own seed. `b_dec`, and the threshold of BatchTopK, are
+    means over seeds. So pooling one seed, or several copies of it, returns that SAE. k is
+    unchanged: it now selects from more latents that overlap, and the sum of their contributions can
+    be too large; `train.refit` trains the encoders for the pooled decoder.
 
-    The recipe of Gerasimov et al. (arXiv 2606.12138) is not published in detail: this one is ours.
-    Raises ConfigError for architectures that are not `poolable`, fewer latents kept than k, rates
-    of another shape or outside [0, 1], and a rule that returns anything but bool [n].
+    Gerasimov et al. (arXiv 2606.12138) do not publish their recipe in detail. This one is ours.
+
+    Args:
+        stack: SAEs of S seeds.
+        rates: firing rates on held-out samples, [S, M] (`Evaluation.rates`).
+        live: latents with a lower firing rate are left out before `rule`.
+        rule: which of the remaining latents to keep; by default near-duplicates are dropped
+            (`metrics.pooling.distinct`).
+
+    Returns:
+        A stack of one SAE.
+
+    Raises:
+        ConfigError: the architecture is not `poolable`; fewer latents are kept than k; `rates` has
+            another shape or values outside [0, 1]; or `rule` does not return bool [n].
     """
     if not stack.architecture.poolable:
         allowed = ", ".join(name for name, a in ARCHITECTURES.items() if a.poolable)

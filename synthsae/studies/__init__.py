@@ -1,4 +1,4 @@
-"""Our own studies, a folder each. In a checkout they are in `studies/`, beside this package."""
+"""The studies of this package, one folder each. In a checkout the folders are in `studies/`."""
 
 from pathlib import Path
 

@@ -1,8 +1,9 @@
-"""Studies: a grid of configs, what is kept of it, what runs it, and the command line.
+"""Studies: the grid of configs, the files of results, the executors and the command line.
 
     python -m synthsae.study rank_sweep
 
-Names are imported when they are first used, so that Ctrl-C is quiet from the first moment.
+A name is imported when it is first used. Importing this package is fast, so `python -m` can handle
+Ctrl-C before the slow imports begin.
 """
 
 from importlib import import_module

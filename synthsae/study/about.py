@@ -1,4 +1,4 @@
-"""What a study's Dataset says of itself: definitions, samples, `quick`, and each coordinate."""
+"""Attributes that describe a study's Dataset and its coordinates."""
 
 import json
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ COORDINATES = {
     "cosine": "middle of a bin of cosines",
     "label": "class of a latent by its p_hat",
     "masked": "latents zeroed",
-    "features": "what the label of a latent is told from",
+    "features": "what the label of a latent is predicted from",
     "matrix": "matrix of matched latents that is compared with the planted covariance",
     "r": "dimensions of a subspace",
     "budget": "latents that may fire in a sample",
@@ -34,11 +34,14 @@ COORDINATES = {
     "cell_hash": "hash of the cell's config, the name of its file",
     "training": "name of the training in the folder `trainings`, shared by cells",
 }
-"""What the coordinates mean that our scores use; a score may describe its own."""
+"""Meaning of the coordinates that our scores use. Other scores can describe their own."""
 
 
 def describe_coordinates(dataset: xr.Dataset, grid: Grid) -> None:
-    """Give each coordinate a `long_name`, an axis that of its field's help; numbers have units."""
+    """Give each coordinate a `long_name`, and numeric coordinates `units`.
+
+    The `long_name` of an axis is the help text of its config field.
+    """
     helps = {name: text for name, _, text in describe(grid.cells[0].config)}
     axes = {dim: f"{field}: {helps[current_name(field)]}" for dim, field in grid.fields.items()}
     for name, coordinate in dataset.coords.items():
@@ -49,10 +52,11 @@ def describe_coordinates(dataset: xr.Dataset, grid: Grid) -> None:
 
 
 def about(grid: Grid) -> dict[str, Any]:
-    """The Dataset's attributes that follow from the configs of `grid`.
+    """Attributes of the Dataset that follow from the configs of `grid`.
 
-    `definitions` has the value of each, or its values where it is an axis. The samples that a seed
-    was trained on and that it was evaluated on are a number, or numbers in the order of the cells.
+    Returns:
+        `definitions`, `samples_trained` and `samples_evaluated` (both per seed), and `quick`, as
+        JSON. A value that differs between cells is a list of its distinct values.
     """
     configs = [cell.config for cell in grid.cells]
     defined = [asdict(config.definitions) for config in configs]
@@ -64,7 +68,7 @@ def about(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _values(each: Iterable[Any]) -> Any:
-    """The one value that all have, or the list of those that some have."""
-    found = list(dict.fromkeys(each))
-    return found[0] if len(found) == 1 else found
+def _values(values: Iterable[Any]) -> Any:
+    """The value, if all are equal; otherwise the list of distinct values."""
+    distinct = list(dict.fromkeys(values))
+    return distinct[0] if len(distinct) == 1 else distinct

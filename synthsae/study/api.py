@@ -29,15 +29,17 @@ def run(
     """Run a study as the command line does, and return its Dataset.
 
     Args:
-        source: an installed study's name, or a study file.
-        changes: a field's value by its dotted name, or a list of values for an axis.
+        source: name of one of our studies, or path of a study file.
+        changes: dotted name of a config field -> value, or list of values for an axis.
         out: the results folder.
-        quick: the small version.
-        workers: processes that run the cells; none: this one.
-        keep_gib: size up to which SAEs are kept in `out`/trainings; none: as the command line does.
-        accept_stale: keep trainings by earlier code.
+        quick: run the small version of the study.
+        workers: number of processes that run the cells; None: cells run in this process.
+        keep_gib: trained SAEs are saved in `out`/trainings up to this size; None: up to 5 GiB.
+        accept_stale: use saved trainings of earlier code instead of training again.
 
-    Raises ConfigError for bad input, and RuntimeError where a cell failed; the others are kept.
+    Raises:
+        ConfigError: bad input.
+        RuntimeError: a cell failed. The other cells are saved.
     """
     name, study, folder = os.fspath(source), load(source), Path(out)
     grid = plan(study, changes or {}, quick=quick)

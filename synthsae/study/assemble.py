@@ -1,4 +1,4 @@
-"""The Dataset of a grid, of the Datasets of its cells."""
+"""Join the Datasets of all cells into the Dataset of a study."""
 
 import json
 from collections.abc import Hashable, Mapping
@@ -12,10 +12,18 @@ from synthsae.study.grid import Grid
 
 
 def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """One Dataset over the axes; NaN for missing cells, and where others are larger."""
-    bare = {d for cell in cells.values() for d in cell.dims if d not in cell.coords}
+    """One Dataset with the axes of `grid` as dimensions.
+
+    Args:
+        grid: the cells and axes.
+        cells: hash of a cell -> its Dataset; at least one.
+
+    Returns:
+        NaN stands for missing cells, and pads cells along dimensions that are longer in others.
+    """
+    unindexed = {d for cell in cells.values() for d in cell.dims if d not in cell.coords}
     blank = next(iter(cells.values())).map(_blank)
-    parts = [_indexed(cells.get(cell.digest, blank), bare) for cell in grid.cells]
+    parts = [_indexed(cells.get(cell.digest, blank), unindexed) for cell in grid.cells]
     for name, values in reversed(grid.axes.items()):
         text = any(v is None or isinstance(v, str) for v in values)
         labels = [readable(str(v)) for v in values] if text else values
@@ -32,12 +40,12 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
             )
             for i in range(0, len(parts), len(values))
         ]
-    used = [cells[c.digest].attrs["training"] if c.digest in cells else "" for c in grid.cells]
+    trainings = [cells[c.digest].attrs["training"] if c.digest in cells else "" for c in grid.cells]
     shape, dims = [*map(len, grid.axes.values())], list(grid.axes)
-    names = {"cell_hash": [cell.digest for cell in grid.cells], "training": used}
+    names = {"cell_hash": [cell.digest for cell in grid.cells], "training": trainings}
     dataset = (
         parts[0]
-        .drop_vars(bare)
+        .drop_vars(unindexed)
         .assign_coords({name: (dims, np.reshape(values, shape)) for name, values in names.items()})
     )
     frozen, sources = (
@@ -60,23 +68,23 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         )
         + sum(cell.attrs["score_seconds"] for cell in cells.values()),
     }
-    if told := {key: said for key, said in sources.items() if said}:
-        dataset.attrs["source"] = json.dumps(told)
+    if described := {key: about_source for key, about_source in sources.items() if about_source}:
+        dataset.attrs["source"] = json.dumps(described)
     dataset.attrs |= about(grid)
     describe_coordinates(dataset, grid)
     return dataset
 
 
 def readable(text: str) -> str:
-    """Text that netCDF takes: the name of a file may hold bytes that are no UTF-8."""
+    """Text that netCDF accepts: bytes of a file name that are not UTF-8 become escapes."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _indexed(cell: xr.Dataset, dims: set[Hashable]) -> xr.Dataset:
-    """The cell with an index along `dims`, without which unequal sizes cannot be joined."""
+    """The cell with an index along `dims`: xarray needs one to join unequal sizes."""
     return cell.assign_coords({d: range(cell.sizes[d]) for d in dims if d in cell.dims})
 
 
 def _blank(values: xr.DataArray) -> xr.DataArray:
-    """Nothing in the shape of `values`: NaN, or no text."""
+    """NaN, or empty text, in the shape of `values`."""
     return xr.full_like(values, "") if values.dtype.kind in "UO" else values * np.nan

@@ -1,26 +1,22 @@
-"""One cell of a grid: its config and its hash, how it is computed, where its numbers come from."""
+"""One cell of a grid: its config and hashes, and how its SAEs are trained and scored."""
 
 import json
-import platform
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import torch
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.config import Config, digest
+from synthsae.machine import threads
+from synthsae.provenance import git_commit, versions
 from synthsae.sae import ARCHITECTURES
 from synthsae.scores.needs import fitting
 from synthsae.scores.run import Run, Score, run_cell
@@ -32,20 +28,21 @@ from synthsae.train import resolve_device
 from synthsae.user_code import in_a_line, stable_name
 
 ONE_AT_A_TIME = Lock()
-"""A process works on one cell at a time: its number of threads is a setting of the whole process,
-and rounding depends on it."""
+"""Held while a cell is computed. The number of threads is a setting of the whole process, and sums
+are rounded differently on another number, so one process computes one cell at a time."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a grid, and what its numbers depend on.
+    """One point of a grid, and hashes of everything that its numbers depend on.
 
     Attributes:
-        config: its configuration.
-        digest: hash of the config, which names its file.
-        training: name of its training in `Trainings`: hashes of the code and of the config without
-            its definitions, so that cells which differ in these alone share it.
-        codes: (name of a score, hash of the code that it reaches), in order.
+        config: the configuration of the cell.
+        digest: hash of the config. The cell's file is named after this hash.
+        training: name of the cell's training in `Trainings`. The name holds a hash of the training
+            code and a hash of the config without its definitions, so cells that differ only in
+            their definitions share one training.
+        codes: (name of a score, hash of the code that the score uses), in the order of the scores.
     """
 
     config: Config
@@ -55,57 +52,65 @@ class Cell:
 
     @classmethod
     def of(cls, config: Config, scores: Sequence[Score]) -> "Cell":
-        """The cell of `config` on which those of these scores are taken that have what they need
-        there, with the code as it is now.
+        """The cell of `config`, with hashes of the present code.
 
-        Raises ConfigError for a score that is not a plain function of a file.
+        Scores that need something which `config` does not have are left out.
+
+        Raises:
+            ConfigError: a score is not a function at the top level of a file.
         """
         training = f"{digest(config.trained_by)}-{training_code(config).digest}"
-        codes = tuple((name_of(m), code_of(m).digest) for m in fitting(scores, config))
+        codes = tuple((name_of(score), code_of(score).digest) for score in fitting(scores, config))
         return cls(config, digest(config.hashed), training, codes)
 
     @property
     def trained(self) -> str:
-        """Hash of what its training depends on beside the code."""
+        """Hash of the part of the config that the training depends on."""
         return self.training.partition("-")[0]
 
     def keys(self) -> dict[str, str]:
-        """By name of a score, the hash of all that its numbers depend on."""
-        means = json.dumps(asdict(self.config.definitions))
-        return {name: digest(self.training, name, code, means) for name, code in self.codes}
+        """Name of a score -> hash of everything that its numbers depend on."""
+        definitions = json.dumps(asdict(self.config.definitions))
+        return {name: digest(self.training, name, code, definitions) for name, code in self.codes}
 
     def missing(self, saved: xr.Dataset | None) -> set[str]:
-        """The scores that the cell's file lacks, or has of other code or another training."""
+        """Scores that `saved` lacks, or that other code or another training produced."""
         known = records(saved)
         return {n for n, key in self.keys().items() if known.get(n, {}).get("key") != key}
 
 
 def records(saved: xr.Dataset | None) -> dict[str, dict[str, Any]]:
-    """What a cell's file says of each score in it: `key`, `code` and `variables`."""
+    """Name of a score -> its `key`, `code` and `variables`, as recorded in a cell's file."""
     return {} if saved is None else json.loads(saved.attrs.get("scores", "{}"))
 
 
 def training_code(config: Config) -> Fingerprint:
-    """The code on which a training of `config` depends; what words mean is for scores alone."""
+    """Fingerprint of the code that a training of `config` uses.
+
+    `synthsae.definitions` is left out: definitions matter to scores, not to trainings.
+    """
     roots = ("synthsae.scores.run:run_cell", *config.reaches, ARCHITECTURES[config.sae.arch])
     return fingerprint(*roots).without("synthsae.definitions")
 
 
 def code_of(score: Score) -> Fingerprint:
-    """The code on which what a score finds in a training depends."""
+    """Fingerprint of the code that a score uses."""
     return fingerprint(score, Run)
 
 
 def name_of(score: Score) -> str:
-    """The full name of a score, wherever its file is."""
+    """Full name of a score, which does not depend on the folder of its file."""
     return f"{stable_name(score.__module__)}.{getattr(score, '__qualname__', score)}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell, in words, so that it can cross from any worker: it has a file unless
-    it raised an `error`; `refused` where that was a ConfigError, `fatal` where no other cell would
-    fare better.
+    """How the computation of a cell ended. It holds plain text, so that any worker can send it.
+
+    Attributes:
+        error: text of the exception; empty if the cell's file was written.
+        refused: whether the exception was a ConfigError.
+        fatal: whether every other cell would fail in the same way.
     """
 
     error: str = ""
@@ -113,8 +118,8 @@ class Outcome:
     fatal: bool = False
 
 
-Made = dict[str, tuple[Run, dict[str, Any]] | Outcome]
-"""By name of a training: its SAEs in memory and how they were made, or why there are none."""
+Trained = tuple[Run, dict[str, Any]] | Outcome
+"""SAEs in memory with their provenance, or the outcome of a training that failed."""
 
 
 def attempt(
@@ -122,26 +127,36 @@ def attempt(
     scores: Sequence[Score],
     store: Store,
     keep: bool = True,
-    made: Made | None = None,
+    in_memory: dict[str, Trained] | None = None,
 ) -> Outcome:
-    """Compute what a cell's file lacks, and write it: a cluster may run a task twice.
+    """Compute the scores that a cell's file lacks, and write the file.
 
-    Its SAEs are those of its training where that is in `made` or on disk; else they are trained,
-    put into `made`, and kept if `keep` says so. Raises ConfigError where the cell cannot be
-    written.
+    A second call does nothing, because a cluster may run the same task twice.
+
+    Args:
+        cell: the cell to compute.
+        scores: the scores of the study.
+        store: where the cell's file is.
+        keep: whether newly trained SAEs are saved.
+        in_memory: name of a training -> its SAEs. SAEs are looked up here, then on disk, and are
+            trained last; the result is added.
+
+    Raises:
+        ConfigError: the cell's file cannot be written.
     """
-    made = {} if made is None else made
+    in_memory = {} if in_memory is None else in_memory
     with ONE_AT_A_TIME:
         saved = store.read(cell.digest)
         todo = cell.missing(saved)
         if not todo:
             return Outcome()
         scores, trainings = fitting(scores, cell.config), Trainings(store.out)
-        if cell.training not in made:
-            made[cell.training] = _made(cell, trainings, store.checkpoint(cell.trained))
-        if isinstance(found := made[cell.training], Outcome):
-            return found
-        run, about = replace(found[0], config=cell.config), found[1]
+        if cell.training not in in_memory:
+            checkpoint = store.checkpoint(cell.trained)
+            in_memory[cell.training] = _trained(cell, trainings, checkpoint)
+        if isinstance(trained := in_memory[cell.training], Outcome):
+            return trained
+        run, about = replace(trained[0], config=cell.config), trained[1]
         if keep and trainings.record(cell.training) is None:
             with progress.bar("saving the SAEs"):
                 trainings.save(cell.training, run, about)
@@ -154,20 +169,20 @@ def attempt(
         return Outcome()
 
 
-def _made(
-    cell: Cell, trainings: Trainings, checkpoint: Path
-) -> tuple[Run, dict[str, Any]] | Outcome:
-    """The SAEs of a cell's training, or what kept them from being made."""
+def _trained(cell: Cell, trainings: Trainings, checkpoint: Path) -> Trained:
+    """`_load_or_train`, with an exception turned into an `Outcome`."""
     try:
-        return _run(cell, trainings, checkpoint)
-    except ConfigError as error:  # its source cannot be used, or has no room on the disk
+        return _load_or_train(cell, trainings, checkpoint)
+    except ConfigError as error:  # the source cannot be used, or the disk is full
         return Outcome(error=str(error), refused=True)
-    except Exception as error:  # a failing cell must not lose the others
+    except Exception as error:  # one failing cell must not stop the others
         return Outcome(error=in_a_line(error))
 
 
-def _run(cell: Cell, trainings: Trainings, checkpoint: Path) -> tuple[Run, dict[str, Any]]:
-    """The cell's SAEs, evaluated, and how they were made: those that are there, or trained now."""
+def _load_or_train(
+    cell: Cell, trainings: Trainings, checkpoint: Path
+) -> tuple[Run, dict[str, Any]]:
+    """The cell's evaluated SAEs and their provenance, loaded from disk or else trained now."""
     with threads(cell.config.train.threads):
         with progress.bar("opening the SAEs"):
             about = trainings.record(cell.training)
@@ -186,18 +201,21 @@ def _scored(
     scores: Sequence[Score],
     saved: xr.Dataset | None,
 ) -> xr.Dataset:
-    """What the scores find, as saved or anew; NaN for a seed that froze."""
+    """The Dataset of a cell: scores that are up to date from `saved`, the others computed now.
+
+    A frozen seed, whose training was not finite, is NaN.
+    """
     began, codes, known = time.perf_counter(), dict(cell.codes), records(saved)
-    missing, every = cell.missing(saved), dict[str, xr.Dataset]()
+    missing, by_score = cell.missing(saved), dict[str, xr.Dataset]()
     with threads(cell.config.train.threads):
         for score in scores:
             name = name_of(score)
             if saved is not None and name not in missing:
-                every[name] = saved[known[name]["variables"]]
+                by_score[name] = saved[known[name]["variables"]]
             else:
                 with progress.bar(score.__name__):
-                    every[name] = _of_all_seeds(scored(run, score), cell.config)
-    dataset = merged([(m, every[name_of(m)]) for m in scores])
+                    by_score[name] = _with_frozen_seeds(scored(run, score), cell.config)
+    dataset = merged([(score, by_score[name_of(score)]) for score in scores])
     keys = cell.keys()
     dataset.attrs = {key: about[key] for key in ("git_commit", "versions", "device", "precision")}
     dataset.attrs |= {
@@ -206,7 +224,7 @@ def _scored(
         "scores": json.dumps(
             {
                 name: {"key": keys[name], "code": codes[name], "variables": list(part)}
-                for name, part in every.items()
+                for name, part in by_score.items()
             }
         ),
         "group_size": str(run.group_size),
@@ -215,31 +233,19 @@ def _scored(
         "train_seconds": about["train_seconds"],
         "score_seconds": time.perf_counter() - began,
     }
-    if said := getattr(run.source, "about", None):
-        dataset.attrs["source"] = json.dumps(said)
+    if about_source := getattr(run.source, "about", None):
+        dataset.attrs["source"] = json.dumps(about_source)
     return dataset
 
 
-def _of_all_seeds(found: xr.Dataset, config: Config) -> xr.Dataset:
-    """`found` with NaN for the seeds that froze."""
-    dims = [dim for dim in found.dims if str(dim).startswith("seed")]
-    return found.reindex({dim: list(config.seeds) for dim in dims})
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """PyTorch and NumPy on `n` threads: sums round differently on other numbers of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        with threadpool_limits(n, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
+def _with_frozen_seeds(scored_seeds: xr.Dataset, config: Config) -> xr.Dataset:
+    """`scored_seeds` with NaN for the frozen seeds, which it lacks."""
+    dims = [dim for dim in scored_seeds.dims if str(dim).startswith("seed")]
+    return scored_seeds.reindex({dim: list(config.seeds) for dim in dims})
 
 
 def provenance(config: Config) -> dict[str, str]:
-    """Where a cell's numbers come from: code, versions, device and precision."""
+    """Git commit, versions, device and precision of a training, for the attributes of a cell."""
     return {
         "git_commit": git_commit(),
         "versions": versions(),
@@ -249,29 +255,8 @@ def provenance(config: Config) -> dict[str, str]:
 
 
 @cache
-def versions() -> str:
-    """The versions of Python and of the packages that the numbers depend on, as JSON."""
-    packages = ("synthsae", "numpy", "scipy", "torch", "xarray")
-    return json.dumps({"python": platform.python_version()} | {p: version(p) for p in packages})
-
-
-@cache
-def git_commit() -> str:
-    """The commit of this package's checkout, or `unknown` where it is not run from one."""
-    tracked = ("ls-files", "--error-unmatch", Path(__file__).name)
-    describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    try:
-        for arguments in (tracked, describe):
-            git = ["git", "-C", str(Path(__file__).parent), *arguments]
-            told = subprocess.run(git, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return told.strip()
-
-
-@cache
 def code() -> str:
-    """Hash of the text of this package, plots apart: what the numbers depend on."""
-    here = Path(__file__).parent.parent
-    files = sorted(f for f in here.rglob("*.py") if here / "plot" not in f.parents)
+    """Hash of the text of all modules of this package except `plot`, on which no number depends."""
+    package = Path(__file__).parent.parent
+    files = sorted(f for f in package.rglob("*.py") if package / "plot" not in f.parents)
     return digest(*(f.read_text(encoding="utf-8") for f in files))

@@ -34,35 +34,32 @@ ALIASES = {
     "--text": "source.text",
     "--tokens": "source.tokens",
 }
-"""Short flags and the config fields that they set."""
-
+"""Short option -> the config field that it sets."""
 
 PROG = "synthsae.study"
-"""How an error begins, unless a caller says otherwise."""
+"""Default first word of error messages."""
 
 FOLDER = {"results": listing, "clean": clean}
-"""What is done with a results folder in place of a study."""
+"""Words that can stand in place of a study, and what they do with the results folder."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, whose errors are one line that names the nearest option."""
+    """An ArgumentParser whose errors are one line that names the nearest option."""
 
     def error(self, message: str) -> NoReturn:
         known = {flag: flag for flag in self._option_string_actions}
-        for name, *_ in (
-            *describe(Config()),
-            *architecture_options(),
-        ):  # a field may be taken for an option: --first-seed
+        fields = *describe(Config()), *architecture_options()
+        for name, *_ in fields:  # users may write a field as an option: --first-seed
             flag = "--" + name.rpartition(".")[2].replace("_", "-")
             known.setdefault(flag, f"--set {name}=VALUE")
         unknown = re.search(r"unrecognized arguments: .*?(--?[^\s=]+)", message)
-        found = closest(unknown[1].replace("_", "-"), known) if unknown else None
-        hint = f"; did you mean {known[found]}?" if found else ""
+        nearest = closest(unknown[1].replace("_", "-"), known) if unknown else None
+        hint = f"; did you mean {known[nearest]}?" if nearest else ""
         self.exit(2, f"{self.prog}: {' '.join(message.split())}{hint}\n")
 
 
 class _Once(argparse.Action):
-    """An option with a value that may be given once: argparse would keep the last in silence."""
+    """An option that may be given once; plain argparse would silently keep the last value."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         given = vars(namespace).setdefault("_given", set())
@@ -74,16 +71,17 @@ class _Once(argparse.Action):
 
 
 def main(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
-    """Run a study; errors begin with `prog`.
+    """Run a study from the command line. Error messages begin with `prog`.
 
-    Returns the exit status: 0, 1 where a cell failed, 2 for bad input, 130 at Ctrl-C, and 141 where
-    nobody reads the output any more, as the shell says it of `| head`.
+    Returns:
+        The exit status: 0; 1 if a cell failed; 2 for bad input; 130 after Ctrl-C; 141 if the reader
+        of the output has closed it, as in `| head`.
     """
     parser = _parser(prog)
     try:
         args = parser.parse_args(argv)
         status = _help(parser, args) if args.help else _main(args)
-        print(end="", flush=True)  # a full disk or a closed pipe is noticed here, and not at exit
+        print(end="", flush=True)  # raises here, not at exit, for a full disk or a closed pipe
         return status
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -101,7 +99,7 @@ def main(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
 
 
 def command(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
-    """`main` as a process of its own: its streams take any text, and may be closed."""
+    """`main` for a whole process: its output streams accept any text, and may be closed."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
@@ -110,18 +108,20 @@ def command(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
 
 
 def _discard_output() -> None:
-    """What standard output still holds cannot be written: let Python not try again at its exit."""
+    """Discard buffered output that cannot be written, so that Python does not try again at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    """Print the options, and every field of the config of the study."""
     base = chosen(args).base if args.study not in (None, "list", *FOLDER) else Config()
     print(f"{parser.format_help()}\n{field_help(base)}")
     return 0
 
 
 def _main(args: argparse.Namespace) -> int:
+    """Do what the parsed arguments say; returns the exit status."""
     if args.study == "list":
         for name in names():
             print(f"{name:20s} {load(name).question}")
@@ -148,7 +148,7 @@ def _main(args: argparse.Namespace) -> int:
         grid = plan(study, changed, quick=args.quick, here=args.dask is None)
     except ConfigError:
         raise
-    except Exception as error:  # whatever the study's own classes and functions raise
+    except Exception as error:  # the study is the user's code and may raise anything
         why = f"a study that can be planned ({in_a_line(error)})"
         raise ConfigError("study", args.study, why) from error
     with executor(args, grid) as workers:
@@ -159,7 +159,7 @@ def _main(args: argparse.Namespace) -> int:
 
 
 def chosen(args: argparse.Namespace) -> Study:
-    """The study asked for, on the world asked for."""
+    """The study that the arguments name, on the world that `--world` names."""
     study = load(args.study)
     if args.world is None:
         return study
@@ -177,9 +177,13 @@ def executor(args: argparse.Namespace, grid: Grid) -> AbstractContextManager[Exe
 
 
 def changes(args: argparse.Namespace, base: Config) -> dict[str, Any]:
-    """What the command line sets: field of `base` -> text, or a list of texts for an axis.
+    """The fields that the command line sets.
 
-    Raises ConfigError for a field that is set twice.
+    Returns:
+        Dotted name of a field of `base` -> text, or list of texts for an axis.
+
+    Raises:
+        ConfigError: a field is set twice.
     """
     pairs = [(field, getattr(args, field)) for field in ALIASES.values()]
     texts: dict[str, str] = {}
@@ -196,8 +200,9 @@ def changes(args: argparse.Namespace, base: Config) -> dict[str, Any]:
 
 
 def _values(text: str, is_name: bool) -> str | list[str]:
-    r"""The values of a comma list, or its one value. A name may hold commas: `\,`, or as it is
-    where it is that of a file (or FILE:NAME).
+    r"""The values of a comma list, or its only value. `\,` is a comma inside a value.
+
+    A name of an existing file, or FILE:NAME, is one value whatever commas it has.
     """
     files = (text, text.rpartition(":")[0]) if is_name else ()
     if any(path and os.path.exists(path) for path in files):
@@ -207,7 +212,7 @@ def _values(text: str, is_name: bool) -> str | list[str]:
 
 
 def field_help(base: Config) -> str:
-    """Every field that --set knows, with its default and what it means."""
+    """Text that lists every field that `--set` knows, with its default and meaning."""
     options = list(architecture_options(base.sae))
     fields = [row for row in describe(base) if row[0] not in {name for name, *_ in options}]
     titles = ("fields, with the default of the study:", "options of architectures, by sae.arch:")
@@ -218,6 +223,7 @@ def field_help(base: Config) -> str:
 
 
 def _assignment(text: str) -> tuple[str, str]:
+    """(FIELD, VALUE) of `FIELD=VALUE`."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError("--set", text, "FIELD=VALUE")

@@ -1,4 +1,4 @@
-"""Where cells run, if not in this process: processes of this machine, or a dask cluster."""
+"""Executors for cells: processes on this machine, or the workers of a dask cluster."""
 
 import multiprocessing
 import os
@@ -16,43 +16,43 @@ from typing import Any
 from synthsae.checks import ConfigError, within
 
 TRIES = 3
-"""Processes that one task may take down with it."""
-PATIENCE = 10.0
-"""Seconds in which a dask scheduler must answer."""
+"""Number of worker processes that may die at one task before the task fails."""
+DASK_TIMEOUT = 10.0
+"""Seconds within which a dask scheduler must answer."""
 
 
 class WorkerDiedError(RuntimeError):
-    """A task took down every process that tried it."""
+    """Every process that ran the task died."""
 
 
 class Processes(Executor):
-    """An Executor of `n` spawned processes, each of which is replaced when it dies.
+    """An Executor of `n` spawned processes; a process that dies is replaced.
 
-    Each process is a pool of its own, and a thread here waits for it: so it is known whose task
-    killed it, and the others work on. Their share of the cores is disjoint. They end with this
-    process, however it ends.
+    Each process is a `ProcessPoolExecutor` of its own with a thread that waits for it. So it is
+    known which task killed the process, and the other processes continue. The cores are divided
+    among the processes. All processes end when this process ends, even if it is killed.
     """
 
     def __init__(self, n: int):
         within("--workers", n, 1)
-        self._n, self._index, self._mine = n, count(), local()
+        self._n, self._index, self._of_thread = n, count(), local()
         self._spawn = multiprocessing.get_context("spawn")
-        self._ends, self._held = self._spawn.Pipe(duplex=False)
-        self._threads = ThreadPoolExecutor(n, initializer=self._settle)
+        self._worker_end, self._our_end = self._spawn.Pipe(duplex=False)
+        self._threads = ThreadPoolExecutor(n, initializer=self._take_cores)
         self._pools: list[ProcessPoolExecutor] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Run fn(*args, **kwargs) in the next process that is free."""
+        """Run fn(*args, **kwargs) in the next free process."""
         return self._threads.submit(self._run, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes: when nothing is left to do or, with `cancel_futures`, at once."""
+        """End the processes: after the last task or, with `cancel_futures`, at once."""
         if cancel_futures:
-            self._held.close()
+            self._our_end.close()
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
         for pool in self._pools:
             pool.shutdown(wait)
-        self._held.close()
+        self._our_end.close()
 
     def __exit__(
         self,
@@ -62,9 +62,9 @@ class Processes(Executor):
     ) -> None:
         self.shutdown(cancel_futures=kind is not None)
 
-    def _settle(self) -> None:
-        """Give this thread its share of the cores, which its processes inherit."""
-        i, self._mine.pool = next(self._index), None
+    def _take_cores(self) -> None:
+        """Pin this thread to its share of the cores. The processes that it starts inherit this."""
+        i, self._of_thread.pool = next(self._index), None
         if hasattr(os, "sched_setaffinity"):  # Linux
             cores = sorted(os.sched_getaffinity(0))
             share = cores[i * len(cores) // self._n : (i + 1) * len(cores) // self._n]
@@ -75,27 +75,29 @@ class Processes(Executor):
             try:
                 return self._process().submit(fn, *args, **kwargs).result()
             except BrokenProcessPool:
-                self._mine.pool = None
-                if self._held.closed:
+                self._of_thread.pool = None
+                if self._our_end.closed:
                     raise
-        raise WorkerDiedError(f"{TRIES} processes died at it")
+        raise WorkerDiedError(f"{TRIES} worker processes died at this cell")
 
     def _process(self) -> ProcessPoolExecutor:
-        """The process of this thread, which starts with the first task."""
-        if self._mine.pool is None:
-            self._mine.pool = ProcessPoolExecutor(1, self._spawn, _end_with, (self._ends,))
-            self._pools.append(self._mine.pool)
-            # Ctrl-C reaches all processes of a terminal: the one that waits here ends the others
+        """The process of this thread, started at the first task."""
+        if self._of_thread.pool is None:
+            self._of_thread.pool = ProcessPoolExecutor(
+                1, self._spawn, _end_with, (self._worker_end,)
+            )
+            self._pools.append(self._of_thread.pool)
+            # a terminal sends Ctrl-C to every process; the main thread ends the workers
             if hasattr(signal, "pthread_sigmask"):
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        return self._mine.pool
+        return self._of_thread.pool
 
 
-def _end_with(held: Connection) -> None:
-    """End this process when the one that holds the other end of the pipe closes it, or dies."""
+def _end_with(pipe: Connection) -> None:
+    """End this process when the parent closes the other end of the pipe, or dies."""
 
     def watch() -> None:
-        held.poll(None)
+        pipe.poll(None)
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
@@ -103,7 +105,7 @@ def _end_with(held: Connection) -> None:
 
 @contextmanager
 def dask(address: str, *, gpu: bool = False) -> Iterator[Executor]:
-    """An Executor on the workers of a running dask cluster; on those that offer a GPU, if `gpu`."""
+    """An Executor on a running dask cluster; with `gpu`, only on workers that offer a GPU."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -112,7 +114,7 @@ def dask(address: str, *, gpu: bool = False) -> Iterator[Executor]:
         )
         raise ConfigError("--dask", address, text) from error
     try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
+        client = Client(address, timeout=DASK_TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError("--dask", address, "the address of a running dask scheduler") from error
     with client:

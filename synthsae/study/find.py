@@ -1,4 +1,4 @@
-"""Studies by name, or by file."""
+"""Find a study by its name or by its file."""
 
 import os
 from importlib import import_module
@@ -11,20 +11,27 @@ from synthsae.user_code import import_file
 
 
 def names() -> list[str]:
-    """The names of our own studies."""
+    """Names of the studies that come with this package, sorted."""
     return sorted(path.parent.name for path in studies.FOLDER.glob("*/study.py"))
 
 
 def load(source: str | os.PathLike[str] | None) -> Study:
-    """The study of that name, or of that file: the same object for the same text."""
-    own, source = names(), None if source is None else os.fspath(source)
-    if source in own:
+    """The study called `source`, or defined in the file `source`.
+
+    Returns:
+        The same object at every call, as long as the file does not change.
+
+    Raises:
+        ConfigError: no such study, or a file that does not define one.
+    """
+    ours, source = names(), None if source is None else os.fspath(source)
+    if source in ours:
         module = import_module(f"{studies.__name__}.{source}.study")
     elif source and source.endswith(".py") and Path(source).is_file():
         module = import_file(Path(source))
     else:
-        known = f"list, {', '.join(own)}, or a .py file that is there"
-        raise ConfigError("study", source, known + nearest(source, ["list", *own]))
+        known = f"list, {', '.join(ours)}, or an existing .py file"
+        raise ConfigError("study", source, known + nearest(source, ["list", *ours]))
     if not isinstance(getattr(module, "study", None), Study):
         raise ConfigError("study", source, "a file that defines `study`, a synthsae.study.Study")
     return module.study

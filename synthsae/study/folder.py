@@ -1,4 +1,4 @@
-"""What a results folder holds, how large it is, and what of it no study refers to any more."""
+"""List the contents of a results folder, and remove files that no study refers to any more."""
 
 import json
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ class Listing:
     """The contents of a results folder.
 
     Attributes:
-        studies: cells and bytes by name of a study.
-        trainings: how many there are, and their bytes.
+        studies: name of a study -> (number of cells, bytes).
+        trainings: (number of trainings, bytes).
         unused: files that no study refers to.
     """
 
@@ -31,15 +31,19 @@ class Listing:
     def __str__(self) -> str:
         rows = [(name, f"{n} cells", size) for name, (n, size) in self.studies.items()]
         rows.append(("trainings", f"{self.trainings[0]} of SAEs", self.trainings[1]))
-        lines = [f"{name:22s} {what:>14s} {in_units(size):>10s}" for name, what, size in rows]
-        spare = sum(path.stat().st_size for path in self.unused)
-        if spare:
-            lines.append(f"{in_units(spare)} of it no study refers to: `clean` removes that")
+        lines = [f"{name:22s} {count:>14s} {in_units(size):>10s}" for name, count, size in rows]
+        unused = sum(path.stat().st_size for path in self.unused)
+        if unused:
+            lines.append(f"{in_units(unused)} of it no study refers to: `clean` removes that")
         return "\n".join(lines)
 
 
 def listing(out: Path) -> Listing:
-    """What is in the results folder `out`. Raises ConfigError where it is none."""
+    """The contents of the results folder `out`.
+
+    Raises:
+        ConfigError: `out` is not a results folder.
+    """
     if not (out / MARKER).exists():
         raise ConfigError("--out", str(out), "a results folder, which a study has made")
     trainings = Trainings(out)
@@ -51,14 +55,18 @@ def listing(out: Path) -> Listing:
 
 
 def clean(out: Path) -> str:
-    """Remove what no study refers to, and say how much that was.
+    """Remove the files that no study refers to.
 
-    Raises ConfigError where a run is at work in the folder.
+    Returns:
+        A sentence that says how many files and bytes were removed.
+
+    Raises:
+        ConfigError: `out` is not a results folder, or a run is at work in it.
     """
-    listing(out)
-    with ExitStack() as held:
+    listing(out)  # refuses other folders
+    with ExitStack() as locks:
         for folder in _studies(out):
-            held.enter_context(Store(out, folder.name).hold())
+            locks.enter_context(Store(out, folder.name).hold())
         unused = list(_unused(out))
         freed = sum(path.stat().st_size for path in unused)
         for path in unused:
@@ -67,7 +75,7 @@ def clean(out: Path) -> str:
 
 
 def in_units(n: float) -> str:
-    """A number of bytes in words."""
+    """A number of bytes as text, such as `3.2 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if n < 1024 or unit == "GiB":
             return f"{n:.3g} {unit}"
@@ -84,9 +92,11 @@ def _size(folder: Path) -> int:
 
 
 def _unused(out: Path) -> Iterator[Path]:
-    """Cells that no Dataset of their study names, and trainings that no other cell names.
+    """Cells that no Dataset of their study names, trainings that none of the other cells names, and
+    fingerprints of code that neither uses.
 
-    Cells that are newer than the Dataset are of a run that has not ended, and stay.
+    A cell that is newer than its study's Dataset belongs to a run that has not ended, so it counts
+    as used.
     """
     trainings, codes = set[str](), set[str]()
     for folder in _studies(out):
@@ -109,7 +119,7 @@ def _unused(out: Path) -> Iterator[Path]:
 
 
 def _named(path: Path) -> list[str]:
-    """The cells in a study's Dataset."""
+    """Hashes of the cells in a study's Dataset; empty if the file cannot be read."""
     try:
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             return [str(v) for v in dataset.cell_hash.values.ravel()]
@@ -118,7 +128,7 @@ def _named(path: Path) -> list[str]:
 
 
 def _attributes(path: Path) -> dict[str, str]:
-    """What a cell's file says of itself; nothing where it is damaged."""
+    """Attributes of a cell's file; empty if the file is damaged."""
     try:
         return unpack(path.read_bytes().partition(b"\n")[2]).attrs
     except (OSError, KeyError, ValueError):

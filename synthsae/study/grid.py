@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from reprlib import repr as short
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 @renamed("measures", "scores")
 @dataclass(frozen=True)
 class Study:
-    """What a study file defines, under the name `study`.
+    """A study. A study file defines one under the name `study`.
 
     Attributes:
         question: one sentence, printed first.
-        base: the config of a cell, before the axes.
-        axes: values of config fields by dotted name; their product is the grid, and the last part
-            of a field's name is its dimension in the Dataset. Those that say nothing of the source
-            are left out: a model has no `world.rank`.
-        scores: functions of a `results.Run` that return labelled Datasets, merged in a cell;
-            those that need what a cell has not (`needs.requires`) are left out of it.
+        base: the config of every cell, before the axes change it.
+        axes: dotted name of a config field -> its values. The product of the axes is the grid. The
+            last part of a field's name is its dimension in the Dataset. An axis that does not apply
+            to the source is left out: a language model has no `world.rank`.
+        scores: functions of a `scores.run.Run` that return labelled Datasets, which are merged into
+            one for each cell. A score is left out of cells that lack what the score needs
+            (`scores.needs.requires`).
         figure: draws the saved Dataset.
         finding: says in one sentence what the saved Dataset shows.
         quick: fields and axes that `--quick` changes.
-        needs: what the cells must have so that the figure and the finding can be made
-            (`synthsae.scores.needs`); a plan without is refused.
+        needs: what every cell must have for the figure and the finding (`scores.needs`). `plan`
+            refuses a grid that lacks it.
         axes_of: more axes for one kind of source: `model`, `arrays`, `file` or `world`.
     """
 
@@ -55,15 +56,15 @@ class Study:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of one call.
+    """The cells of one run.
 
     Attributes:
         axes: dimension name -> values, in order.
-        cells: one for each point of the product of the axes, the last axis fastest.
+        cells: one per point of the product of the axes; the last axis varies fastest.
         digest: hash of all cells.
-        fields: dimension name -> dotted name of the config's field.
-        quick: whether it is the small version of its study.
-        notes: axes of the study and scores that are left out, a line each.
+        fields: dimension name -> dotted name of the config field.
+        quick: whether this is the small version of the study.
+        notes: one line for each axis and score that is left out.
     """
 
     axes: dict[str, list[Any]]
@@ -74,17 +75,23 @@ class Grid:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        axes = ", ".join(f"{name}={short(values)}" for name, values in self.axes.items())
+        axes = ", ".join(f"{name}={shortened(values)}" for name, values in self.axes.items())
         return f"Grid({axes}, {len(self.cells)} cells, {self.digest})"
 
 
 def plan(
     study: Study, changes: Mapping[str, Any], *, quick: bool = False, here: bool = True
 ) -> Grid:
-    """The grid of `study` with `changes` made: a field's value, or a list of them for an axis.
+    """The grid of `study` after `changes`. Every config is checked before anything runs.
 
-    Every cell's config is checked here, before anything runs, and its device too if the cells are
-    going to run `here`, on this machine: raises ConfigError.
+    Args:
+        study: the study.
+        changes: dotted name of a config field -> value, or list of values for an axis.
+        quick: plan the small version of the study.
+        here: whether the cells run on this machine; if so, their devices are checked too.
+
+    Raises:
+        ConfigError: a bad value, a field without effect, or a grid that the study cannot use.
     """
     settings, notes = _settings(study, changes, quick)
     axes = {f: v for f, v in settings.items() if isinstance(v, list)}
@@ -101,40 +108,41 @@ def plan(
         cell = Cell.of(config, study.scores)
         if cells.setdefault(cell.digest, cell).config != config:
             raise ConfigError("axes", ", ".join(axes), "fields that the numbers depend on")
-        for f, seen in zip(axes, values.values(), strict=True):
+        for f, distinct in zip(axes, values.values(), strict=True):
             value = config.get(f)
-            if value not in seen:
-                seen.append(value)
-    kept = list(cells.values())
-    notes += left_out(study.scores, [cell.config for cell in kept])
+            if value not in distinct:
+                distinct.append(value)
+    unique = list(cells.values())
+    notes += left_out(study.scores, [cell.config for cell in unique])
     fields = dict(zip(values, axes, strict=True))
-    return Grid(values, kept, digest(*cells), fields, quick, tuple(notes))
+    return Grid(values, unique, digest(*cells), fields, quick, tuple(notes))
 
 
 def _settings(
     study: Study, changes: Mapping[str, Any], quick: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """What is set, an axis as a list, and which axes of the study say nothing of the source."""
-    own = {**study.axes, **(study.quick if quick else {})}
-    for kind in kinds(study.base, {**own, **changes}):
-        own = {**study.axes_of.get(kind, {}), **own}
-    is_axis = {f for f in own if f in study.axes or isinstance(own[f], list | tuple)}
+    """Field -> value, or list of values for an axis; and notes on axes that do not apply here."""
+    default = {**study.axes, **(study.quick if quick else {})}
+    for kind in kinds(study.base, {**default, **changes}):
+        default = {**study.axes_of.get(kind, {}), **default}
+    axes = {f for f in default if f in study.axes or isinstance(default[f], list | tuple)}
     settings = {
         f: (list(v) if isinstance(v, list | tuple) else [v])
-        if f in is_axis or isinstance(v, list | tuple)
+        if f in axes or isinstance(v, list | tuple)
         else v
-        for f, v in {**own, **changes}.items()
+        for f, v in {**default, **changes}.items()
     }
     configs = list(_points(study.base, settings))
-    idle = set.intersection(*(set(config.decided) for config in configs)) & set(own) - set(changes)
-    lost = [f for f in own if f in idle & is_axis]
-    where = " and ".join(dict.fromkeys(config.kind.what for config in configs))
-    notes = [f"on {where}: no axes {', '.join(lost)}"] if lost else []
-    return {f: v for f, v in settings.items() if f not in idle}, notes
+    without_effect = set.intersection(*(set(config.decided) for config in configs))
+    without_effect &= set(default) - set(changes)  # `_check` refuses what the user has set
+    lost = [f for f in default if f in without_effect & axes]
+    sources = " and ".join(dict.fromkeys(config.kind.what for config in configs))
+    notes = [f"on {sources}: no axes {', '.join(lost)}"] if lost else []
+    return {f: v for f, v in settings.items() if f not in without_effect}, notes
 
 
 def _points(base: Config, settings: Mapping[str, Any]) -> Iterator[Config]:
-    """The configs of the product of the axes, the last one fastest."""
+    """The configs of the product of the axes; the last axis varies fastest."""
     axes = {f: v for f, v in settings.items() if isinstance(v, list)}
     fixed = {f: v for f, v in settings.items() if f not in axes}
     for choice in product(*axes.values()):
@@ -142,11 +150,11 @@ def _points(base: Config, settings: Mapping[str, Any]) -> Iterator[Config]:
 
 
 def kinds(base: Config, settings: Mapping[str, Any]) -> list[str]:
-    """The kinds of the sources that `settings` of a study name."""
+    """Kinds of the sources that `settings` select: `model`, `arrays`, `file` or `world`."""
     named = (settings.get(f"source.{name}", base.get(f"source.{name}")) for name in NAMING)
-    each = product(*(v if isinstance(v, list | tuple) else [v] for v in named))
-    kinds = (next((k for k, v in zip(NAMING, some, strict=True) if v), "world") for some in each)
-    return list(dict.fromkeys(kinds))
+    points = product(*(v if isinstance(v, list | tuple) else [v] for v in named))
+    found = (next((k for k, v in zip(NAMING, p, strict=True) if v), "world") for p in points)
+    return list(dict.fromkeys(found))
 
 
 def _check(
@@ -155,13 +163,14 @@ def _check(
     axes: Mapping[str, list[Any]],
     configs: Sequence[Config],
 ) -> None:
-    """Raise ConfigError for what has no effect on any cell, and for what the study lacks."""
-    for f in changes:  # not those of `quick`, which are the study's
+    """Raise ConfigError for a change without effect on any cell, and for what the study needs."""
+    for f in changes:  # the study's own settings may be without effect
         if all(why := [config.decided.get(f) for config in configs]):
             raise ConfigError(f, changes[f], str(why[0]))
-    for f, found in axes.items():
-        none = [config.kind.what for config in configs if f in config.decided]
-        if none and len(found) > 1:
-            raise ConfigError(f, found, f"one value, as it says nothing of the cells on {none[0]}")
+    for f, values in axes.items():
+        unaffected = [config.kind.what for config in configs if f in config.decided]
+        if unaffected and len(values) > 1:
+            allowed = f"one value, as it has no effect on the cells on {unaffected[0]}"
+            raise ConfigError(f, values, allowed)
     for need in study.needs:
         need(configs)

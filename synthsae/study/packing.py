@@ -1,7 +1,8 @@
-"""A small Dataset as bytes and back, exactly, in about a millisecond.
+"""Turn a small Dataset into bytes and back, exactly, in about a millisecond.
 
-Numbers are safetensors; dimensions, attributes and text are JSON in its header. netCDF takes some
-3 ms a variable each way, which would dominate a study of many small cells.
+The bytes are a safetensors file: numbers are its tensors; dimensions, attributes and text are JSON
+in its header. netCDF takes about 3 ms per variable to write or to read, too long for a study of
+many small cells.
 """
 
 import json
@@ -13,7 +14,11 @@ from safetensors.numpy import load, save
 
 
 def pack(dataset: xr.Dataset) -> bytes:
-    """All of `dataset`; raises TypeError for a variable that is neither numbers nor text."""
+    """`dataset` as bytes.
+
+    Raises:
+        TypeError: a variable is neither numbers nor text.
+    """
     layout: dict[str, Any] = {"attrs": _plain(dataset.attrs), "variables": {}}
     numbers = {}
     for name, variable in dataset.variables.items():
@@ -34,7 +39,7 @@ def pack(dataset: xr.Dataset) -> bytes:
 
 
 def unpack(data: bytes) -> xr.Dataset:
-    """The Dataset that `pack` made bytes of."""
+    """The Dataset that was given to `pack`."""
     numbers = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     layout = json.loads(header["__metadata__"]["layout"])
@@ -47,11 +52,11 @@ def unpack(data: bytes) -> xr.Dataset:
 
 
 def _text(entry: dict) -> np.ndarray:
-    """An array of text; files of an earlier version nest it, and do not say its shape."""
+    """An array of text. Earlier versions wrote nested lists and no shape."""
     values = np.array(entry["text"], str)
     return values.reshape(entry.get("shape", values.shape))
 
 
 def _plain(attributes: dict) -> dict:
-    """Attributes with NumPy's numbers and arrays as Python's own."""
+    """Attributes with NumPy numbers and arrays turned into Python numbers and lists."""
     return {k: v.tolist() if hasattr(v, "tolist") else v for k, v in attributes.items()}

@@ -1,4 +1,4 @@
-"""What a run has to compute of a grid, and why: what is missing, or was computed by other code."""
+"""Which trainings and scores of a grid a run has to compute, and why."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from synthsae.study.trainings import Trainings, n_bytes
 
 @dataclass(frozen=True)
 class Pending:
-    """What one cell lacks.
+    """What has to be computed for one cell.
 
     Attributes:
-        cell: the cell; with stale trainings accepted, on the training that is there.
-        scores: names of the scores that are computed.
-        train: whether its SAEs are trained for that.
-        why: what changed since its training was made; "" where there was none.
-        changed: the same by name of a score that was there.
-        stale: definitions that changed since the training that is accepted.
+        cell: the cell. If a stale training is accepted, `cell.training` names that training.
+        scores: names of the scores that have to be computed.
+        train: whether the cell's SAEs have to be trained.
+        why: which code changed since the cell's earlier training; "" if there was none.
+        changed: name of a score that has to be computed again -> which code changed.
+        stale: definitions in the code that changed since the accepted stale training.
     """
 
     cell: Cell
@@ -39,55 +39,65 @@ def pending(
     trainings: Trainings,
     accept_stale: bool = False,
 ) -> Pending:
-    """What `cell` lacks, with what is `saved` of it and the trainings that are there."""
+    """What has to be computed for `cell`, given its file and the trainings on disk.
+
+    Args:
+        cell: the cell, with hashes of the present code.
+        scores: the scores of the study.
+        saved: the cell's file; None if there is none.
+        trainings: the trainings of the results folder.
+        accept_stale: use a training of earlier code where there is one.
+    """
     old, stale = _earlier(cell, saved, trainings), tuple[str, ...]()
-    if old and accept_stale and _serves(old, cell, saved, trainings):
+    if old and accept_stale and _is_usable(old, cell, saved, trainings):
         stale = tuple(_changed(old, cell, trainings))
         cell, old = replace(cell, training=old), ""
     missing = cell.missing(saved)
     train = bool(missing) and trainings.record(cell.training) is None
     known = records(saved)
-    changed = {
-        name_of(m): _some(trainings.changed(known[name_of(m)]["code"], code_of(m)))
-        for m in scores
-        if name_of(m) in missing & known.keys()
-        and known[name_of(m)]["code"] != dict(cell.codes)[name_of(m)]
-    }
-    why = _some(_changed(old, cell, trainings)) if train and old else ""
+    codes, changed = dict(cell.codes), {}
+    for score in scores:
+        name = name_of(score)
+        if name in missing & known.keys() and known[name]["code"] != codes[name]:
+            changed[name] = _in_words(trainings.changed(known[name]["code"], code_of(score)))
+    why = _in_words(_changed(old, cell, trainings)) if train and old else ""
     names = tuple(name for name, _ in cell.codes if name in missing)
     return Pending(cell, names, train, why, changed, stale)
 
 
 def to_train(work: Sequence[Pending]) -> list[Pending]:
-    """The first cell of every training that is to be made; cells may share one."""
+    """The first cell of each training that has to be done: several cells may share a training."""
     return list({p.cell.training: p for p in reversed(work) if p.train}.values())[::-1]
 
 
 def reasons(work: Sequence[Pending]) -> list[str]:
-    """Why something that was there is computed again, a line a kind."""
+    """Lines that say which saved results are computed again, and why."""
     again = Counter(p.why for p in work if p.why)
     lines = [
         f"trained again, {n} cells: {why}; --accept-stale keeps what is there"
         for why, n in again.items()
     ]
     scored = Counter(
-        f"{name.rpartition('.')[2]}: {w}" for p in work for name, w in p.changed.items()
+        f"{name.rpartition('.')[2]}: {why}" for p in work for name, why in p.changed.items()
     )
     return lines + [f"scored again, {n} cells, {what}" for what, n in scored.items()]
 
 
 def keep(work: Sequence[Pending], trainings: Trainings, limit: int) -> set[str]:
-    """The trainings whose SAEs are kept: the first that fit into `limit` bytes with those there."""
-    left, kept = limit - trainings.size(), set()
+    """Names of the new trainings whose SAEs are saved.
+
+    They are taken in order, as long as they fit into `limit` bytes together with those on disk.
+    """
+    free, kept = limit - trainings.size(), set()
     for p in to_train(work):
-        if (need := n_bytes(p.cell.config)) <= left:
-            left -= need
+        if (size := n_bytes(p.cell.config)) <= free:
+            free -= size
             kept.add(p.cell.training)
     return kept
 
 
 def _earlier(cell: Cell, saved: xr.Dataset | None, trainings: Trainings) -> str:
-    """The training of the same config by other code that was there last, or ""."""
+    """Name of the last training of the same config by other code, or ""."""
     if trainings.record(cell.training) or not cell.missing(saved):
         return ""
     used = [] if saved is None else [str(saved.attrs.get("training", ""))]
@@ -95,19 +105,19 @@ def _earlier(cell: Cell, saved: xr.Dataset | None, trainings: Trainings) -> str:
     return known[-1] if known else ""
 
 
-def _serves(old: str, cell: Cell, saved: xr.Dataset | None, trainings: Trainings) -> bool:
-    """Whether the cell can do with an earlier training: it is there, or nothing is asked of it."""
+def _is_usable(old: str, cell: Cell, saved: xr.Dataset | None, trainings: Trainings) -> bool:
+    """Whether an earlier training is enough: its SAEs are on disk, or no score needs them."""
     return bool(trainings.record(old)) or not replace(cell, training=old).missing(saved)
 
 
 def _changed(old: str, cell: Cell, trainings: Trainings) -> list[str]:
-    """What changed between the code of a training and today's."""
+    """Definitions that differ between the code of a training and the present code."""
     code = training_code(cell.config)
     return trainings.changed(old.rpartition("-")[2], code) or ["the code of training"]
 
 
-def _some(names: list[str]) -> str:
-    """The first names in words, and how many more there are."""
+def _in_words(names: list[str]) -> str:
+    """`a, b and 3 more changed`."""
     if not names:
         return "its code changed"
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""

@@ -1,44 +1,42 @@
-"""Running a grid: what is missing is computed, here or by the workers of any Executor, and saved.
+"""Run a grid: compute the scores that are missing, in this process or on workers, and save them.
 
-A worker is told a study's name, a config and a folder; it writes the cell's file and says that it
-has. So little crosses, a file has one writer, and a worker that dies loses one cell.
+A worker receives the name of a study, configs and a folder, and writes the files of its cells
+itself. Little data is sent, every file has one writer, and a worker that dies loses one cell.
 """
 
 import io
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import xarray as xr
 
 from synthsae import progress
 from synthsae.checks import ConfigError
-from synthsae.config import Config
 from synthsae.study.assemble import assemble, readable
-from synthsae.study.cell import Cell, Made, Outcome, attempt, code, code_of, training_code
+from synthsae.study.cell import Cell, Outcome, Trained, attempt, code, code_of, training_code
 from synthsae.study.find import load
 from synthsae.study.grid import Grid, Study
-from synthsae.study.pending import Pending, keep, pending, reasons, to_train
+from synthsae.study.pending import Pending, keep, pending, reasons
 from synthsae.study.store import DamagedError, FormatError, Store
-from synthsae.study.trainings import Trainings, n_bytes
-from synthsae.train import EVERY, available, memory_bound, resolve_device
+from synthsae.study.summary import GIB, summary
+from synthsae.study.trainings import Trainings
 from synthsae.user_code import in_a_line
 
 
 class WorkerError(ConfigError):
-    """What one worker cannot do and no other could either."""
+    """A worker failed for a reason that holds for every other worker too."""
 
     def __init__(self, text: str):
         super().__init__("worker", "", text)
         self.args = (text,)
 
 
-GIB = 2**30
 KEEP = 5.0
-"""GiB of SAEs that a results folder keeps unless told otherwise."""
+"""Default limit on the SAEs that a results folder keeps, in GiB."""
 
 
 def run(
@@ -50,28 +48,40 @@ def run(
     keep_gib: float = KEEP,
     accept_stale: bool = False,
 ) -> int:
-    """Compute what is missing of `grid`, save Dataset and figure, say what was found.
+    """Compute the missing cells of `grid`, save the Dataset and the figure, print the finding.
 
-    Cells are saved one by one, so a killed run goes on where it stopped. They run in this process
-    or on `executor`, whose workers load the study `source` (an installed study's name, or a file)
-    and must see that file and the folder `out`. What other code computed is computed again, and
-    said; with `accept_stale` trainings by other code stay. SAEs are kept up to `keep_gib`. Returns
-    the number of cells that failed; their configs are printed and the others are kept. Raises
-    ConfigError where all cells are refused, or the folder cannot be used, which is so while another
-    run is at work in it.
+    Cells are saved one by one, so the same call continues a run that was killed. Results of other
+    code are computed again; the reasons are printed first.
+
+    Args:
+        source: name of one of our studies, or path of a study file. Workers load the study from it.
+        study: the study.
+        grid: its cells, from `plan`.
+        out: the results folder. Every worker must see it under the same path.
+        executor: where the cells are computed; None: in this process.
+        keep_gib: trained SAEs are saved up to this size, in GiB.
+        accept_stale: use saved trainings of earlier code instead of training again.
+
+    Returns:
+        The number of cells that failed. Their configs are printed, and the other cells are saved.
+
+    Raises:
+        ConfigError: every cell was refused, or the folder cannot be used (for example because
+            another run is at work in it).
     """
     store = Store(out, Path(source).stem)
     with store.hold():
         done = saved(grid, store)
         trainings = Trainings(out)
-        every = [
+        checked = [
             pending(cell, study.scores, done.get(cell.digest), trainings, accept_stale)
             for cell in grid.cells
         ]
-        todo = [p for p in every if p.scores]
+        todo = [p for p in checked if p.scores]
         kept = keep(todo, trainings, int(keep_gib * GIB))
         print(
-            f"{store.study}: {study.question}\n{summary(grid, todo, kept, store, executor)}",
+            f"{store.study}: {study.question}",
+            summary(grid, todo, kept, store, here=executor is None),
             *grid.notes,
             *reasons(todo),
             sep="\n",
@@ -85,33 +95,35 @@ def run(
             outcomes = _on_workers(jobs, source, store, executor)
         failed: list[tuple[Cell, str]] = []
         refused = []
-        for lost, outcome in outcomes:
+        for cell, outcome in outcomes:
             if outcome.fatal:
                 raise WorkerError(outcome.error)
             refused += [outcome.error] * outcome.refused
-            cell = None if outcome.error else store.await_cell(lost.digest)
-            if cell is None:
-                failed.append((lost, outcome.error or "its file, just written, is not seen here"))
+            result = None if outcome.error else store.await_cell(cell.digest)
+            if result is None:
+                failed.append(
+                    (cell, outcome.error or "its file was written, but is not visible here")
+                )
                 continue
-            done[lost.digest] = cell
-            if frozen := json.loads(cell.attrs["frozen"]):
-                i = [c.digest for c in grid.cells].index(lost.digest)
+            done[cell.digest] = result
+            if frozen := json.loads(result.attrs["frozen"]):
+                i = [c.digest for c in grid.cells].index(cell.digest)
                 text = f"cell {i + 1}: not finite, and left out: {frozen} (seed: step)"
                 progress.say(text, sys.stdout)
         if refused and len(refused) == len(grid.cells):
             raise WorkerError(refused[0])
-        for lost, why in failed:
-            print(f"failed: {why}\n  config: {lost.config.to_json()}")
-            done.pop(lost.digest, None)
+        for cell, why in failed:
+            print(f"failed: {why}\n  config: {cell.config.to_json()}")
+            done.pop(cell.digest, None)
         if done:
             try:
-                there = {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
-                dataset = assemble(grid, there)
+                ordered = {c.digest: done[c.digest] for c in grid.cells if c.digest in done}
+                dataset = assemble(grid, ordered)
             except Exception as error:  # a score's names may clash with those of the axes
                 why = f"scores whose cells fit together ({in_a_line(error)})"
                 raise ConfigError("scores", store.study, why) from error
             dataset.attrs |= {"study": readable(store.study), "question": study.question}
-            dataset.attrs["stale"] = json.dumps(sorted({name for p in every for name in p.stale}))
+            dataset.attrs["stale"] = json.dumps(sorted({name for p in checked for name in p.stale}))
             if earlier := store.assemble(dataset):
                 print(f"kept: {earlier}, of another config")
             present(study, store)
@@ -119,9 +131,12 @@ def run(
 
 
 class Job(NamedTuple):
-    """What a worker is told: cells, whether they are trained, and whether their SAEs are kept.
+    """What one worker computes.
 
-    Several cells are of one training, which one worker makes once.
+    Attributes:
+        cells: one cell, or several cells that share a training, which is then trained once.
+        train: whether their SAEs have to be trained.
+        keep: whether their SAEs are saved.
     """
 
     cells: tuple[Cell, ...]
@@ -130,7 +145,7 @@ class Job(NamedTuple):
 
 
 def jobs_of(todo: Sequence[Pending], kept: Collection[str]) -> list[Job]:
-    """A job for each training that is to be made, and for each other cell."""
+    """One job per training that has to be done, and one per cell whose SAEs are saved already."""
     groups: dict[str, list[Pending]] = {}
     for p in todo:
         groups.setdefault(p.cell.training if p.train else p.cell.digest, []).append(p)
@@ -145,9 +160,12 @@ def jobs_of(todo: Sequence[Pending], kept: Collection[str]) -> list[Job]:
 
 
 def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
-    """The cells of `grid` that the store has, by hash; says which of its files are of no use."""
-    there = store.saved()
-    read = {c.digest: store.read(c.digest) for c in grid.cells if c.digest in there}
+    """Hash of a cell -> its Dataset, for the cells of `grid` that the store holds.
+
+    Prints which files of the store are damaged or of an earlier format.
+    """
+    in_store = store.saved()
+    read = {c.digest: store.read(c.digest) for c in grid.cells if c.digest in in_store}
     for path in store.damaged:
         print(f"damaged: {path} does not match its checksum; it is computed again")
     try:
@@ -155,31 +173,31 @@ def saved(grid: Grid, store: Store) -> dict[str, xr.Dataset]:
     except FormatError as error:
         print(f"earlier: {error}")
     except (FileNotFoundError, DamagedError):
-        pass  # it will be made, or made again
+        pass  # this run writes it
     return {digest: cell for digest, cell in read.items() if cell is not None}
 
 
 def _save_code(study: Study, cells: Sequence[Cell], trainings: Trainings) -> None:
-    """Keep what the hashes of code stand for, so that a later run can say what changed."""
-    every = [*(training_code(cell.config) for cell in cells), *map(code_of, study.scores)]
-    for found in {f.digest: f for f in every}.values():
-        trainings.save_code(found)
+    """Save the fingerprints of the present code, so that a later run can say what changed."""
+    used = [*(training_code(cell.config) for cell in cells), *map(code_of, study.scores)]
+    for fingerprint in {f.digest: f for f in used}.values():
+        trainings.save_code(fingerprint)
 
 
 def _in_process(jobs: list[Job], study: Study, store: Store) -> Iterator[tuple[Cell, Outcome]]:
-    """The cells of `jobs`, and what became of each, one after another."""
+    """Compute the cells of `jobs` one after another; yield each with its outcome."""
     with progress.bar("grid", sum(len(job.cells) for job in jobs), "cells") as count:
         for job in jobs:
-            made: Made = {}
+            in_memory: dict[str, Trained] = {}
             for cell in job.cells:
-                yield cell, attempt(cell, study.scores, store, job.keep, made)
+                yield cell, attempt(cell, study.scores, store, job.keep, in_memory)
                 count(1)
 
 
 def _on_workers(
     jobs: list[Job], source: str, store: Store, executor: Executor
 ) -> Iterator[tuple[Cell, Outcome]]:
-    """The same in the order in which jobs are finished."""
+    """Compute them on `executor`; yield them in the order in which jobs finish."""
     where = str(Path(source).resolve()) if source.endswith(".py") else source
     rest = (str(store.out.resolve()), store.owner, code())
     futures = {executor.submit(work, job, where, *rest): job.cells for job in jobs}
@@ -187,48 +205,56 @@ def _on_workers(
         with progress.bar("grid", sum(map(len, futures.values())), "cells") as count:
             for future in as_completed(futures):
                 cells = futures[future]
-                yield from zip(cells, _told(future, len(cells)), strict=True)
+                yield from zip(cells, _outcomes(future, len(cells)), strict=True)
                 count(len(cells))
     finally:
         for future in futures:
             future.cancel()
 
 
-def work(job: Job, source: str, out: str, owner: str, text: str) -> list[Outcome]:
-    """Compute the cells of a job where a worker is, for the run `owner`, by the same `text`
-    (`cell.code`).
+def work(job: Job, source: str, out: str, owner: str, code_hash: str) -> list[Outcome]:
+    """Compute the cells of a job in a worker process.
 
-    Errors come back as text: some exceptions cannot be pickled back from a worker.
+    Args:
+        job: the cells.
+        source: name or file of the study.
+        out: the results folder.
+        owner: name of the run, which holds the folder.
+        code_hash: `cell.code` of the run; the worker refuses to compute with other code.
+
+    Returns:
+        One outcome per cell. Errors are text, because some exceptions cannot be pickled.
     """
     try:
         study = load(source)
         first = job.cells[0]
-        if text != code() or Cell.of(first.config, study.scores).codes != first.codes:
+        if code_hash != code() or Cell.of(first.config, study.scores).codes != first.codes:
             same = "the same on every worker, file and version of synthsae: restart the workers"
             raise ConfigError("study", source, same)
         store = Store(Path(out), Path(source).stem, owner)
-        made: Made = {}
+        in_memory: dict[str, Trained] = {}
         with progress.hidden():
-            return [attempt(c, study.scores, store, job.keep, made) for c in job.cells]
+            return [attempt(c, study.scores, store, job.keep, in_memory) for c in job.cells]
     except ConfigError as error:
         return [Outcome(error=str(error), fatal=True)] * len(job.cells)
 
 
-def _told(future: "Future[list[Outcome]]", n: int) -> list[Outcome]:
-    """What became of the `n` cells of a job."""
+def _outcomes(future: "Future[list[Outcome]]", n: int) -> list[Outcome]:
+    """The outcomes of the `n` cells of a job, also where no worker returned them."""
     try:
         return future.result()
-    except CancelledError:  # not by us
-        text = "the executor let its tasks go: is its scheduler still there? Finished cells stay"
+    except CancelledError:  # by the executor, not by this run
+        text = "the executor cancelled its tasks; does its scheduler still run? Finished cells stay"
         return [Outcome(error=text, fatal=True)] * n
-    except Exception as error:  # the executor has given up: the worker died, or cannot import
+    except Exception as error:  # the worker died, or could not import the package
         return [Outcome(error=f"no answer from a worker: {in_a_line(error)}")] * n
 
 
 def present(study: Study, store: Store) -> None:
-    """Draw the saved Dataset and say what it shows.
+    """Draw the saved Dataset as .png and .pdf, and print the finding.
 
-    Raises ConfigError where the study's figure or finding does not take this Dataset.
+    Raises:
+        ConfigError: the study's figure or finding raised an exception on this Dataset.
     """
     from synthsae.plot.common import caveat, with_line_below
 
@@ -241,69 +267,9 @@ def present(study: Study, store: Store) -> None:
             frame = with_line_below(figure, line) if line else None
             for kind, data in drawn.items():
                 figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
-    except Exception as error:  # whatever a study's own code raises on numbers it has not met
+    except Exception as error:  # the study is the user's code and may raise anything
         why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
     for kind, data in drawn.items():
         store.save(f"{name}.{kind}", data.getvalue())
     print(f"\n{finding}\n\n{store.folder / name}.nc, .png, .pdf")
-
-
-def summary(
-    grid: Grid,
-    todo: Sequence[Pending],
-    kept: Collection[str],
-    store: Store,
-    executor: Executor | None = None,
-) -> str:
-    """What a call is going to do, in a few lines."""
-    configs = [cell.config for cell in grid.cells]
-    axes = " x ".join(f"{name} ({', '.join(map(str, v))})" for name, v in grid.axes.items())
-    train = [p.cell.config for p in to_train(todo)]
-    scored, n_trainings = sum(not p.train for p in todo), len({c.training for c in grid.cells})
-
-    def over(values: Iterable[Any]) -> str:
-        found = sorted(set(values))
-        return " to ".join(str(v) for v in dict.fromkeys((found[0], found[-1])))
-
-    seeds = over(config.n_seeds for config in configs)
-    steps, size, data, device = (
-        over(getattr(config.training, name) for config in configs)
-        for name in ("n_steps", "batch_size", "data", "device")
-    )
-    lines = [
-        f"{len(grid.cells)} cells"
-        + f" of {n_trainings} trainings" * (n_trainings < len(grid.cells))
-        + f", {len(train)} to train"
-        + (f", {scored} to score with SAEs that are there" if scored else "")
-        + (f": {axes}" if axes else ""),
-        f"{seeds} seeds a cell, {steps} steps of {size} samples each, {data} data, "
-        f"{device if executor else _resources(configs)}",
-    ]
-    if train:
-        where = store.checkpoint("")
-        lines.append(
-            f"a training that takes minutes saves its state every {EVERY:.0f} s in {where}; "
-            + _kept(train, len(kept), store.out)
-        )
-    return "\n".join(lines)
-
-
-def _kept(train: Sequence[Config], n: int, out: Path) -> str:
-    """How many of the SAEs to come are kept."""
-    if not n:
-        return "its SAEs are not kept"
-    which = "SAEs" if n == len(train) else f"SAEs of {n} of {len(train)} cells"
-    return f"{which} are kept in {out / 'trainings'}, {sum(map(n_bytes, train)) / GIB:.2g} GiB"
-
-
-def _resources(configs: list[Config]) -> str:
-    """The device, what training a cell takes, and what this machine has."""
-    bounds = [
-        memory_bound(c.sae.for_width(c.d_model), c.train, c.n_seeds, c.d_model) / 2**30
-        for c in configs
-    ]
-    c = configs[bounds.index(max(bounds))]
-    device = resolve_device(c.train.device)
-    room = available(device) / 2**30
-    return f"{device}, at most {max(bounds):.2g} of {room:.2g} GiB to train a cell"

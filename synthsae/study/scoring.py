@@ -1,4 +1,4 @@
-"""What scores return, checked and merged; an error names the score."""
+"""Call scores, check what they return, and merge it. Errors name the score."""
 
 import inspect
 from collections.abc import Sequence
@@ -15,60 +15,66 @@ from synthsae.user_code import in_a_line
 
 
 def scored(run: Run, score: Score) -> xr.Dataset:
-    """What a score returns of `run`, with the seeds as labels.
+    """The Dataset that `score` returns for `run`, with seeds as labels.
 
-    Raises ConfigError for something else than a Dataset that can be saved and is over the seeds of
-    `run`.
+    Raises:
+        ConfigError: the score did not return a Dataset, or the Dataset cannot be saved, or its
+            seeds are not those of `run`.
     """
-    found = score(run)
-    if not isinstance(found, xr.Dataset):
-        raise _refused(score, type(found).__name__, "an xarray Dataset")
-    found = _over_seeds(score, found, run)
-    _check_names(score, found)
+    dataset = score(run)
+    if not isinstance(dataset, xr.Dataset):
+        raise _refused(score, type(dataset).__name__, "an xarray Dataset")
+    dataset = _with_seeds(score, dataset, run)
+    _check_names(score, dataset)
     try:
-        pack(found)
-    except Exception as error:  # of several kinds, with what cannot be saved
+        pack(dataset)
+    except Exception as error:  # of several types, depending on what cannot be saved
         why = f"what can be saved ({in_a_line(error)})"
-        raise _refused(score, ", ".join(map(str, found)), why) from error
-    return found
+        raise _refused(score, ", ".join(map(str, dataset)), why) from error
+    return dataset
 
 
 def merged(parts: Sequence[tuple[Score, xr.Dataset]]) -> xr.Dataset:
-    """One Dataset of what scores returned. Raises ConfigError for one that does not fit."""
+    """The Datasets of all scores as one.
+
+    Raises:
+        ConfigError: a score's Dataset contradicts those before it.
+    """
     dataset = xr.Dataset()
     for score, part in parts:
         try:
             dataset = xr.merge([dataset, part], join="exact", compat="no_conflicts")
-        except Exception as error:  # of several kinds, with what does not fit
+        except Exception as error:  # of several types, depending on what does not fit
             why = f"what fits the other scores ({in_a_line(error)})"
             raise _refused(score, ", ".join(map(str, part)), why) from error
     return dataset
 
 
-def _over_seeds(score: Score, found: xr.Dataset, run: Run) -> xr.Dataset:
-    """`found` with the seeds as labels of its dimensions of seeds."""
+def _with_seeds(score: Score, dataset: xr.Dataset, run: Run) -> xr.Dataset:
+    """`dataset` with the seeds of `run` as labels of `seed`, `seed_a` and `seed_b`."""
     seeds = list(run.seeds)
-    for dim in (str(d) for d in found.dims if str(d).startswith("seed")):
-        labels = found[dim].values.tolist() if dim in found.coords else None
-        if found.sizes[dim] != len(seeds) or labels not in (None, seeds):
-            said = f"{found.sizes[dim]} of them" if labels is None else labels
-            raise _refused(score, f"{dim}: {said}", f"the {len(seeds)} of run.seeds, {seeds}")
-        found = found.assign_coords({dim: seeds}) if labels is None else found
-    return found
+    for dim in (str(d) for d in dataset.dims if str(d).startswith("seed")):
+        labels = dataset[dim].values.tolist() if dim in dataset.coords else None
+        if dataset.sizes[dim] != len(seeds) or labels not in (None, seeds):
+            returned = f"{dataset.sizes[dim]} of them" if labels is None else labels
+            raise _refused(score, f"{dim}: {returned}", f"the {len(seeds)} of run.seeds, {seeds}")
+        dataset = dataset.assign_coords({dim: seeds}) if labels is None else dataset
+    return dataset
 
 
-def _check_names(score: Score, found: xr.Dataset) -> None:
-    """Names and attributes must be such that netCDF takes them."""
-    for name in (*found.variables, *found.dims):
+def _check_names(score: Score, dataset: xr.Dataset) -> None:
+    """Raise ConfigError for names and attributes that netCDF cannot hold."""
+    for name in (*dataset.variables, *dataset.dims):
         if not isinstance(name, str) or "/" in name:
             raise _refused(score, name, "names that are text without '/'")
-    for name, variable in found.variables.items():
+    for name, variable in dataset.variables.items():
         for key, value in variable.attrs.items():
             if not isinstance(value, str | Number | np.ndarray | list | tuple):
                 raise _refused(score, f"{name}.{key}: {value!r}", "attributes: numbers and text")
 
 
 def _refused(score: Score, value: Any, allowed: str) -> ConfigError:
+    """A ConfigError whose field is the name of the score with its file and line."""
     try:
         code = inspect.unwrap(score).__code__
         at = f" ({code.co_filename}:{code.co_firstlineno})"

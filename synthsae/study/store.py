@@ -1,12 +1,12 @@
-"""Where results live: one file a cell, written aside and renamed, which begins with its checksum.
+"""The folder of results. A cell is one file, written under another name and then renamed.
 
-<out>/.synthsae                      marks the folder as ours
-<out>/trainings/                     the SAEs, shared by all studies: see `trainings`
-<out>/<study>/.lock, .owner          held by the run that is at work there, and its name
-<out>/<study>/cells/<hash>.cell      what the study's scores found, by the hash of a config
-<out>/<study>/checkpoints/<hash>/    states of a cell in training, if that takes minutes
-<out>/<study>/<study>.nc             the assembled Dataset
-<out>/<study>/<study>-<hash>.nc      an earlier one, of another config
+<out>/.synthsae                      marks the folder as a results folder
+<out>/trainings/                     trained SAEs, shared by all studies (`study.trainings`)
+<out>/<study>/.lock, .owner          lock and name of the run that is at work
+<out>/<study>/cells/<hash>.cell      scores of one cell, after a checksum; <hash> is of its config
+<out>/<study>/checkpoints/<hash>/    training state of a cell, if training takes minutes
+<out>/<study>/<study>.nc             the Dataset of the whole study
+<out>/<study>/<study>-<hash>.nc      an earlier Dataset, of another config
 """
 
 import os
@@ -31,11 +31,15 @@ T = TypeVar("T")
 MARKER = ".synthsae"
 CELL = ".cell"
 SEEN_WITHIN = 5.0
-"""Seconds in which a network file system must show a worker what the run has written."""
+"""Seconds within which a network file system must show a file that another machine has written."""
 
 
 def claim(out: Path) -> None:
-    """Make `out` a results folder, or raise ConfigError: it must be ours, empty or absent."""
+    """Make `out` a results folder.
+
+    Raises:
+        ConfigError: `out` holds other files, or cannot be written.
+    """
     with usable("out", out):
         if out.is_dir() and not (out / MARKER).exists() and any(out.iterdir()):
             raise ConfigError("out", str(out), "a new or empty folder, or one that synthsae made")
@@ -44,10 +48,12 @@ def claim(out: Path) -> None:
 
 
 def open_results(study: str, out: str | Path = "results") -> xr.Dataset:
-    """The Dataset that the study `study` left in the results folder `out`, in memory.
+    """The Dataset that the study `study` has written to the results folder `out`, in memory.
 
-    Raises FileNotFoundError where there is none, DamagedError where it cannot be read and
-    FormatError where another version of synthsae wrote it.
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedError: it cannot be read.
+        FormatError: another version of synthsae wrote it.
     """
     path = Path(out) / study / f"{study}.nc"
     again = f"python -m synthsae.study {study}"
@@ -78,8 +84,16 @@ class FormatError(ValueError):
 class Store:
     """The folder of one study.
 
-    A run makes it and holds it; a worker of that run joins it by the name of its `owner`, and makes
-    nothing: raises ConfigError where the worker does not see the folder that the run holds.
+    A run creates the folder and locks it with `hold`. A worker passes the name of that run as
+    `owner` and creates nothing.
+
+    Args:
+        out: the results folder.
+        study: name of the study.
+        owner: name of the run that holds the folder, for a worker; None: this is the run.
+
+    Raises:
+        ConfigError: `out` cannot be used, or a worker does not see the folder that `owner` holds.
     """
 
     def __init__(self, out: Path, study: str, owner: str | None = None):
@@ -96,9 +110,10 @@ class Store:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep other runs out. The system releases a lock when its process dies, however it dies.
+        """Lock the folder. The system releases the lock when this process ends, even if killed.
 
-        Raises ConfigError where another run is at work.
+        Raises:
+            ConfigError: another run is at work in the folder.
         """
         lock, name = FileLock(self.folder / ".lock"), self.folder / ".owner"
         with usable("out", self.folder):
@@ -118,27 +133,27 @@ class Store:
             lock.release()
 
     def _sweep(self) -> None:
-        """Remove what killed runs and workers left half-written."""
+        """Remove partial files of runs and workers that were killed."""
         for folder in (self.folder, self.cells):
             sweep(folder)
 
     def _join(self) -> None:
-        """Wait until the name of the owner is seen."""
+        """Wait until the file with the name of the owner is visible."""
         name = self.folder / ".owner"
         if not _within(SEEN_WITHIN, lambda: _text(name) == self.owner or None):
             text = f"a folder that all workers share; {socket.gethostname()} does not see it"
             raise ConfigError("out", str(self.out), text)
 
     def checkpoint(self, digest: str) -> Path:
-        """Where the states of a cell in training are."""
+        """Folder of the training state of a cell."""
         return self.folder / "checkpoints" / digest
 
     def saved(self) -> set[str]:
-        """The hashes of the cells that have a file."""
+        """Hashes of the cells that have a file."""
         return {path.stem for path in self.cells.glob(f"*{CELL}")}
 
     def read(self, digest: str) -> xr.Dataset | None:
-        """The cell of that hash, or None; a damaged file is put on `damaged` and removed."""
+        """The cell of that hash, or None. A damaged file is removed and added to `damaged`."""
         path = self.cells / f"{digest}{CELL}"
         with usable("out", path), suppress(FileNotFoundError):
             found, _, data = path.read_bytes().partition(b"\n")
@@ -149,12 +164,15 @@ class Store:
         return None
 
     def await_cell(self, digest: str) -> xr.Dataset | None:
-        """The same for a cell that a worker has just written."""
+        """Like `read`, but wait until a file that a worker has written is visible."""
         return _within(SEEN_WITHIN, lambda: self.read(digest))
 
     def write(self, digest: str, cell: xr.Dataset) -> None:
-        """Save a cell under its hash. A worker's run may have been killed: raises ConfigError once
-        another has taken its place, which computes the cell itself.
+        """Save a cell under its hash.
+
+        Raises:
+            ConfigError: this is a worker, and another run holds the folder now. The worker's own
+                run was killed, and the other run computes the cell itself.
         """
         if self._joined and _text(self.folder / ".owner") != self.owner:
             raise ConfigError("out", str(self.folder), "the folder of a run that goes on")
@@ -166,11 +184,13 @@ class Store:
         return open_results(self.study, self.folder.parent)
 
     def assemble(self, dataset: xr.Dataset) -> Path | None:
-        """Save the study's Dataset; one of another config or format that is in the way is kept
-        beside it, where the path that is returned says.
+        """Save the study's Dataset. An earlier Dataset of another config or format is renamed.
+
+        Returns:
+            The new path of the earlier Dataset; None if nothing was renamed.
         """
         data, name = _sealed(_netcdf(dataset)), f"{self.study}.nc"
-        self.save(f"{name}.new", data)  # a full disk is noticed before anything is moved
+        self.save(f"{name}.new", data)  # fails on a full disk before anything is renamed
         try:
             old = self.open().attrs.get("hash", "unknown")
         except FileNotFoundError:
@@ -189,12 +209,12 @@ class Store:
         return self.folder / f"{self.study}-{old}.nc" if moved else None
 
     def save(self, name: str, data: bytes) -> None:
-        """Write all of `data` to a file of the study's folder, or nothing."""
+        """Write `data` to a file of the study's folder, completely or not at all."""
         write(self.folder / name, data, "out")
 
 
 def _within(seconds: float, look: Callable[[], T | None]) -> T | None:
-    """What `look` sees, or None if it is None for so many seconds."""
+    """The first result of `look` that is not None, or None after so many seconds."""
     end = time.monotonic() + seconds
     while (seen := look()) is None and time.monotonic() < end:
         time.sleep(0.1)
@@ -209,8 +229,9 @@ def _text(path: Path) -> str:
 
 
 SEAL = b"\nsynthsae sha256 "
-"""What stands before the checksum behind a Dataset, where HDF5 does not look. Without one a flipped
-bit may go unseen, or make the library search without end."""
+"""Text before the checksum at the end of a netCDF file; HDF5 ignores what follows its own data.
+Without a checksum a flipped bit may go unnoticed, or may send the HDF5 library into an endless
+loop."""
 
 
 def _sealed(data: bytes) -> bytes:
@@ -218,13 +239,16 @@ def _sealed(data: bytes) -> bytes:
 
 
 def _is_sealed(data: bytes) -> bool | None:
-    """Whether a file's checksum is right; None where it has none, as those of before format 3."""
-    content, seal, found = data.rpartition(SEAL)
-    return found == checksum(content).encode() if seal else None
+    """Whether a file's checksum is right; None if it has none, as before format 3."""
+    content, seal, written = data.rpartition(SEAL)
+    return written == checksum(content).encode() if seal else None
 
 
 def _netcdf(dataset: xr.Dataset) -> bytes:
-    """The file's bytes; where a dask client is about, xarray would ask its cluster for a lock."""
+    """`dataset` as the bytes of a netCDF file.
+
+    The synchronous scheduler keeps xarray from asking the cluster of a dask client for a lock.
+    """
     dask = sys.modules.get("dask")
     with dask.config.set(scheduler="synchronous") if dask else nullcontext():
         return bytes(dataset.to_netcdf(engine="h5netcdf"))

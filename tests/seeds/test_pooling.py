@@ -104,18 +104,26 @@ def test_dead_latents_are_left_out_and_the_rule_is_an_argument() -> None:
 
 
 def test_what_cannot_be_pooled() -> None:
-    with pytest.raises(ConfigError, match=r"stack\.config\.arch: 'relu'; allowed: topk, batch"):
+    with pytest.raises(ConfigError) as caught:
         synthsae.pool(made(arch="relu"), np.ones((3, 10)))
-    with pytest.raises(ValueError, match=r"rates: shape \(3, 9\); allowed: \(3, 10\)"):
+    assert (caught.value.field, caught.value.value) == ("stack.config.arch", "relu")
+    assert {"topk", "batchtopk"} <= set(caught.value.allowed.split(", "))
+    assert "relu" not in caught.value.allowed.split(", ")
+    with pytest.raises(ConfigError) as caught:
         synthsae.pool(made(), np.ones((3, 9)))
+    assert caught.value.field == "rates"
+    assert str(caught.value.value) == "shape (3, 9)"
     for rates in (np.full((3, 10), np.nan), np.full((3, 10), 2.0), np.full((3, 10), 0.5 + 1j)):
-        with pytest.raises(ConfigError, match=r"^rates: "):
+        with pytest.raises(ConfigError) as caught:
             synthsae.pool(made(), rates)
+        assert caught.value.field == "rates"
     for rule in (lambda d, r: np.arange(3), lambda d, r: np.ones(29, bool), lambda d, r: True):
-        with pytest.raises(ConfigError, match=r"^rule"):
+        with pytest.raises(ConfigError) as caught:
             synthsae.pool(made(), np.ones((3, 10)), rule=rule)
-    with pytest.raises(ConfigError, match=r"sae\.k: 3; allowed: 1 or more, at most 1"):
+        assert caught.value.field.startswith("rule")
+    with pytest.raises(ConfigError) as caught:
         synthsae.pool(made(), np.ones((3, 10)), rule=lambda d, r: np.arange(30) == 0)
+    assert (caught.value.field, caught.value.value) == ("sae.k", 3)
 
 
 def test_batchtopk_s_threshold_is_the_mean() -> None:
@@ -187,5 +195,6 @@ def test_refit_needs_an_encoder_row_for_each_latent() -> None:
         SAEConfig(arch="kron", n_latents=8, k=2, options={"m": 2, "n": 2}), 12, (0,)
     )
     assert stack.params["w_enc"].shape == stack.params["w_dec"].shape
-    with pytest.raises(ConfigError, match=r"^stack\.config\.arch: 'kron'; allowed: an arch"):
+    with pytest.raises(ConfigError) as caught:
         refit(stack, WORLD, CONFIG)
+    assert (caught.value.field, caught.value.value) == ("stack.config.arch", "kron")

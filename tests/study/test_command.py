@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import synthsae
+from synthsae.__main__ import main
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,12 +28,21 @@ def test_usage_and_version() -> None:
         (["run", "rank_sweep", "--qick"], "synthsae run: ", "did you mean --quick?"),
     ],
 )
-def test_what_is_misspelt(arguments: list[str], start: str, nearest: str) -> None:
-    done = command(*arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith(start)
-    assert done.stderr.rstrip().endswith(nearest)
-    assert done.stderr.count("\n") == 1
+def test_what_is_misspelt(
+    arguments: list[str],
+    start: str,
+    nearest: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["synthsae", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith(start)
+    assert err.rstrip().endswith(nearest)
+    assert err.count("\n") == 1
 
 
 def test_results_of_no_folder() -> None:

@@ -19,12 +19,12 @@ from pathlib import Path
 import psutil
 import pytest
 import xarray as xr
-from cluster import N_CELLS, ROOT, cells, check, go, result, start, workers, written
+from cluster import N_CELLS, ROOT, TINY, cells, check, go, result, start, workers, written
 from distributed import Client, LocalCluster
 
 from synthsae.checks import ConfigError
 from synthsae.config import config
-from synthsae.study import assemble, store
+from synthsae.study import assemble, cli, store
 from synthsae.study.store import FormatError, Store
 
 pytestmark = pytest.mark.slow
@@ -106,14 +106,46 @@ def kill(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_kill_9_3_times(place: str, whole: Path, dask: LocalCluster, tmp_path: Path) -> None:
-    kill(place, 3, whole, dask, tmp_path)
+def test_kill_9_3_times(
+    place: str, whole: Path, dask_processes: LocalCluster, tmp_path: Path
+) -> None:
+    kill(place, 3, whole, dask_processes, tmp_path)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("place", PLACES)
-def test_kill_9_30_times(place: str, whole: Path, dask: LocalCluster, tmp_path: Path) -> None:
-    kill(place, 30, whole, dask, tmp_path, random.SystemRandom().randrange(10**6))
+def test_kill_9_30_times(
+    place: str, whole: Path, dask_processes: LocalCluster, tmp_path: Path
+) -> None:
+    kill(place, 30, whole, dask_processes, tmp_path, random.SystemRandom().randrange(10**6))
+
+
+def test_failing_cells_are_said_and_others_kept(
+    dask_processes: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Raised in another process, by an exception that does not survive pickling."""
+    mine, more = tmp_path / "tiny.py", ["--dask", dask_processes.scheduler_address]
+    mine.write_text(
+        TINY.read_text()
+        .replace(
+            "study = Study(",
+            "class Odd(Exception):\n"
+            "    def __init__(self, a, b):\n"
+            "        super().__init__(f'{a}{b}')\n"
+            "def odd(run):\n"
+            "    if run.config.world.noise == 0.3:\n"
+            "        raise Odd('no ', 'luck')\n"
+            "    return scores.reconstruction(run)\n"
+            "study = Study(",
+        )
+        .replace("(scores.reconstruction, ", "(odd, ")
+    )
+    assert cli.main([str(mine), "--out", str(tmp_path / "r"), *more]) == 1
+    said = capsys.readouterr().out
+    assert said.count("failed: Odd: no luck") == 2
+    assert said.count('"noise": 0.3') == 2
+    assert len(cells(tmp_path / "r")) == N_CELLS - 2
+    assert result(tmp_path / "r").l0.isnull().all(("seed", "k")).sum() == 1
 
 
 def test_children_end_with_a_killed_run(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def edit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     whole = fingerprint.source
 
     def forget() -> None:
-        fingerprint._own.cache_clear()
+        fingerprint._parsed.cache_clear()
         fingerprint.fingerprint.cache_clear()
 
     def edited(module: str, old: str, new: str) -> None:

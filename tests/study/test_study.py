@@ -18,6 +18,7 @@ from synthsae import scores, studies, study
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.evaluation import evaluate
+from synthsae.provenance import git_commit
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.scores import run as results
 from synthsae.study import cell, cli, store
@@ -401,10 +402,10 @@ def test_damaged_dataset(
 
 
 def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell.git_commit.cache_clear()
+    git_commit.cache_clear()
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert cell.git_commit() == "unknown"
-    cell.git_commit.cache_clear()
+    assert git_commit() == "unknown"
+    git_commit.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["study = (", "1 / 0", "import nosuchmodule"])
@@ -529,8 +530,9 @@ def test_numbers_may_be_written_in_thousands_millions_and_billions(text: str, st
 
 @pytest.mark.parametrize("text", ["2K", "1.0005k", "k", "2 k", "2kk"])
 def test_other_suffixes_and_fractions_of_a_step_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"train\.n_steps: '.*'; allowed: an integer"):
+    with pytest.raises(ConfigError) as caught:
         override(Config(), {"train.n_steps": text})
+    assert (caught.value.field, caught.value.value) == ("train.n_steps", text)
 
 
 STUDY = """
@@ -609,8 +611,9 @@ def test_a_figure_that_fails_is_one_line_and_the_numbers_stay(
 
 def test_axes_need_names_of_their_own() -> None:
     two = {"train.threads": ["1", "2"], "source.threads": ["1", "2"]}
-    with pytest.raises(ConfigError, match=r"axes: 'train\.threads, source\.threads'; allowed"):
+    with pytest.raises(ConfigError) as caught:
         study.plan(cli.load("seed_stability"), two)
+    assert (caught.value.field, caught.value.value) == ("axes", "train.threads, source.threads")
 
 
 def test_the_summary_is_of_all_cells(done: Path, tmp_path: Path) -> None:
@@ -654,8 +657,9 @@ def test_numbers_are_read_as_people_write_them(text: str, steps: int) -> None:
 
 def test_truth_is_true_or_false() -> None:
     assert override(Config(), {"world.exclusive": "False"}).world.exclusive is False
-    with pytest.raises(ConfigError, match=r"world\.exclusive: 'no'; allowed: true or false"):
+    with pytest.raises(ConfigError) as caught:
         override(Config(), {"world.exclusive": "no"})
+    assert (caught.value.field, caught.value.value) == ("world.exclusive", "no")
 
 
 def test_no_sexagesimals() -> None:

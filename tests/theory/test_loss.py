@@ -103,12 +103,12 @@ def test_laws_without_binding_sparsity_are_flat(beta: float) -> None:
 
 
 def test_flatness_changes_sign_at_two() -> None:
-    means = [theory.rotation_excess(laws(b), 2, draws=40).mean() for b in (0.5, 1, 1.5, 2, 3, 8)]
+    means = [theory.rotation_excess(laws(b), 2, draws=20).mean() for b in (0.5, 1, 1.5, 2, 3, 8)]
     assert (np.diff(means) < 0).all()
     assert min(means[:3]) > 0.05
     assert abs(means[3]) < 0.005
     assert max(means[4:]) < -0.05
-    with_l1 = [theory.rotation_excess(laws(b), 4, 1.0, draws=40).mean() for b in (1, 2, 8)]
+    with_l1 = [theory.rotation_excess(laws(b), 4, 1.0, draws=20).mean() for b in (1, 2, 8)]
     assert with_l1[0] > 0.05 > 0.01 > abs(with_l1[1])
     assert with_l1[2] < -0.05
 

@@ -45,7 +45,9 @@ def test_random_overlap_is_symmetric_up_to_its_denominator(d: int, data: st.Data
     assert 0 <= sd <= 0.5
 
 
-@pytest.mark.parametrize(("rows", "ratio"), [(500, 0.584), (1000, 0.872)])
+@pytest.mark.parametrize(
+    ("rows", "ratio"), [(500, 0.584), pytest.param(1000, 0.872, marks=pytest.mark.slow)]
+)
 def test_effective_rank_reference(rows: int, ratio: float) -> None:
     drawn = theory.effective_rank_null(rows, 768, draws=1)[0]
     assert drawn / 768 == pytest.approx(ratio, abs=2e-3)
