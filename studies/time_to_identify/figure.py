@@ -5,9 +5,11 @@ import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from synthsae.studies.time_to_identify.times import NULL, curves
+from matplotlib.lines import Line2D
+from synthsae.studies.time_to_identify.times import NULL, against_prediction, curves
 
 from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE
+from synthsae.plot.phrases import extremes
 
 COLORS = (BLUE, GREEN, ORANGE)
 MARKERS = "os^D"
@@ -26,24 +28,54 @@ def identification_over_time(ds: xr.Dataset) -> Figure:
             _truth(raw, means)
             _collapsed(scaled, means)
             _stability(stable, means)
-            raw.set_title(f"{label}\n" * bool(label) + "truth comes late near beta = 2")
+            raw.set_title(f"{label}\n" * bool(label) + "Truth: how near latents are to the axes")
         figure.suptitle(
-            "Not yet, or never: near beta = 2 the true axes are found late, as predicted;\n"
-            "at beta = 2 no budget finds them",
+            _message([means for _, means in rows]),
             x=0.01,
             ha="left",
             fontsize=11,
         )
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        _legend(figure, rows[0][1])
     return figure
+
+
+def _message(every: list[xr.Dataset]) -> str:
+    """The finding: late by how much of the prediction, and never at beta = 2."""
+    ratio = np.concatenate([np.ravel(against_prediction(means)) for means in every])
+    late = "Near beta = 2 training finds the true axes late"
+    if np.isfinite(ratio).any():
+        late += f", {extremes(ratio, '.1f')} times later than predicted without training"
+    never = any(NULL in means.beta for means in every)
+    return late + ";\nat beta = 2, where nothing prefers them, no budget finds them" * never
+
+
+def _legend(figure: Figure, means: xr.Dataset) -> None:
+    """What colour, filling and marker mean."""
+    marks = [Line2D([], [], color=_color(means, b), lw=2, label=f"beta {b:g}" + _null(b))
+             for b in means.beta.values]  # fmt: skip
+    shape = {"color": "black", "ls": "", "ms": 4.5}
+    for i, size in enumerate(means.batch_size.values):
+        fill = "black" if i else "white"
+        marks.append(Line2D([], [], marker="o", mfc=fill, label=f"batch {size}", **shape))
+    for r, rate in enumerate(means.lr.values):
+        text = f"learning rate {rate}"
+        marks.append(Line2D([], [], marker=MARKERS[r % 4], mfc="white", label=text, **shape))
+    figure.legend(handles=marks, loc="outside lower center", ncols=4)
+
+
+def _null(beta: float) -> str:
+    return " (nothing prefers the axes)" if beta == NULL else ""
+
+
+def _color(means: xr.Dataset, beta: float) -> str:
+    return GREY if beta == NULL else COLORS[list(means.beta.values).index(beta) % len(COLORS)]
 
 
 def _settings(means: xr.Dataset) -> list[tuple[xr.Dataset, dict[str, object]]]:
     """Each curve and how it is drawn: colour by beta, filled for large batches, marker by rate."""
     found = []
-    for b, beta in enumerate(means.beta.values):
-        color = GREY if beta == NULL else COLORS[b % len(COLORS)]
+    for beta in means.beta.values:
+        color = _color(means, beta)
         for i, size in enumerate(means.batch_size.values):
             for r, rate in enumerate(means.lr.values):
                 style = {
@@ -52,7 +84,6 @@ def _settings(means: xr.Dataset) -> list[tuple[xr.Dataset, dict[str, object]]]:
                     "mfc": color if i else "white",
                     "ms": 4.5,
                     "lw": 0.8,
-                    "label": f"beta {beta:g}, batch {size}, rate {rate}",
                 }
                 found.append((means.sel(beta=beta, batch_size=size, lr=rate), style))
     return found
@@ -71,8 +102,8 @@ def _collapsed(ax: Axes, means: xr.Dataset) -> None:
             ax.plot(one.learning / half, one.axis_cosine, **{**style, "lw": 0})
             ax.plot(one.learning / half, one.predicted_axis_cosine, "k-", lw=1)
     ax.axvline(1, color=GREY, lw=0.8, ls=":")
-    ax.set_title("in units of the prediction\n(black: predicted curves)")
-    _label(ax, "time / predicted half-way time", "best cosine of the true axes")
+    ax.set_title("The same against the prediction\n(black: predicted, nothing fitted)")
+    _label(ax, "learning rate × steps / predicted half-way", "best cosine of the true axes")
 
 
 def _stability(ax: Axes, means: xr.Dataset) -> None:
@@ -81,14 +112,15 @@ def _stability(ax: Axes, means: xr.Dataset) -> None:
     if NULL in means.beta:
         law = float(means.sel(beta=NULL).isel(n_steps=-1).coverage_prediction.mean())
         ax.axhline(law, color="black", lw=1, ls="--")
-        ax.annotate("coverage law", (0.98, law - 0.01), xycoords=("axes fraction", "data"),
-                    ha="right", va="top", fontsize=8)  # fmt: skip
-    ax.set_title("seeds agree when the truth is found,\nand stay on the law where there is none")
+        ax.annotate("coverage law", (0.02, law + 0.01), xycoords=("axes fraction", "data"),
+                    ha="left", va="bottom", fontsize=8)  # fmt: skip
+    ax.set_title("Stability: seeds agree once the\naxes are found, else stay on the law")
     _label(ax, "learning rate × steps", "reappearance p_hat")
     ax.set_ylim(0, 1.03)
 
 
 def _label(ax: Axes, x: str, y: str) -> None:
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel(x)
     ax.set_ylabel(y)

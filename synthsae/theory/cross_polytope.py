@@ -33,7 +33,8 @@ def coverage_cross_polytope(rank: ArrayLike, theta: ArrayLike) -> Array:
         theta: cosine in [0, 1] from which on a latent counts as found.
 
     Returns:
-        Probabilities, with an error of at most 2e-4; .8964, .7517, .4795 and .2862 at theta .7 and R = 3, 4, 6, 8.
+        Probabilities, with an error of at most 2e-4. At theta .7 they are .8964, .7517, .4795
+        and .2862 for R = 3, 4, 6, 8.
     """
     r, t = np.broadcast_arrays(whole("rank", rank), real("theta", theta, 0, 1))
     found = [1 - np.interp(np.arccos(x), np.arccos(_GRID)[::-1], _below(int(n))[::-1])
