@@ -98,7 +98,7 @@ def seconds(job: Job, source: ActivationSource, n_steps: int) -> tuple[float, fl
         began = perf_counter()
         trained = train(source, sae, config, seeds=range(job.seeds))
         took = now(job.device) - began
-    return took, float((trained.silent >= job.dead_after).float().mean())
+    return took, float((trained.samples_since_fired >= job.dead_after).float().mean())
 
 
 def time(job: Job) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def provenance(config: Config) -> dict[str, str]:
         "git_commit": git_commit(),
         "versions": versions(),
         "device": str(resolve_device(config.train.device)),
-        "precision": "bfloat16 choice, float32" if config.train.half else "float32",
+        "precision": "bfloat16 choice, float32" if config.train.bfloat16_selection else "float32",
     }
 
 

@@ -40,7 +40,7 @@ class Checkpoint:
         states = [state for path in self._files() if (state := _read(path))]
         if states:  # two where a kill came between the writing of one and the removal of another
             last = max(states, key=lambda state: int(state["steps"][0]))
-            group.restore({key: v.to(group.silent.device) for key, v in last.items()})
+            group.restore({key: v.to(group.loss.device) for key, v in last.items()})
         return group.n_done
 
     def tick(self, group: Group, *, last: bool = False) -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import torch
 
 from synthsae.checks import ConfigError, one_of, typed, within
+from synthsae.deprecated import old_attributes
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's, which no config varies."""
 
 
+@old_attributes({"half": "bfloat16_selection", "silence_limit": "dead_limit"})
 @dataclass(frozen=True)
 class TrainConfig:
     """How a stack is trained."""
@@ -30,7 +32,7 @@ class TrainConfig:
     dead_after: int | None = field(
         default=None,
         metadata={
-            "help": "samples of silence that make a latent dead (none: 10M, or a tenth of all)"
+            "help": "samples without firing that make a latent dead (none: 10M, or a tenth of all)"
         },
     )
     init: str = field(
@@ -88,13 +90,13 @@ class TrainConfig:
         return self.n_steps * self.batch_size
 
     @property
-    def half(self) -> bool:
-        """Whether the encoder's matmul is in bfloat16."""
+    def bfloat16_selection(self) -> bool:
+        """Whether the matmul that chooses latents is in bfloat16."""
         on_gpu = self.precision == "auto" and resolve_device(self.device).type == "cuda"
         return on_gpu or self.precision == "bfloat16"
 
-    def silence_limit(self) -> int:
-        """Samples of silence after which a latent counts as dead in training."""
+    def dead_limit(self) -> int:
+        """Samples without firing after which a latent counts as dead in training."""
         return self.dead_after or max(1, min(10_000_000, self.n_samples // 10))
 
     def rate(self, step: int, n_latents: int) -> float:

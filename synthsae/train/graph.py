@@ -1,9 +1,9 @@
 """A step as a CUDA graph: many small kernels, and one launch.
 
-A graph repeats the kernels that were recorded, on the memory they had. So whatever changes from one
-step to the next has to lie in tensors that stay where they are: parameters, moments, silence, the
-rate, and the batch, which is copied to its place. Numbers of the host are recorded as they were,
-which leaves the room for AuxK: each room has a graph of its own.
+A graph repeats recorded kernels on the memory that they had when recorded. Everything that changes
+between steps must therefore lie in tensors that stay where they are: parameters, moments, counters,
+the rate, and the batch, which is copied into place. Numbers of the host are frozen in the graph.
+One of them changes, the bound on dead latents, so each (rounded) bound has a graph of its own.
 """
 
 import warnings
@@ -26,10 +26,10 @@ Learn = Callable[[Tensor, int], None]
 
 
 class Graphs:
-    """The graphs of one step, `learn(x, room)`, that changes tensors in place and returns nothing.
+    """The graphs of one step, `learn(x, max_dead)`, which changes tensors in place.
 
-    Launched one by one or as a graph, a step gives the same bits. Where recording fails, that is
-    said, and all steps are launched one by one.
+    A step gives the same bits with and without a graph. If recording fails, a warning is given and
+    kernels are launched one by one.
     """
 
     def __init__(self) -> None:
@@ -38,22 +38,22 @@ class Graphs:
         self._done: Counter[int] = Counter()
         self._failed: torch.cuda.CUDAGraph | None = None
 
-    def step(self, learn: Learn, x: Tensor, room: int) -> None:
-        """`learn(x, room)`, with `room` rounded up so that a few graphs do for all."""
+    def step(self, learn: Learn, x: Tensor, max_dead: int) -> None:
+        """`learn(x, max_dead)`, with the bound rounded up so that a few graphs suffice."""
         if self._failed:
-            return learn(x, room)
-        room = rounded(room)
+            return learn(x, max_dead)
+        max_dead = rounded(max_dead)
         self._x = torch.empty_like(x) if self._x is None else self._x
         self._x.copy_(x)
-        if room not in self._graphs and self._done[room] == FIRST:
-            self._record(learn, self._x, room)
-        if room in self._graphs:
-            return self._graphs[room].replay()
-        self._done[room] += 1
-        return learn(self._x, room)
+        if max_dead not in self._graphs and self._done[max_dead] == FIRST:
+            self._record(learn, self._x, max_dead)
+        if max_dead in self._graphs:
+            return self._graphs[max_dead].replay()
+        self._done[max_dead] += 1
+        return learn(self._x, max_dead)
 
-    def _record(self, learn: Learn, x: Tensor, room: int) -> None:
-        """Record the step, which runs nothing."""
+    def _record(self, learn: Learn, x: Tensor, max_dead: int) -> None:
+        """Record the step without running it."""
         graph = torch.cuda.CUDAGraph()
         pool = next(iter(self._graphs.values())).pool() if self._graphs else None
         try:
@@ -61,19 +61,19 @@ class Graphs:
                 torch.cuda.stream(torch.cuda.current_stream()),  # to be back on it, come what may
                 torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
             ):
-                learn(x, room)
+                learn(x, max_dead)
         except RuntimeError as error:
             self._failed = graph  # the allocator may still ask it about the recording
             warnings.warn(f"no CUDA graph, steps are launched one by one: {error}", stacklevel=2)
         else:
-            self._graphs[room] = graph
+            self._graphs[max_dead] = graph
 
 
-def rounded(room: int) -> int:
-    """The next of 0 and CHUNK times the powers of 2."""
-    return CHUNK << (-(-room // CHUNK) - 1).bit_length() if room else 0
+def rounded(max_dead: int) -> int:
+    """`max_dead` rounded up to 0, or CHUNK times a power of 2."""
+    return CHUNK << (-(-max_dead // CHUNK) - 1).bit_length() if max_dead else 0
 
 
-def worth(sae: SAEConfig, n_seeds: int, batch_size: int) -> bool:
-    """Whether a GPU should train groups of this size by graphs."""
+def worthwhile(sae: SAEConfig, n_seeds: int, batch_size: int) -> bool:
+    """Whether graphs make the training of such a group on a GPU faster."""
     return ARCHITECTURES[sae.arch].static and n_seeds * batch_size * sae.size <= MOST

@@ -7,7 +7,7 @@ import torch
 
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.train.config import TrainConfig, resolve_device
-from synthsae.train.graph import worth
+from synthsae.train.graph import worthwhile
 
 CACHE_BYTES = 2**22
 """Seeds share a matmul while their pre-activations fit here."""
@@ -82,7 +82,7 @@ def memory_bound(sae: SAEConfig, config: TrainConfig, n_seeds: int, d_model: int
     n = min(n_seeds, size)
     group = n * seed_bytes(sae, config, d_model)
     cuda = resolve_device(config.device).type == "cuda"
-    if cuda and worth(sae, n, config.batch_size):
+    if cuda and worthwhile(sae, n, config.batch_size):
         group *= 2
     at_once = min(-(-n_seeds // size), n_workers(config, group))
     parameters = 4 * (2 * sae.size * d_model + sae.size + d_model)

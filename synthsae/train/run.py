@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from synthsae.checks import ConfigError
+from synthsae.deprecated import old_attributes
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.train.checkpoint import Checkpoint
 from synthsae.train.config import TrainConfig, resolve_device
@@ -21,6 +22,7 @@ from synthsae.train.memory import group_size, keep_freed_memory, n_workers, seed
 from synthsae.train.source import ActivationSource, batch, check
 
 
+@old_attributes({"silent": "samples_since_fired"})
 @dataclass
 class Trained:
     """What training leaves: the SAEs, and what was watched on the way.
@@ -28,7 +30,7 @@ class Trained:
     Attributes:
         stack: the trained SAEs.
         loss: loss of the last step of each SAE, [S]; NaN where it is frozen.
-        silent: samples since each latent last fired, [S, M].
+        samples_since_fired: samples since each latent last fired, [S, M].
         frozen: for each SAE whose loss or gradient stopped being finite, its position in the stack
             and that step. It keeps the parameters it had before the step.
         group_size: seeds that shared a matmul: fewer than planned where memory ran out.
@@ -36,7 +38,7 @@ class Trained:
 
     stack: SAEStack
     loss: Tensor
-    silent: Tensor
+    samples_since_fired: Tensor
     frozen: dict[int, int]
     group_size: int
 
@@ -89,7 +91,7 @@ def train(
     return Trained(
         SAEStack(sae, tuple(seeds), params),
         torch.cat([p.loss for p in parts]),
-        torch.cat([p.silent for p in parts]),
+        torch.cat([p.samples_since_fired for p in parts]),
         frozen,
         n,
     )
@@ -137,7 +139,7 @@ class _Job:
             progress(len(init))
             if saved:
                 saved.tick(group, last=group.n_done == self.config.n_steps)
-        return Trained(group.stack, group.loss, group.silent, group.frozen, n)
+        return Trained(group.stack, group.loss, group.samples_since_fired, group.frozen, n)
 
     def why(self, frozen: dict[int, int]) -> str:
         """What became of a training of which no seed is left: seed -> step."""

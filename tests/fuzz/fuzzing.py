@@ -38,6 +38,7 @@ EXAMPLES = 15
 SIMPLIFY = 30.0
 """Seconds for the simplest example of a kind."""
 PATIENCE = 10.0
+DEADLOCK = 30
 ROOM = 3 * 2**30
 ROOT = Path(__file__).parents[2]
 SPAWN = multiprocessing.get_context("spawn")
@@ -112,7 +113,11 @@ def _round(child, examples, number, found, end):
 
 
 class Child:
-    """A process in which a check runs: it may crash, hang or ask for too much memory."""
+    """A process in which a check runs: it may crash, hang or ask for too much memory.
+
+    Time is the processor's, since a busy machine makes others wait, and up to `DEADLOCK` times as
+    long by the clock.
+    """
 
     def __init__(self, check):
         self.check, self.process, self.tried = check, None, 0
@@ -129,7 +134,7 @@ class Child:
             theirs.close()
             self.pipe.recv()
         self.pipe.send(example)
-        if not self.pipe.poll(patience):
+        if not self._answers(patience):
             self.end()
             return "hang", f"more than {patience} s"
         try:
@@ -138,6 +143,16 @@ class Child:
             self.process.join()
             code, self.process = self.process.exitcode, None
             return f"crash {code}", "the process died"
+
+    def _answers(self, patience):
+        """Whether the process answers, or dies, within `patience` seconds of computing."""
+        process, end = psutil.Process(self.process.pid), time.monotonic() + DEADLOCK * patience
+        with suppress(psutil.NoSuchProcess):
+            limit = sum(process.cpu_times()[:2]) + patience
+            while not self.pipe.poll(1.0):
+                if sum(process.cpu_times()[:2]) > limit or time.monotonic() > end:
+                    return False
+        return True
 
     def end(self):
         """Kill it."""

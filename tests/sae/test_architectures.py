@@ -101,7 +101,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(monkeypatch, tmp_path, arch
     got = train(Source(bad=1), sae(arch), CONFIG, seeds=range(3), checkpoint=tmp_path)
     assert_same(got.stack, whole.stack)
     assert got.frozen == whole.frozen == {1: 3}
-    assert torch.equal(got.silent, whole.silent)
+    assert torch.equal(got.samples_since_fired, whole.samples_since_fired)
 
 
 @each

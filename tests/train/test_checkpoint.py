@@ -35,7 +35,7 @@ class Broken:
 def assert_same(a, b):
     assert all(torch.equal(p, b.stack.params[name]) for name, p in a.stack.params.items())
     assert torch.equal(a.loss, b.loss) or torch.equal(a.loss.isnan(), b.loss.isnan())
-    assert torch.equal(a.silent, b.silent)
+    assert torch.equal(a.samples_since_fired, b.samples_since_fired)
     assert a.frozen == b.frozen
 
 

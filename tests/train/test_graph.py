@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_iter
 from triton.runtime import KernelInterface
 
+import synthsae.train.dead_latents as dead_latents
 import synthsae.train.graph as graph
-import synthsae.train.room as room
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, auxk, cuda, cuda_kernels, kernels
 from synthsae.train import TrainConfig, adam_cuda
 from synthsae.train.group import Group
@@ -133,8 +133,8 @@ def gpu(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     monkeypatch.setattr(FakeGraph, "made", [])
-    monkeypatch.setattr(room, "later", lambda number: number.clone().item)
-    monkeypatch.setattr(room, "EVERY", 2)
+    monkeypatch.setattr(dead_latents, "copy_to_host", lambda number: number.clone().item)
+    monkeypatch.setattr(dead_latents, "EVERY", 2)
     for module in (auxk, graph):
         monkeypatch.setattr(module, "CHUNK", 2)
     monkeypatch.setattr(kernels, "_cuda", lambda x: None)
@@ -201,8 +201,8 @@ def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, gpu):
     replayed = group(source, dead_after=4 * B)
     got = train(replayed, 20)
     assert replayed.frozen == {1: 17}
-    assert len({int((s["silent"] >= 4 * B).sum()) for s in got}) > 3
-    assert len(FakeGraph.made) >= 2  # without room and with; how many rooms depends on rounding
+    assert len({int((s["samples_since_fired"] >= 4 * B).sum()) for s in got}) > 3
+    assert len(FakeGraph.made) >= 2  # with and without AuxK; how many bounds depends on rounding
     assert all(g.replays > 0 for g in FakeGraph.made)
     assert_same(got, launched(monkeypatch, source, dead_after=4 * B, n_steps=20))
 
@@ -247,13 +247,13 @@ def test_where_recording_fails_steps_are_launched_and_one_line_says_so(monkeypat
 
 def test_which_groups_are_replayed(monkeypatch):
     small = SAEConfig(n_latents=512, k=8)
-    assert graph.worth(small, 64, 4096)
-    assert not graph.worth(small, 64, 4096 * 4)
-    assert not graph.worth(replace(small, arch="batchtopk"), 1, 64)
+    assert graph.worthwhile(small, 64, 4096)
+    assert not graph.worthwhile(small, 64, 4096 * 4)
+    assert not graph.worthwhile(replace(small, arch="batchtopk"), 1, 64)
 
 
 @pytest.mark.parametrize(
-    ("room", "want"), [(0, 0), (1, 256), (256, 256), (257, 512), (513, 1024), (1024, 1024)]
+    ("max_dead", "want"), [(0, 0), (1, 256), (256, 256), (257, 512), (513, 1024), (1024, 1024)]
 )
-def test_a_few_rooms_do_for_all(room, want):
-    assert graph.rounded(room) == want
+def test_a_few_graphs_suffice(max_dead, want):
+    assert graph.rounded(max_dead) == want

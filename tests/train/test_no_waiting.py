@@ -17,8 +17,8 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import synthsae.train.dead_latents as dead_latents
 import synthsae.train.graph as graph
-import synthsae.train.room as room
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, cuda_kernels
 from synthsae.sae.auxk import CHUNK
 from synthsae.train import TrainConfig, adam_cuda
@@ -70,7 +70,7 @@ def launches(monkeypatch):
     monkeypatch.setattr(FakeTensor, "is_cuda", True)
     monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
     monkeypatch.setattr(graph, "MOST", 0)
-    monkeypatch.setattr(room, "later", lambda number: lambda: CHUNK + 1)
+    monkeypatch.setattr(dead_latents, "copy_to_host", lambda number: lambda: CHUNK + 1)
     with FakeTensorMode():
         yield names
 
@@ -98,7 +98,7 @@ def group(arch="topk", seeds=range(S), source=None, **how):
 def test_a_step_waits_for_nothing(launched, arch, dead, shared):
     """And an architecture that says so of itself, `static`, needs no number either."""
     g = group(arch, seeds=[0] * S if shared else range(S), dead_after=1 if dead else None)
-    for _ in range(room.EVERY + 1 if dead else 1):
+    for _ in range(dead_latents.EVERY + 1 if dead else 1):
         g.step()
     if arch == "topk":
         assert launched == {name for of_module in KERNELS.values() for name in of_module}
@@ -136,4 +136,4 @@ def test_a_step_on_a_world_waits_for_nothing(launches, law, shared):
 )
 def test_a_wait_is_found(launched, wait):
     with pytest.raises((DataDependentOutputException, DynamicOutputShapeException, AssertionError)):
-        wait(group().silent > 0)
+        wait(group().samples_since_fired > 0)

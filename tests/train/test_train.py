@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_bits_twice(size):
     a, b = (train(WORLD, SAE, config, seeds=[0, 1, 2, 3]) for _ in range(2))
     assert all(same_bits(a, b, i, i) for i in range(4))
     assert torch.equal(a.loss, b.loss)
-    assert torch.equal(a.silent, b.silent)
+    assert torch.equal(a.samples_since_fired, b.samples_since_fired)
 
 
 def test_a_seed_alone_is_that_seed_in_a_stack():
@@ -124,7 +124,7 @@ def test_a_seed_alone_is_that_seed_in_a_stack():
     assert same_bits(one, many, 0, 1)
     assert same_bits(one, many, 0, 3)
     assert torch.equal(one.loss[0], many.loss[1])
-    assert torch.equal(one.silent[0], many.silent[1])
+    assert torch.equal(one.samples_since_fired[0], many.samples_since_fired[1])
     pairs = replace(STEADY, group_size=2)
     first = train(WORLD, SAE, pairs, seeds=[7, 3])
     second = train(WORLD, SAE, pairs, seeds=[1, 2, 5, 7])
@@ -220,7 +220,7 @@ def test_a_seed_that_is_not_finite_is_frozen_and_the_others_do_not_notice(bad, s
     for s in range(8):
         assert same_bits(hurt, before if s == 2 else clean, s, s)
         assert s == 2 or torch.equal(hurt.loss[s], clean.loss[s])
-        assert s == 2 or torch.equal(hurt.silent[s], clean.silent[s])
+        assert s == 2 or torch.equal(hurt.samples_since_fired[s], clean.samples_since_fired[s])
 
 
 def test_freezing_is_by_sae_where_two_share_an_init_seed():
@@ -253,7 +253,7 @@ def test_silence_counts_the_samples_since_a_latent_fired():
         code = got.stack.encode(torch.stack([WORLD.batch(t, 5, seed=s) for s in (0, 1)]))
         fired = torch.zeros(2, 5, 60).scatter(2, code.indices, code.values).amax(1) > 0
         want = (want + 5) * ~fired
-    assert torch.equal(got.silent, want)
+    assert torch.equal(got.samples_since_fired, want)
     assert set(want.unique().tolist()) == {0, 5, 10, 15, 20, 25, 30}
 
 
@@ -297,8 +297,8 @@ def test_auxk_revives_a_dead_latent_and_nothing_else_does(monkeypatch):
     config = replace(STEADY, n_steps=150, batch_size=32, dead_after=64)
     on = train(world, sae, config, seeds=seeds)
     off = train(world, sae, replace(config, aux_coefficient=0.0), seeds=seeds)
-    assert on.silent[:, 0].tolist() == [0] * 4
-    assert off.silent[:, 0].tolist() == [config.n_samples] * 4
+    assert on.samples_since_fired[:, 0].tolist() == [0] * 4
+    assert off.samples_since_fired[:, 0].tolist() == [config.n_samples] * 4
     start = SAEStack.init(sae, D, tuple(seeds)).params
     for name in ("w_enc", "b_enc"):
         assert torch.equal(off.stack.params[name][:, 0], start[name][:, 0])
@@ -319,11 +319,11 @@ def test_the_learning_rate_rises_stays_and_falls():
     assert flat.rate(0, 2**12) == pytest.approx(4e-4)
 
 
-def test_silence_limit_is_a_tenth_of_the_samples_and_ten_million_at_most():
-    assert TrainConfig(n_steps=1000, batch_size=50).silence_limit() == 5000
-    assert TrainConfig(n_steps=10**6, batch_size=512).silence_limit() == 10_000_000
-    assert TrainConfig(n_steps=0).silence_limit() == 1
-    assert TrainConfig(dead_after=3).silence_limit() == 3
+def test_dead_limit_is_a_tenth_of_the_samples_and_ten_million_at_most():
+    assert TrainConfig(n_steps=1000, batch_size=50).dead_limit() == 5000
+    assert TrainConfig(n_steps=10**6, batch_size=512).dead_limit() == 10_000_000
+    assert TrainConfig(n_steps=0).dead_limit() == 1
+    assert TrainConfig(dead_after=3).dead_limit() == 3
 
 
 def test_no_steps_leave_the_start():
@@ -331,7 +331,7 @@ def test_no_steps_leave_the_start():
     start = SAEStack.init(SAE, D, (1, 2)).params
     assert all(torch.equal(p, start[name]) for name, p in got.stack.params.items())
     assert got.loss.isnan().all()
-    assert not got.silent.any()
+    assert not got.samples_since_fired.any()
     assert got.frozen == {}
 
 
