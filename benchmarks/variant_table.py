@@ -1,7 +1,8 @@
-"""The README's table of variants: python benchmarks/variant_table.py [OUT]
+"""The table of variants in the study's page: python benchmarks/variant_table.py [OUT]
 
 Reads what `python -m synthsae.study variant_sweep` left in the results folder OUT (results), keeps
-its numbers in studies/variant_sweep/table.json and writes them into README.md. A test compares
+its numbers in studies/variant_sweep/table.json and writes them into the study's
+README.md. A test compares
 the two, and the record with the study as it is.
 """
 
@@ -16,6 +17,7 @@ from synthsae.studies.variant_sweep.table import summary, table
 from synthsae import open_results
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "studies" / "variant_sweep" / "README.md"
 RECORD = ROOT / "studies" / "variant_sweep" / "table.json"
 BEGIN, END = "<!-- variants -->\n", "<!-- end of variants -->"
 
@@ -50,5 +52,4 @@ if __name__ == "__main__":
     found = record(*sys.argv[1:] or ["results"])
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps(found, indent=1) + "\n")
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text(), table(found["rows"])))
+    PAGE.write_text(filled(PAGE.read_text(), table(found["rows"])))

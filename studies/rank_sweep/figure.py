@@ -19,10 +19,10 @@ from synthsae.plot.phrases import span
 from synthsae.stats import Interval
 
 LAW_TITLES = {
-    "isotropic": "isotropic block: no direction is special",
-    "gaussian": "gaussian block: no direction is special",
-    "sparse": "sparse block: true features inside",
-    "generalised_normal": "generalised-normal block: true axes inside",
+    "isotropic": "no direction is special",
+    "gaussian": "no direction is special",
+    "sparse": "sparse features inside",
+    "generalised_normal": "true axes inside, all else the same",
 }
 
 
@@ -34,15 +34,22 @@ def stability_by_rank(ds: xr.Dataset) -> Figure:
     rows = list(slices(ds, keep=("law", "rank", "seed", "seed_a", "seed_b", "block", "angle")))
     laws = [str(law) for law in ds.law.values]
     with rc_context(STYLE):
-        size = (3.55 * max(len(laws), 1.3), 3.1 * len(rows))
+        size = (3.75 * max(len(laws), 1.3), 0.5 + 3.1 * len(rows))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(rows), len(laws), sharex=True, sharey=True, squeeze=False)
         for panels, (label, part) in zip(axes, rows, strict=True):
             for ax, law in zip(panels, laws, strict=True):
                 _stability_panel(ax, part.sel(law=law), law)
-            panels[0].set_ylabel("\n".join(filter(None, [label, "share found in another seed"])))
+            panels[0].set_ylabel("\n".join(filter(None, [label, "share"])))
         for ax in axes[-1]:
             ax.set_xlabel("rank of the planted block")
+        figure.suptitle(
+            "Without preferred directions, latents stop coming back as rank grows; "
+            "their subspace stays",
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
         keys = {
             label: h
             for ax in axes.flat
@@ -78,7 +85,7 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     overlap = ds.subspace_overlap.mean(("seed", "block"))
     rotated = ds.coverage_prediction.mean(("seed", "block"))
     ax.plot(
-        x, overlap, "s-", color=GREEN, mfc="none", ms=8, label="subspace, overlap with the truth"
+        x, overlap, "s-", color=GREEN, mfc="none", ms=8, label="subspace: overlap with the planted one"
     )
     ax.errorbar(
         x,
@@ -89,7 +96,7 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
         ms=4.5,
         capsize=3,
         zorder=5,
-        label="latents, 95% interval over seeds",
+        label="latents found in another seed (p_hat)",
     )
     if lawful:
         ax.plot(x, rotated, color="black", lw=1.3, label="coverage law (Monte Carlo)")

@@ -1,7 +1,9 @@
 """Where do latents stop being identifiable while their subspace still is?
 
-Blocks of growing rank, under a law that no rotation changes (isotropic) and under one with as many
-true features in the block as it has dimensions (sparse). Everything else stays the same.
+Blocks of growing rank under two laws of the code. No rotation changes the first (gaussian). The
+second (generalised normal, beta 1: Laplace) has the same gate, the same variance and as many active
+directions, and differs in one thing: a block has true axes. `--set world.law=sparse` has as many
+sparse features in a block as dimensions, with gates of their own.
 """
 
 import xarray as xr
@@ -49,7 +51,7 @@ study = Study(
     question="Where do latents stop being identifiable while their subspace still is?",
     base=Config(train=TrainConfig(n_steps=400, batch_size=1024, lr=0.01)),
     axes={
-        "world.law": ("isotropic", "sparse"),
+        "world.law": ("gaussian", "generalised_normal"),
         "world.rank": (1, 2, 3, 4, 6, 8, 12, 16),
     },
     scores=(

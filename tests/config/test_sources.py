@@ -198,8 +198,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         assert error.value.field == "source.file"
 
 
-def test_the_example_of_the_readme(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_example_of_the_guide(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
     (code,) = re.findall(r"```python\n# my_source.py\n(.*?)```", text, re.DOTALL)
     (tmp_path / "my_source.py").write_text(code)
     (option,) = re.findall(r"--set source.file=my_source.py:(\w+)", text)

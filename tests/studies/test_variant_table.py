@@ -1,4 +1,4 @@
-"""The README's table of variants is what the recorded study says, and the record is of this study.
+"""The page's table of variants is what the recorded study says, and the record is of this study.
 
 After a new default run: python benchmarks/variant_table.py
 """
@@ -49,8 +49,8 @@ def made() -> xr.Dataset:
     return xr.Dataset(each | {"explained_variance": ev})
 
 
-def test_the_readme_has_the_recorded_numbers() -> None:
-    assert script.section((script.ROOT / "README.md").read_text()) == table(RECORD["rows"])
+def test_the_page_has_the_recorded_numbers() -> None:
+    assert script.section(script.PAGE.read_text()) == table(RECORD["rows"])
 
 
 def test_the_sentence_below_the_table_is_true() -> None:

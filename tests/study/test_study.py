@@ -29,6 +29,7 @@ from synthsae.world import PRESETS, World, WorldConfig
 
 TINY = [
     *("--seeds", "3"),
+    *("--set", "world.law=isotropic,sparse"),
     *("--set", "world.d_model=16"),
     *("--set", "world.n_isolated=4"),
     *("--set", "world.n_blocks=2"),

@@ -135,7 +135,7 @@ def test_a_study_that_cannot_be_run_is_named_with_file_and_line(
 def test_our_studies_are_found_beside_the_package() -> None:
     assert all((studies.FOLDER / name / "study.py").is_file() for name in cli.names())
     assert "__init__" not in cli.names()
-    assert len(cli.names()) == 19
+    assert {"rank_sweep", "consensus", "time_to_identify"} <= set(cli.names())
 
 
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
