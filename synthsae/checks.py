@@ -1,4 +1,9 @@
-"""Checks of config fields: an error names the field, the value and what is allowed, in a line."""
+"""Checks of config fields and arguments: an error names the field, the value, what is allowed.
+
+The first half checks fields of configs, the second half arrays and numbers. The `shape` of an array
+is written as in docstrings, "[..., M, D]": "..." stands for any leading axes, a letter for any
+length, the same letter for the same length, and a number for itself.
+"""
 
 import re
 from collections.abc import Collection, Iterable
@@ -10,6 +15,9 @@ from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from synthsae.arrays import Array, Index, Mask
+from synthsae.geometry import unit
 
 KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
 KINDS |= {"bool": "true or false", "str": "a name"}
@@ -144,6 +152,64 @@ def plain(name: str, value: Any) -> NDArray[Any]:
         raise ConfigError(name, kind, f"an array of numbers ({error})") from error
 
 
+def array(name: str, value: ArrayLike, shape: str) -> Array:
+    """`value` as a finite float64 array of `shape`, such as "[..., M, D]" or "[m, 4]"."""
+    x = numbers(name, value)
+    of_shape(name, x, shape)
+    finite(name, x)
+    return x
+
+
+def of_shape(name: str, x: NDArray[Any], shape: str) -> None:
+    """Raise ConfigError unless `x` has the `shape`, such as "[..., M, D]" or "[m, 4]"."""
+    lengths = shape.strip("[]").split(", ")
+    leading = lengths[0] == "..."
+    core = lengths[leading:]
+    got = x.shape[x.ndim - len(core) :] if leading else x.shape
+    want: dict[str, int] = {}
+    if len(got) != len(core) or any(
+        n != (int(length) if length.isdigit() else want.setdefault(length, n))
+        for length, n in zip(core, got, strict=True)
+    ):
+        raise ConfigError(name, Shown(f"shape {x.shape}"), f"real numbers {shape}")
+
+
+def finite(name: str, x: Array) -> None:
+    """Raise ConfigError where `x` holds NaN or infinities."""
+    if bad := int((~np.isfinite(x)).sum()):
+        given = Shown(f"{bad} non-finite values in shape {x.shape}")
+        raise ConfigError(name, given, "finite numbers")
+
+
+def in_range(name: str, value: ArrayLike, low: float = -inf, high: float = inf) -> Array:
+    """`value` as finite float64 numbers from `low` to `high`, in an array of any shape."""
+    x = numbers(name, value)
+    bad = x[~((x >= low) & (x <= high) & np.isfinite(x))]
+    if bad.size:
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"numbers, {_from_to(low, high)}")
+    return x
+
+
+def whole(name: str, value: ArrayLike, low: float = 1, high: float = inf) -> Index:
+    """`value` as integers from `low` to `high`, in an array of any shape; 2.0 is an integer."""
+    x = numbers(name, value)
+    bad = x[~((x >= low) & (x <= high) & (x == np.floor(x)) & np.isfinite(x))]
+    if bad.size:
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"whole numbers, {_from_to(low, high)}")
+    return x.astype(np.intp)
+
+
+def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> Mask:
+    """`value` as a boolean array of exactly `shape`; None stands for True everywhere."""
+    if value is None:
+        return np.ones(shape, dtype=bool)
+    x = plain(name, value)
+    if x.dtype != bool or x.shape != shape or isinstance(x, np.ma.MaskedArray):
+        given = Shown(f"{x.dtype} of shape {x.shape}")
+        raise ConfigError(name, given, f"bool of shape {shape}")
+    return x
+
+
 def real(name: str, value: Any) -> float:
     """A real number of any type as Python's; NaN passes."""
     try:
@@ -152,3 +218,67 @@ def real(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ConfigError(name, value, "a number") from error
+
+
+def between(name: str, value: float, low: float, high: float = inf) -> float:
+    """One finite number from `low` to `high`."""
+    x = real(name, value)
+    if not low <= x <= high or isinf(x):
+        raise ConfigError(name, value if type(value) is int else x, _from_to(low, high))
+    return x
+
+
+def count(name: str, value: int, low: int = 1) -> int:
+    """One integer of `low` or more; 2.0 is an integer."""
+    x = real(name, value)
+    if not x.is_integer() or x < low:
+        raise ConfigError(name, value, f"whole numbers, {_from_to(low, inf)}")
+    return int(value)
+
+
+def _from_to(low: float, high: float) -> str:
+    """A range in words."""
+    if low == -inf:
+        return "that are finite" if high == inf else f"up to {high:g}"
+    return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+
+
+def same_shape(name: str, got: tuple[int, ...], other: str, want: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the shape `got`, or part of a shape, is `want`, that of `other`."""
+    if got != want:
+        raise ConfigError(name, Shown(f"shape {got}"), f"{want}, that of {other}")
+
+
+def broadcastable(name: str, got: tuple[int, ...], other: str, want: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the leading shapes `got` and `want`, that of `other`, broadcast."""
+    try:
+        np.broadcast_shapes(got, want)
+    except ValueError:
+        allowed = f"any that broadcasts with {want} of {other}"
+        raise ConfigError(name, Shown(f"leading shape {got}"), allowed) from None
+
+
+def several_seeds(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the first axis of `shape` has two seeds or more."""
+    if shape[0] < 2:
+        raise ConfigError(name, Shown(f"{shape[0]} seeds in shape {shape}"), "2 or more")
+
+
+def live_latents(directions: ArrayLike, live: ArrayLike | None) -> tuple[Array, Mask]:
+    """Unit directions [S, M, D] of two seeds or more, and which of them are live latents, [S, M].
+
+    A row of zeros is no latent.
+    """
+    x = array("directions", directions, "[S, M, D]")
+    several_seeds("directions", x.shape)
+    return unit(x), mask("live", live, x.shape[:2]) & x.any(axis=2)
+
+
+def orthonormal_columns(name: str, basis: ArrayLike, tolerance: float = 1e-5) -> Array:
+    """`basis` [D, R], R >= 1, as float64 whose columns are orthonormal to within `tolerance`."""
+    u = array(name, basis, "[D, R]")
+    gap = np.abs(u.T @ u - np.eye(u.shape[1])).max(initial=0.0)
+    if not gap <= tolerance or u.shape[1] == 0:
+        given = Shown(f"shape {u.shape}, columns off orthonormal by {gap:.2g}")
+        raise ConfigError(name, given, f"at least one column, off by <= {tolerance:g}")
+    return u

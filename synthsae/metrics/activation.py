@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
-from synthsae.metrics import _check
 from synthsae.metrics.latent import assign, cosines
 
 
@@ -16,9 +16,9 @@ def correlations(codes_a: ArrayLike, codes_b: ArrayLike, absolute: bool = False)
     not vary (a dead one) correlates 0. Raises ValueError for shapes that do not fit, no sample, or
     values that are not finite.
     """
-    a = _check.array("codes_a", codes_a, "[..., B, M]")
-    b = _check.array("codes_b", codes_b, "[..., B, N]")
-    _check.same("codes_b's samples", b.shape[-2:-1], "codes_a's", a.shape[-2:-1])
+    a = checks.array("codes_a", codes_a, "[..., B, M]")
+    b = checks.array("codes_b", codes_b, "[..., B, N]")
+    checks.same_shape("codes_b's samples", b.shape[-2:-1], "codes_a's", a.shape[-2:-1])
     if a.shape[-2] == 0:
         raise ConfigError("codes_a", Shown(f"shape {a.shape}"), "one sample or more")
     return cosines(_centred(a), _centred(b), absolute)
@@ -28,8 +28,8 @@ def match_activations(
     codes_a: ArrayLike, codes_b: ArrayLike, absolute: bool = False
 ) -> tuple[Index, Index, Array]:
     """One-to-one (Hungarian) on `correlations` of [B, M] and [B, N]: (rows, cols, correlations)."""
-    _check.array("codes_a", codes_a, "[B, M]")
-    _check.array("codes_b", codes_b, "[B, N]")
+    checks.array("codes_a", codes_a, "[B, M]")
+    checks.array("codes_b", codes_b, "[B, N]")
     c = correlations(codes_a, codes_b, absolute)
     rows, cols = assign(c)
     return rows, cols, c[rows, cols]

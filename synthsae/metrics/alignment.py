@@ -13,9 +13,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 
 TIGHT = 0.9  # cosine from which two latents can be one
 BLOCK = 1024  # rows of a cosine matrix held at a time
@@ -48,8 +48,8 @@ def chance_alignment(angle: ArrayLike, spacing: ArrayLike, found: ArrayLike, n_s
     1 where `found` is no majority. Radians; arguments broadcast.
     """
     given = {"angle": angle, "spacing": spacing, "found": found}
-    a, gap, k = np.broadcast_arrays(*(_check.array(n, v, "[...]") for n, v in given.items()))
-    s = _check.at_least("n_seeds", n_seeds, 2)
+    a, gap, k = np.broadcast_arrays(*(checks.array(n, v, "[...]") for n, v in given.items()))
+    s = checks.count("n_seeds", n_seeds, 2)
     q = np.clip(np.divide(a, gap, out=np.ones(a.shape), where=gap > 0), 0, 1)
     p = np.minimum(1.0, (s - s // 2) * s * binom.sf(k - 2, s - 1, q))
     return np.where(2 * k > s, p, 1.0)
@@ -70,8 +70,8 @@ def identities(
     Rows of zeros are no latents. Raises ValueError for shapes that do not fit and values that are
     not finite.
     """
-    d, alive = _check.latents(directions, live)
-    tight = _check.between("tight", tight, 0, 1)
+    d, alive = checks.live_latents(directions, live)
+    tight = checks.between("tight", tight, 0, 1)
     s, m, _ = d.shape
     rows = [np.flatnonzero(a) for a in alive]
     edges = [np.zeros((2, 0), dtype=np.intp)]

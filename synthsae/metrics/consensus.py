@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
-from synthsae.metrics import _check
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
 from synthsae.metrics.subspace import learned_span, principal_angles
@@ -52,7 +52,7 @@ def subspaces(
     error rate of the cosines that join latents. Neither the order of seeds nor that of latents
     matters. Raises ValueError for shapes that do not fit and values that are not finite.
     """
-    d, alive = _check.latents(directions, live)
+    d, alive = checks.live_latents(directions, live)
     seed, latent = np.nonzero(alive)
     found = []
     for group in groups(d[seed, latent], alpha):
@@ -100,7 +100,7 @@ def consensus(
     are left without the identities beyond doubt: p <= `alpha` over their number (Bonferroni).
     Errors as `identities`.
     """
-    d, rest = _check.latents(directions, live)
+    d, rest = checks.live_latents(directions, live)
     same = identities(d, rest)
     hypotheses = max(len(same.p), round(rest.sum(axis=1).mean()))
     for row in same.latents[same.p * hypotheses <= alpha]:

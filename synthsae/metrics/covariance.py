@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
-from synthsae.metrics import _check
 
 ROUNDING = 1e-6
 """Share of a matrix's largest entry that float32 may change."""
@@ -21,8 +21,8 @@ def rv(a: ArrayLike, b: ArrayLike, diagonal: bool = True) -> Array:
     that do not fit and for matrices that are empty, not finite or not symmetric.
     """
     x, y = _symmetric("a", a), _symmetric("b", b)
-    _check.same("b's rows", y.shape[-1:], "a", x.shape[-1:])
-    _check.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
+    checks.same_shape("b's rows", y.shape[-1:], "a", x.shape[-1:])
+    checks.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
     if not diagonal:
         x, y = off_diagonal(x), off_diagonal(y)
     return np.sum(_unit(x) * _unit(y), axis=(-2, -1))
@@ -36,11 +36,11 @@ def permuted_rv(
     The null of a matching that says nothing. Errors as `rv`.
     """
     x, y = _symmetric("a", a), _symmetric("b", b)
-    _check.same("b", y.shape, "a", x.shape)
+    checks.same_shape("b", y.shape, "a", x.shape)
     if not diagonal:
         x, y = off_diagonal(x), off_diagonal(y)
     x, y = _unit(x), _unit(y)  # which no permutation changes
-    orders = [rng.permutation(len(y)) for _ in range(_check.at_least("draws", draws, 1))]
+    orders = [rng.permutation(len(y)) for _ in range(checks.count("draws", draws, 1))]
     return np.array([np.sum(x * y[np.ix_(order, order)]) for order in orders])
 
 
@@ -65,8 +65,7 @@ def _unit(x: Array) -> Array:
 
 
 def _symmetric(name: str, value: ArrayLike) -> Array:
-    x = _check.array(name, value, "[..., N, N]")
-    _check.same(f"{name}'s columns", x.shape[-1:], f"{name}'s rows", x.shape[-2:-1])
+    x = checks.array(name, value, "[..., N, N]")
     if x.shape[-1] == 0:
         raise ConfigError(name, Shown(f"shape {x.shape}"), "one row or more")
     most = np.max(np.abs(x), axis=(-2, -1), keepdims=True)

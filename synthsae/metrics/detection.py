@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown
-from synthsae.metrics import _check
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,11 @@ class Detection:
         A latent fires where its code is not 0, a feature where its code is positive. Raises
         ValueError for shapes that do not fit, and for a nearest feature that does not exist.
         """
-        z = _check.array("codes", codes, "[..., B, M]")
-        f = _check.array("feature_codes", feature_codes, "[..., B, F]")
-        _check.same("feature_codes' batch", f.shape[:-1], "codes", z.shape[:-1])
-        index = _check.index("nearest", nearest)
-        _check.same("nearest", index.shape, "codes' latents", z.shape[-1:])
-        if index.size and not 0 <= index.min() <= index.max() < f.shape[-1]:
-            raise ConfigError(
-                "nearest", Shown(f"{index.min()} to {index.max()}"), f"0 to {f.shape[-1] - 1}"
-            )
+        z = checks.array("codes", codes, "[..., B, M]")
+        f = checks.array("feature_codes", feature_codes, "[..., B, F]")
+        checks.same_shape("feature_codes' batch", f.shape[:-1], "codes", z.shape[:-1])
+        index = checks.whole("nearest", nearest, 0, f.shape[-1] - 1)
+        checks.same_shape("nearest", index.shape, "codes' latents", z.shape[-1:])
         fires, truth = z != 0, (f > 0)[..., index]
         pairs = ((fires, truth), (fires, ~truth), (~fires, truth), (~fires, ~truth))
         return cls(*(np.asarray(np.sum(a & b, axis=-2), dtype=np.float64) for a, b in pairs))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
-from synthsae.metrics import _check
 
 LIVE = DEFAULTS.live
 
@@ -35,10 +35,10 @@ class Residual:
     @classmethod
     def of(cls, x: ArrayLike, x_hat: ArrayLike) -> Residual:
         """The sums of one batch: x [..., B, D] and its reconstruction, leading ones broadcast."""
-        a = _check.array("x", x, "[..., B, D]")
-        b = _check.array("x_hat", x_hat, "[..., B, D]")
-        _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
-        _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
+        a = checks.array("x", x, "[..., B, D]")
+        b = checks.array("x_hat", x_hat, "[..., B, D]")
+        checks.same_shape("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
+        checks.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
         if a.shape[-2] == 0:
             raise ConfigError("x", Shown(f"shape {a.shape}"), "one sample or more")
         mean = a.mean(axis=-2)
@@ -79,7 +79,7 @@ def explained_variance(x: ArrayLike, x_hat: ArrayLike) -> Array:
 
 def firing_rates(codes: ArrayLike) -> Array:
     """Share of samples on which each latent's code is not 0: [..., B, M] -> [..., M]."""
-    z = _check.array("codes", codes, "[..., B, M]")
+    z = checks.array("codes", codes, "[..., B, M]")
     if z.shape[-2] == 0:
         raise ConfigError("codes", Shown(f"shape {z.shape}"), "one sample or more")
     return np.mean(z != 0, axis=-2)
@@ -92,10 +92,10 @@ def l0(codes: ArrayLike) -> Array:
 
 def live(rates: ArrayLike, live_threshold: float = LIVE) -> Mask:
     """The latents that fire on at least `live_threshold` of the samples: rates [..., M] -> bool."""
-    r = _check.array("rates", rates, "[..., M]")
+    r = checks.array("rates", rates, "[..., M]")
     if r.size and not 0 <= r.min() <= r.max() <= 1:
         raise ConfigError("rates", Shown(f"{r.min():g} to {r.max():g}"), "0 to 1")
-    return r >= _check.between("live_threshold", live_threshold, 0, 1)
+    return r >= checks.between("live_threshold", live_threshold, 0, 1)
 
 
 def dead_fraction(rates: ArrayLike, live_threshold: float = LIVE) -> Array:
@@ -109,10 +109,10 @@ def shrinkage(x: ArrayLike, x_hat: ArrayLike, least_norm: float = 1e-6) -> Array
     Samples with ||x|| <= `least_norm` are left out, as in SAELens' synthetic evaluation; NaN where
     none is left. Errors as `fvu`.
     """
-    a = _check.array("x", x, "[..., B, D]")
-    b = _check.array("x_hat", x_hat, "[..., B, D]")
-    _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
-    _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
+    a = checks.array("x", x, "[..., B, D]")
+    b = checks.array("x_hat", x_hat, "[..., B, D]")
+    checks.same_shape("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
+    checks.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
     size, size_hat = np.broadcast_arrays(np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1))
     counts = size > least_norm
     ratio = np.divide(size_hat, size, out=np.zeros(size.shape), where=counts)

@@ -17,9 +17,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from scipy.special import betainccinv, betaincinv
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 from synthsae.metrics.subspace import MEMBER, learned_span, overlap
 
 BLOCK = 1024  # rows of the cosine matrix held at a time
@@ -41,8 +41,8 @@ def chance_cosine(n: int, d: int, alpha: float = 0.01) -> float:
 
     Bonferroni over n (n - 1) / 2 pairs: c with I_{1 - c^2}((d - 1) / 2, 1/2) = alpha / pairs.
     """
-    n, d = _check.at_least("n", n, 2), _check.at_least("d", d, 2)
-    _check.between("alpha", alpha, 0, 1)
+    n, d = checks.count("n", n, 2), checks.count("d", d, 2)
+    checks.between("alpha", alpha, 0, 1)
     pairs = n * (n - 1) / 2
     return float(np.sqrt(1 - betaincinv((d - 1) / 2, 0.5, alpha / pairs)))
 
@@ -53,8 +53,8 @@ def components(directions: ArrayLike, threshold: float) -> Index:
     [n, D] -> labels [n], 0 for the largest component. Raises ValueError for a threshold outside
     [0, 1] and for values that are not finite.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
-    _check.between("threshold", threshold, 0, 1)
+    d = unit(checks.array("directions", directions, "[n, D]"))
+    checks.between("threshold", threshold, 0, 1)
     if not len(d):
         return np.zeros(0, dtype=np.intp)
     edges = []
@@ -75,7 +75,7 @@ def estimate_rank(directions: ArrayLike) -> int:
     (1 / sqrt n + 1 / sqrt D)^(1/3)) / D (Johnstone 2001; Gaussian rows, of norm near 1).
     Conservative: it needs about n / R > (1 + sqrt(n / D))^2, so pool seeds.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
+    d = unit(checks.array("directions", directions, "[n, D]"))
     if not d.size:
         return 0
     a, b = np.sqrt(d.shape)
@@ -90,7 +90,7 @@ def cut(directions: ArrayLike, threshold: float) -> list[Index]:
     cosines at |cosine| >= `threshold` (Shi and Malik 2000). They are alike, and stay together,
     where squared cosines across average twice 1/D, what random directions have, or more.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
+    d = unit(checks.array("directions", directions, "[n, D]"))
     label = components(d, threshold)
     parts = []
     for g in range(label.max(initial=-1) + 1):
@@ -111,7 +111,7 @@ def settle(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
     of `GROW` and of more than chance gives any of n (Bonferroni at `alpha`), until nothing changes.
     The group's rows are those with half of their energy or more in it.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
+    d = unit(checks.array("directions", directions, "[n, D]"))
     n, width = d.shape
     seen = set()
     while rows.tobytes() not in seen:  # it may come to swing between two
@@ -131,8 +131,8 @@ def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[G
     that overlap by more than half the larger is kept. Random directions give one group or more
     with probability <= alpha.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
-    _check.at_least("least", least, 2)
+    d = unit(checks.array("directions", directions, "[n, D]"))
+    checks.count("least", least, 2)
     if len(d) < least:
         return []
     threshold = chance_cosine(len(d), d.shape[1], alpha)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 from synthsae.metrics.reappearance import THETA, found, reappearance
 
 __all__ = [
@@ -44,10 +44,10 @@ def cosines(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> Array:
     A zero row has cosine 0 with everything. Raises ValueError for shapes that do not fit and for
     values that are not finite.
     """
-    x = _check.array("a", a, "[..., M, D]")
-    y = _check.array("b", b, "[..., N, D]")
-    _check.same("b's rows", y.shape[-1:], "a's rows", x.shape[-1:])
-    _check.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
+    x = checks.array("a", a, "[..., M, D]")
+    y = checks.array("b", b, "[..., N, D]")
+    checks.same_shape("b's rows", y.shape[-1:], "a's rows", x.shape[-1:])
+    checks.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
     c = np.clip(unit(x) @ unit(y).mT, -1.0, 1.0)
     return np.abs(c) if absolute else c
 
@@ -66,8 +66,8 @@ def mmcs(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> float:
 
     Many-to-one and not symmetric. NaN where `a` has no rows. Errors as `cosines`.
     """
-    _check.array("a", a, "[M, D]")
-    _check.array("b", b, "[N, D]")
+    checks.array("a", a, "[M, D]")
+    checks.array("b", b, "[N, D]")
     return _mean(max_cosines(a, b, absolute))
 
 
@@ -77,7 +77,7 @@ def assign(scores: ArrayLike) -> tuple[Index, Index]:
     min(M, N) pairs, rows ascending. Cubic at worst; timed in benchmarks/RESULTS.md. Raises
     ValueError for scores that are not finite.
     """
-    return linear_sum_assignment(_check.array("scores", scores, "[M, N]"), maximize=True)
+    return linear_sum_assignment(checks.array("scores", scores, "[M, N]"), maximize=True)
 
 
 def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> tuple[Index, Index, Array]:
@@ -85,8 +85,8 @@ def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> tuple[Index, In
 
     Errors as `cosines`.
     """
-    _check.array("a", a, "[M, D]")
-    _check.array("b", b, "[N, D]")
+    checks.array("a", a, "[M, D]")
+    checks.array("b", b, "[N, D]")
     c = cosines(a, b, absolute)
     rows, cols = assign(c)
     return rows, cols, c[rows, cols]
@@ -105,7 +105,7 @@ def mcc(latents: ArrayLike, features: ArrayLike, absolute: bool = False) -> floa
     (M < F) count 0, where SAELens leaves them out. Raises ValueError where F = 0, else as
     `cosines`.
     """
-    n_features = len(_check.array("features", features, "[F, D]"))
+    n_features = len(checks.array("features", features, "[F, D]"))
     if n_features == 0:
         raise ConfigError("features", Shown(f"shape {np.shape(features)}"), "one row or more")
     return float(matched_cosines(latents, features, absolute).sum() / n_features)
@@ -163,9 +163,9 @@ def summarise(
 
     All NaN for no values. Raises ValueError for values, quantiles or a threshold out of range.
     """
-    v = _check.array("values", values, "[n]")
-    threshold = _check.between("threshold", threshold, -1, 1)
-    q = [_check.between("quantiles", p, 0, 1) for p in quantiles]
+    v = checks.array("values", values, "[n]")
+    threshold = checks.between("threshold", threshold, -1, 1)
+    q = [checks.between("quantiles", p, 0, 1) for p in quantiles]
     if not v.size:
         return Summary(0, np.nan, np.nan, np.full(len(q), np.nan), np.nan)
     share = float(np.mean(v >= threshold))
@@ -174,9 +174,9 @@ def summarise(
 
 def _live_rows(directions: ArrayLike, live: ArrayLike | None) -> list[Array]:
     """The live directions of each of at least two seeds."""
-    d = _check.array("directions", directions, "[S, M, D]")
-    _check.seeds("directions", d.shape)
-    alive = _check.mask("live", live, d.shape[:2])
+    d = checks.array("directions", directions, "[S, M, D]")
+    checks.several_seeds("directions", d.shape)
+    alive = checks.mask("live", live, d.shape[:2])
     return [rows[keep] for rows, keep in zip(d, alive, strict=True)]
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
-from synthsae.metrics import _check
 from synthsae.metrics.function import Residual
 
 CLASSES = ("stable", "middle", "unstable")
@@ -52,12 +52,9 @@ def masking_errors(
     the sum is the curve.
     """
     base, e, z, w = _parts(x, x_hat, codes, decoder)
-    chosen = _check.index("order", order)
-    distinct = len(np.unique(chosen)) == chosen.size
-    if chosen.ndim != 1 or not distinct or not np.all((chosen >= 0) & (chosen < len(w))):
-        raise ConfigError(
-            "order", Shown(f"shape {chosen.shape}"), f"distinct latents from 0 to {len(w) - 1}, [N]"
-        )
+    chosen = checks.whole("order", order, 0, len(w) - 1)
+    if chosen.ndim != 1 or len(np.unique(chosen)) < chosen.size:
+        raise ConfigError("order", Shown(f"shape {chosen.shape}"), "distinct latents, [N]")
     growth = np.zeros(len(chosen) + 1)
     for step, i in enumerate(chosen, start=1):
         fires = np.flatnonzero(z[:, i])
@@ -91,9 +88,9 @@ def masking_orders(
     rate, at equal chances. `matched` is shorter where no other is left. A set is nested in the next
     and has a partner for each of its latents, so the two curves compare at equal count and rate.
     """
-    name, rate = np.asarray(labels), _check.array("rates", rates, "[M]")
-    _check.same("labels", name.shape, "rates", rate.shape)
-    n, near = _check.at_least("n", n, 0), _check.at_least("near", near, 1)
+    name, rate = np.asarray(labels), checks.array("rates", rates, "[M]")
+    checks.same_shape("labels", name.shape, "rates", rate.shape)
+    n, near = checks.count("n", n, 0), checks.count("near", near, 1)
     log = np.log(np.maximum(rate, np.finfo(float).tiny))
     orders = {}
     for c in CLASSES:
@@ -112,9 +109,9 @@ def _parts(
     x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: ArrayLike
 ) -> tuple[Residual, Array, Array, Array]:
     """The unmasked sums, the residual (a copy), codes and decoder rows."""
-    a = _check.array("x", x, "[B, D]")
-    z = _check.array("codes", codes, "[B, M]")
-    w = _check.array("decoder", decoder, "[M, D]")
-    _check.same("codes' samples", z.shape[:1], "x's", a.shape[:1])
-    _check.same("decoder", w.shape, "[codes' latents, x's D]", (z.shape[1], a.shape[1]))
-    return Residual.of(a, x_hat), a - _check.array("x_hat", x_hat, "[B, D]"), z, w
+    a = checks.array("x", x, "[B, D]")
+    z = checks.array("codes", codes, "[B, M]")
+    w = checks.array("decoder", decoder, "[M, D]")
+    checks.same_shape("codes' samples", z.shape[:1], "x's", a.shape[:1])
+    checks.same_shape("decoder", w.shape, "[codes' latents, x's D]", (z.shape[1], a.shape[1]))
+    return Residual.of(a, x_hat), a - checks.array("x_hat", x_hat, "[B, D]"), z, w

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown, numbers
-from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines, match
 from synthsae.metrics.reappearance import THETA
 
@@ -16,8 +16,8 @@ def nearest_features(latents: ArrayLike, features: ArrayLike, absolute: bool = F
     Many-to-one, the first one at ties; SAELens' evaluation takes absolute cosines. Raises
     ValueError where F = 0, else as `latent.cosines`.
     """
-    _check.array("latents", latents, "[M, D]")
-    if len(_check.array("features", features, "[F, D]")) == 0:
+    checks.array("latents", latents, "[M, D]")
+    if len(checks.array("features", features, "[F, D]")) == 0:
         raise ConfigError("features", Shown(f"shape {np.shape(features)}"), "one row or more")
     return cosines(latents, features, absolute).argmax(axis=-1)
 
@@ -46,12 +46,12 @@ def feature_reappearance(
     [F, D], `p_hat` [S, M] from `reappearance`, `live` bool [S, M]. Raises ValueError for shapes
     that do not fit and for theta outside [-1, 1].
     """
-    d = _check.array("directions", directions, "[S, M, D]")
-    f = _check.array("features", features, "[F, D]")
-    alive = _check.mask("live", live, d.shape[:2])
+    d = checks.array("directions", directions, "[S, M, D]")
+    f = checks.array("features", features, "[F, D]")
+    alive = checks.mask("live", live, d.shape[:2])
     p = numbers("p_hat", p_hat)
-    _check.same("p_hat", p.shape, "directions' [S, M]", d.shape[:2])
-    theta = _check.between("theta", theta, -1, 1)
+    checks.same_shape("p_hat", p.shape, "directions' [S, M]", d.shape[:2])
+    theta = checks.between("theta", theta, -1, 1)
     out = np.zeros((len(d), len(f)))
     for s, keep in enumerate(alive):
         rows, cols, cosine = match(d[s, keep], f)

@@ -7,10 +7,10 @@ published in detail.
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
-from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines
 from synthsae.metrics.reappearance import BLOCK, ROUNDING
 
@@ -26,10 +26,10 @@ def distinct(directions: ArrayLike, rates: ArrayLike, threshold: float = DUPLICA
     kept does not depend on the order of the rows. Raises ValueError for shapes that do not fit,
     values that are not finite, a threshold outside [-1, 1].
     """
-    d = _check.array("directions", directions, "[M, D]")
-    r = _check.array("rates", rates, "[M]")
-    _check.same("rates", r.shape, "directions' rows", d.shape[:1])
-    threshold = _check.between("threshold", threshold, -1, 1) - ROUNDING
+    d = checks.array("directions", directions, "[M, D]")
+    r = checks.array("rates", rates, "[M]")
+    checks.same_shape("rates", r.shape, "directions' rows", d.shape[:1])
+    threshold = checks.between("threshold", threshold, -1, 1) - ROUNDING
     order = np.lexsort((*d.T, -r))
     kept = order[:0]
     for start in range(0, len(order), BLOCK):
@@ -53,9 +53,9 @@ def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
     p_hat = marked / total put into that formula falls short of. Raises ValueError for `marked`
     outside 0..total and `n` outside 1..total.
     """
-    x = _check.array("marked", marked, "[...]")
-    total = _check.at_least("total", total, 1)
-    n = int(_check.between("n", _check.at_least("n", n, 1), 1, total))
+    x = checks.array("marked", marked, "[...]")
+    total = checks.count("total", total, 1)
+    n = int(checks.between("n", checks.count("n", n, 1), 1, total))
     if x.size and not 0 <= x.min() <= x.max() <= total:
         raise ConfigError("marked", Shown(f"{x.min():g} to {x.max():g}"), f"0 to {total}")
     drawn = np.arange(n)
@@ -73,6 +73,6 @@ def found_in_pools(hits: ArrayLike, n: int) -> Array:
     h = np.asarray(hits)
     if h.dtype != bool or h.ndim != 3 or h.shape[0] != h.shape[1]:
         raise ConfigError("hits", Shown(f"{h.dtype} of shape {h.shape}"), "bool [S, S, M]")
-    _check.seeds("hits", h.shape)
+    checks.several_seeds("hits", h.shape)
     alive = np.diagonal(h).T
     return np.where(alive, any_drawn(h.sum(axis=1) - alive, len(h) - 1, n), np.nan)

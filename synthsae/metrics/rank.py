@@ -6,9 +6,9 @@ Both measures depend on the number of rows: compare row-matched sets, beside the
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 
 
 def effective_rank(directions: ArrayLike) -> Array:
@@ -41,7 +41,7 @@ def iid_effective_rank(n: int, d: int) -> float:
     with lambda = 1 + y + 2 sqrt(y) cos t, E g(lambda) = (2 / pi) int_0^pi g sin^2 t / lambda dt,
     and ER = min(n, d) E[s] exp(-E[s log s] / E[s]). Within .6% from min(n, d) = 8.
     """
-    n, d = _check.at_least("n", n, 1), _check.at_least("d", d, 1)
+    n, d = checks.count("n", n, 1), checks.count("d", d, 1)
     y = min(n, d) / max(n, d)
     t = (np.arange(20_000) + 0.5) * (np.pi / 20_000)
     eigenvalue = 1 + y + 2 * np.sqrt(y) * np.cos(t)
@@ -56,13 +56,13 @@ def iid_participation_ratio(n: int, d: int) -> float:
 
     As E sum s^4 = n + n (n - 1) / d, where sum s^2 = n; a ratio of means, right to order 1/(n d).
     """
-    n, d = _check.at_least("n", n, 1), _check.at_least("d", d, 1)
+    n, d = checks.count("n", n, 1), checks.count("d", d, 1)
     return n * d / (n + d - 1)
 
 
 def _singular_values(directions: ArrayLike) -> Array:
     """Singular values of unit rows, descending, [..., min(n, D)]."""
-    d = _check.array("directions", directions, "[..., n, D]")
+    d = checks.array("directions", directions, "[..., n, D]")
     if not d.size:
         return np.zeros((*d.shape[:-2], 0))
     return np.asarray(np.linalg.svd(unit(d), compute_uv=False), dtype=np.float64)

@@ -11,10 +11,10 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown, numbers
 from synthsae.definitions import DEFAULTS
-from synthsae.metrics import _check
 
 THETA = DEFAULTS.theta
 STABLE, UNSTABLE = DEFAULTS.stable, DEFAULTS.unstable
@@ -53,10 +53,10 @@ def found(
         raise ConfigError(
             "directions", Shown(f"{d.dtype} of shape {tuple(d.shape)}"), "real numbers [S, M, D]"
         )
-    _check.seeds("directions", tuple(d.shape))
-    alive = _check.mask("live", live, tuple(d.shape[:2]))
-    theta = _check.between("theta", theta, -1, 1) - ROUNDING
-    block = _check.at_least("block", block, 1)
+    checks.several_seeds("directions", tuple(d.shape))
+    alive = checks.mask("live", live, tuple(d.shape[:2]))
+    theta = checks.between("theta", theta, -1, 1) - ROUNDING
+    block = checks.count("block", block, 1)
     for s in range(d.shape[0]):
         if not bool(xp.all(xp.isfinite(d[s, ...]))):
             raise ConfigError("directions", Shown(f"non-finite values in seed {s}"), "finite")
@@ -95,8 +95,8 @@ def share_of_others(hits: ArrayLike) -> Array:
     shape = np.shape(hits)
     if len(shape) != 3 or shape[0] != shape[1]:
         raise ConfigError("hits", Shown(f"shape {shape}"), "[S, S, M]")
-    _check.seeds("hits", shape)
-    h = _check.mask("hits", hits, shape)
+    checks.several_seeds("hits", shape)
+    h = checks.mask("hits", hits, shape)
     alive = np.diagonal(h).T
     return np.where(alive, (h.sum(axis=1) - alive) / (len(h) - 1), np.nan)
 
@@ -114,8 +114,8 @@ def labels(
         raise ConfigError(
             "p_hat", Shown(f"{known.min():g} to {known.max():g}"), "0 to 1, NaN if dead"
         )
-    stable = _check.between("stable", stable, 0, 1)
-    unstable = _check.between("unstable", unstable, 0, 1)
+    stable = checks.between("stable", stable, 0, 1)
+    unstable = checks.between("unstable", unstable, 0, 1)
     if not unstable < stable:
         raise ConfigError("unstable", Shown(f"{unstable}"), f"below stable, {stable:g}")
     cases = [np.isnan(p), p >= stable - ROUNDING, p <= unstable + ROUNDING]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import numbers
-from synthsae.metrics import _check
 from synthsae.metrics.subspace import (
     MEMBER,
     learned_span,
@@ -50,12 +50,12 @@ def block_recovery(
     `live` is bool [S, M]; `p_hat` [S, M] is `reappearance` over *all* live latents. Raises
     ValueError for shapes that do not fit, values that are not finite and a basis of rank 0.
     """
-    d = _check.array("directions", directions, "[S, M, D]")
+    d = checks.array("directions", directions, "[S, M, D]")
     u = orthonormal(basis)
-    rank = _check.at_least("basis's rank", u.shape[1], 1)
+    rank = checks.count("basis's rank", u.shape[1], 1)
     inside = members(d, u, live, threshold)
     p = np.full(inside.shape, np.nan) if p_hat is None else numbers("p_hat", p_hat)
-    _check.same("p_hat", p.shape, "directions' [S, M]", inside.shape)
+    checks.same_shape("p_hat", p.shape, "directions' [S, M]", inside.shape)
     spans = [learned_span(rows[keep], rank) for rows, keep in zip(d, inside, strict=True)]
     across = np.full((len(d), len(d)), np.nan)
     for s, a in enumerate(spans):

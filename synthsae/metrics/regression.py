@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
-from synthsae.metrics import _check
 
 
 class Regression(NamedTuple):
@@ -32,8 +32,8 @@ def least_squares(y: ArrayLike, x: ArrayLike) -> Regression:
     together, and then no regression says which of them counts; it is negative where one hides
     another. Raises ValueError for shapes that do not fit and values that are not finite.
     """
-    a, b = _check.array("y", y, "[n]"), _check.array("x", x, "[n, P]")
-    _check.same("y", a.shape, "x's rows", b.shape[:1])
+    a, b = checks.array("y", y, "[n]"), checks.array("x", x, "[n, P]")
+    checks.same_shape("y", a.shape, "x's rows", b.shape[:1])
     n, p = b.shape
     if n < p + 2 or not np.ptp(a) > 0 or not np.all(np.ptp(b, axis=0) > 0):
         nothing = np.full(p, np.nan)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Mask
-from synthsae.metrics import _check
 from synthsae.metrics.latent import match
 from synthsae.metrics.reappearance import ROUNDING, THETA
 
@@ -26,10 +26,10 @@ def shared_pair(
     (arXiv 2501.16615; signed unless `absolute`, one-to-one). The same number is shared seen from b.
     Raises ValueError for shapes that do not fit, values that are not finite, theta outside [-1, 1].
     """
-    theta = _check.between("theta", theta, -1, 1) - ROUNDING
+    theta = checks.between("theta", theta, -1, 1) - ROUNDING
     for side, dec, enc in (("a", dec_a, enc_a), ("b", dec_b, enc_b)):
         got = np.shape(enc)
-        _check.same(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
+        checks.same_shape(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
     rows, dec_partner, dec_cosine = match(dec_a, dec_b, absolute)
     enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b, absolute)
     partner = np.full((2, len(np.asarray(dec_a))), -1)
@@ -46,11 +46,11 @@ def shared(
     Among live latents (`live`, bool [S, M]); dead ones are not shared, and live ones always are
     with their own seed. Raises ValueError for fewer than two seeds, else as `shared_pair`.
     """
-    d = _check.array("dec", dec, "[S, M, D]")
-    e = _check.array("enc", enc, "[S, M, D]")
-    _check.same("enc", e.shape, "dec", d.shape)
-    _check.seeds("dec", d.shape)
-    alive = _check.mask("live", live, d.shape[:2])
+    d = checks.array("dec", dec, "[S, M, D]")
+    e = checks.array("enc", enc, "[S, M, D]")
+    checks.same_shape("enc", e.shape, "dec", d.shape)
+    checks.several_seeds("dec", d.shape)
+    alive = checks.mask("live", live, d.shape[:2])
     out = np.zeros((len(d), *alive.shape), dtype=bool)
     for s, a in enumerate(alive):
         for t, b in enumerate(alive):

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 
 MEMBER = DEFAULTS.member
 
@@ -21,7 +21,7 @@ def orthonormal(basis: ArrayLike, name: str = "basis") -> Array:
 
     Columns are scaled to norm 1 first, so their lengths do not decide the numerical rank.
     """
-    b = _check.array(name, basis, "[D, R]")
+    b = checks.array(name, basis, "[D, R]")
     return scipy.linalg.orth(unit(b.T).T) if b.size else b[:, :0]
 
 
@@ -60,9 +60,9 @@ def block_energy(directions: ArrayLike, basis: ArrayLike) -> Array:
 
     U is an orthonormal basis of the span of `basis` [D, R]; in [0, 1]; zero rows have 0.
     """
-    d = _check.array("directions", directions, "[..., M, D]")
+    d = checks.array("directions", directions, "[..., M, D]")
     u = orthonormal(basis)
-    _check.same("basis's columns", u.shape[:1], "directions' rows", d.shape[-1:])
+    checks.same_shape("basis's columns", u.shape[:1], "directions' rows", d.shape[-1:])
     return np.minimum(1.0, np.sum((unit(d) @ u) ** 2, axis=-1))
 
 
@@ -77,8 +77,8 @@ def members(
     [..., M, D], [D, R] -> bool [..., M]; `live` is bool [..., M]. Errors as `block_energy`.
     """
     energy = block_energy(directions, basis)
-    threshold = _check.between("threshold", threshold, 0, 1)
-    return _check.mask("live", live, energy.shape) & (energy >= threshold)
+    threshold = checks.between("threshold", threshold, 0, 1)
+    return checks.mask("live", live, energy.shape) & (energy >= threshold)
 
 
 def learned_span(directions: ArrayLike, rank: int) -> Array:
@@ -88,8 +88,8 @@ def learned_span(directions: ArrayLike, rank: int) -> Array:
     a missing column. For the members of one block only: of a whole decoder the top subspace means
     nothing. Raises ValueError for rank < 1.
     """
-    d = _check.array("directions", directions, "[n, D]")
-    rank = _check.at_least("rank", rank, 1)
+    d = checks.array("directions", directions, "[n, D]")
+    rank = checks.count("rank", rank, 1)
     if not d.size:
         return np.zeros((d.shape[1], 0))
     _, s, vt = np.linalg.svd(unit(d), full_matrices=False)
@@ -121,5 +121,5 @@ def _padded(angles: Array, n: int) -> Array:
 def _pair(a: ArrayLike, b: ArrayLike, name: str) -> tuple[Array, Array]:
     """Orthonormal bases of two spans in one space."""
     x, y = orthonormal(a, "a"), orthonormal(b, name)
-    _check.same(f"{name}'s columns", y.shape[:1], "a's columns", x.shape[:1])
+    checks.same_shape(f"{name}'s columns", y.shape[:1], "a's columns", x.shape[:1])
     return x, y

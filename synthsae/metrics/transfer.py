@@ -8,10 +8,10 @@ from another set (the stable ones, say). A curve means something only above all 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import haar, unit
-from synthsae.metrics import _check
 
 
 def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:
@@ -31,8 +31,8 @@ def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:
 
 def random_transfer(target: ArrayLike, rng: np.random.Generator, draws: int = 100) -> Array:
     """`transfer_curve` from Haar-random nested subspaces of R^D, [draws, D + 1]; mean r / D."""
-    y = _check.array("target", target, "[m, D]")
-    _check.at_least("draws", draws, 1)
+    y = checks.array("target", target, "[m, D]")
+    checks.count("draws", draws, 1)
     return np.stack([_captured(y, haar(y.shape[1], rng)) for _ in range(draws)])
 
 
@@ -45,8 +45,8 @@ def matched_transfer(
     this is the row-matched null. Raises ValueError for n > N, else as `transfer_curve`.
     """
     x, _ = _pair(pool, target)
-    _check.at_least("draws", draws, 1)
-    if _check.at_least("n", n, 1) > len(x):
+    checks.count("draws", draws, 1)
+    if checks.count("n", n, 1) > len(x):
         raise ConfigError("n", Shown(f"{n}"), f"1 to {len(x)}, the rows of pool")
     picks = (rng.choice(len(x), n, replace=False) for _ in range(draws))
     return np.stack([transfer_curve(x[rows], target) for rows in picks])
@@ -63,7 +63,7 @@ def _captured(target: Array, axes: Array) -> Array:
 
 def _pair(source: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
     """Two sets of directions in one space."""
-    x = _check.array("source", source, "[n, D]")
-    y = _check.array("target", target, "[m, D]")
-    _check.same("target's rows", y.shape[1:], "source's rows", x.shape[1:])
+    x = checks.array("source", source, "[n, D]")
+    y = checks.array("target", target, "[m, D]")
+    checks.same_shape("target's rows", y.shape[1:], "source's rows", x.shape[1:])
     return x, y

@@ -1,13 +1,10 @@
 """When a sparse dictionary can be unique at all: coherence and sample-size bounds."""
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown
-from synthsae.theory._check import real, whole
+from synthsae.checks import in_range, whole
 
 
 def welch_bound(m: ArrayLike, n: ArrayLike) -> Array:
@@ -28,19 +25,6 @@ def unique_sparsity(coherence: ArrayLike) -> Array:
     1/mu (Donoho and Elad 2003; Gribonval and Nielsen 2003). Sufficient, noiseless. Whole numbers;
     inf for coherence 0. `coherence` in [0, 1].
     """
-    mu = real("coherence", coherence, 0, 1)
+    mu = in_range("coherence", coherence, 0, 1)
     with np.errstate(divide="ignore"):
         return np.ceil((1 + 1 / mu) / 2 - 1e-12) - 1
-
-
-def sufficient_samples(m: int, k: int) -> int:
-    """k binom(m, k)^2: noiseless k-sparse samples that suffice for a unique dictionary of m atoms.
-
-    k + 1 samples on each support in general position determine its subspace under the spark
-    condition; Hillar and Sommer (2015) prove this count, suitably placed. Worst case, not
-    necessary.
-    """
-    atoms, sparsity = int(whole("m", m)), int(whole("k", k))
-    if sparsity > atoms:
-        raise ConfigError("k", Shown(f"{sparsity}"), f"at most m = {atoms}")
-    return sparsity * math.comb(atoms, sparsity) ** 2

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincinv
 
 from synthsae.arrays import Array
-from synthsae.theory._check import real, whole
+from synthsae.checks import in_range, whole
 
 
 def cap_measure(rank: ArrayLike, theta: ArrayLike) -> Array:
@@ -19,7 +19,7 @@ def cap_measure(rank: ArrayLike, theta: ArrayLike) -> Array:
     `rank` and `theta` broadcast; a 0-d array comes back for scalars. ValueError for a rank that is
     not a whole number >= 1 and for theta outside [-1, 1].
     """
-    return _cap(whole("rank", rank), real("theta", theta, -1, 1))
+    return _cap(whole("rank", rank), in_range("theta", theta, -1, 1))
 
 
 def _cap(rank: ArrayLike, theta: ArrayLike) -> Array:
@@ -35,6 +35,6 @@ def cap_angle(rank: ArrayLike, measure: ArrayLike) -> Array:
 
     The inverse of `cap_measure`: sin^2 phi = I^{-1}_{2 measure}((R-1)/2, 1/2), reflected above 1/2.
     """
-    r, p = whole("rank", rank, 2), real("measure", measure, 0, 1)
+    r, p = whole("rank", rank, 2), in_range("measure", measure, 0, 1)
     phi = np.arcsin(np.sqrt(betaincinv((r - 1) / 2, 0.5, 2 * np.minimum(p, 1 - p))))
     return np.where(p > 0.5, np.pi - phi, phi)

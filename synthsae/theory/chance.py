@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from synthsae.arrays import Array
+from synthsae.arrays import Array, Rng
+from synthsae.checks import ConfigError, Shown, count, whole
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
-from synthsae.theory._check import Rng, whole
 from synthsae.theory.caps import cap_angle, cap_measure
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
@@ -36,7 +36,7 @@ def chance_max_cosine(d: int, m: int, absolute: bool = False) -> float:
     and 1 - 1e-16, by Gauss-Legendre quadrature in the angle (error below 1e-10). In R^1:
     1 - 2^(1-m) signed, 1 absolute.
     """
-    d, m = int(whole("d", d)), int(whole("m", m))
+    d, m = count("d", d), count("m", m)
     if d == 1:
         return 1.0 if absolute else 1 - 2.0 ** (1 - m)
     sides = 2 if absolute else 1
@@ -64,12 +64,29 @@ def chance_matched_cosine(
     draws, whose standard error at the defaults is about .001 at (d, m) = (32, 128) and .0003 at
     (128, 256).
     """
-    d, m = int(whole("d", d)), int(whole("m", m))
-    n = m if n is None else int(whole("n", n))
+    d, m = count("d", d), count("m", m)
+    n = m if n is None else count("n", n)
     gen = np.random.default_rng(rng)
     total = 0.0
-    for _ in range(int(whole("draws", draws))):
+    for _ in range(count("draws", draws)):
         a, b = unit(gen.standard_normal((m, d))), unit(gen.standard_normal((n, d)))
         cosine = np.abs(a @ b.T) if absolute else a @ b.T
         total += cosine[linear_sum_assignment(cosine, maximize=True)].mean()
     return total / draws
+
+
+def random_overlap(d: ArrayLike, r1: ArrayLike, r2: ArrayLike) -> tuple[Array, Array]:
+    """Mean and standard deviation of the overlap ||A^T U||_F^2 / R2 of random subspaces of R^D.
+
+    A has dimension R1 and U dimension R2 = `r2`. With P, Q their projections the overlap is
+    tr(PQ) / R2; E P = (R1 / D) I gives the mean R1 / D, and the second moment of a Haar-random
+    projection gives var tr(PQ) = 2 R1 R2 (D - R1) (D - R2) / (D^2 (D - 1) (D + 2)) (Collins and
+    Sniady 2006, Weingarten calculus). Arguments broadcast; D >= 2, R1 and R2 at most D.
+    """
+    n, a, b = whole("d", d, 2), whole("r1", r1), whole("r2", r2)
+    for name, r in (("r1", a), ("r2", b)):
+        if np.any(r > n):
+            raise ConfigError(name, Shown(f"{r.max()}"), f"at most d = {n.min()}")
+    n, a, b = (x.astype(float) for x in (n, a, b))
+    variance = 2 * a * b * (n - a) * (n - b) / (n**2 * (n - 1) * (n + 2))
+    return np.broadcast_arrays(a / n, b)[0].copy(), np.sqrt(variance) / b

@@ -10,11 +10,22 @@ cover.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, numbers
+from synthsae.arrays import Array, Rng
+from synthsae.checks import (
+    ConfigError,
+    Shown,
+    between,
+    count,
+    in_range,
+    mask,
+    numbers,
+    of_shape,
+    orthonormal_columns,
+    several_seeds,
+    whole,
+)
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import haar
-from synthsae.theory._check import Rng, mask, orthonormal, real, shape, whole
 from synthsae.theory.caps import cap_measure
 
 _CELLS = 1 << 21  # cosines held at once by the Monte Carlo: 16 MiB
@@ -27,12 +38,12 @@ def coverage_closed(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = DEFAULTS.t
     learned atoms are nearly so. `m` is the (mean) number of latents in the block, any real number
     >= 0.
     """
-    return np.minimum(1.0, real("m", m, 0) * cap_measure(rank, theta))
+    return np.minimum(1.0, in_range("m", m, 0) * cap_measure(rank, theta))
 
 
 def coverage_independent(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = DEFAULTS.theta) -> Array:
     """1 - (1 - A_R(theta))^m: the expected coverage of m >= 0 independent uniform atoms."""
-    return 1 - (1 - cap_measure(rank, theta)) ** real("m", m, 0)
+    return 1 - (1 - cap_measure(rank, theta)) ** in_range("m", m, 0)
 
 
 def coverage_a_priori(
@@ -45,7 +56,7 @@ def coverage_a_priori(
     block.
     """
     return coverage_closed(
-        np.minimum(2 * whole("rank", rank), real("latents_left", latents_left, 0)), rank, theta
+        np.minimum(2 * whole("rank", rank), in_range("latents_left", latents_left, 0)), rank, theta
     )
 
 
@@ -72,14 +83,13 @@ def coverage_monte_carlo(
     `directions` [S, M, D] unit rows, S >= 2; `live` and `members` [S, M] bool (members that are not
     live are ignored); `basis` [D, R] orthonormal columns.
     """
-    u = orthonormal("basis", basis)
+    u = orthonormal_columns("basis", basis)
     d = numbers("directions", directions)
-    shape("directions", d, (None, None, u.shape[0]))
+    of_shape("directions", d, f"[S, M, {u.shape[0]}]")
+    several_seeds("directions", d.shape)
     on, own = mask("live", live, d.shape[:2]), mask("members", members, d.shape[:2])
-    theta, draws = float(real("theta", theta, -1, 1)), int(whole("draws", draws))
+    theta, draws = between("theta", theta, -1, 1), count("draws", draws)
     seeds, rank = len(d), u.shape[1]
-    if seeds < 2:
-        raise ConfigError("directions", Shown(f"{seeds} seeds, shape {d.shape}"), "2 seeds or more")
     norms = np.linalg.norm(d[on], axis=-1)
     if not np.all(np.abs(norms - 1) < 1e-3):
         raise ConfigError(

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-from synthsae.arrays import Array
+from synthsae.arrays import Array, Rng
+from synthsae.checks import array, between, count, of_shape, orthonormal_columns
 from synthsae.geometry import haar
-from synthsae.theory._check import Rng, array, orthonormal, real, shape, whole
 
 
 def generalised_normal(beta: float, size: tuple[int, ...] | int, rng: np.random.Generator) -> Array:
@@ -17,7 +17,7 @@ def generalised_normal(beta: float, size: tuple[int, ...] | int, rng: np.random.
     """
     if beta == np.inf:
         return rng.uniform(-np.sqrt(3), np.sqrt(3), size)
-    b = float(real("beta", beta, np.nextafter(0, 1)))
+    b = between("beta", beta, np.nextafter(0, 1))
     alpha = np.exp((gammaln(1 / b) - gammaln(3 / b)) / 2)
     magnitude = alpha * rng.standard_gamma(1 / b, size) ** (1 / b)
     return np.where(rng.random(size) < 0.5, -magnitude, magnitude)
@@ -29,11 +29,11 @@ def frame_loss(codes: ArrayLike, frame: ArrayLike, k: int, l1: float = 0.0) -> f
     min over codes of ||c - frame a||^2 + l1 |a|_1. Coordinates y = frame^T c separate, and an
     active one gains ((|y_i| - l1 / 2)+)^2, so the k largest |y_i| are best: no gradient, no
     iteration. `codes` [n, R] samples of the block's law, `frame` [R, R] orthonormal columns. The
-    standard error is the sample's, O(n^-1/2). For other dictionaries: `exact_l0_loss`.
+    standard error is the sample's, O(n^-1/2).
     """
-    x, q = array("codes", codes, (None, None)), orthonormal("frame", frame)
-    shape("frame", q, (x.shape[1], x.shape[1]))
-    active, penalty = min(int(whole("k", k, 0)), x.shape[1]), float(real("l1", l1, 0))
+    x, q = array("codes", codes, "[n, R]"), orthonormal_columns("frame", frame)
+    of_shape("frame", q, f"[{x.shape[1]}, {x.shape[1]}]")
+    active, penalty = min(count("k", k, 0), x.shape[1]), between("l1", l1, 0)
     gain = np.maximum(np.abs(x @ q) - penalty / 2, 0) ** 2
     best = np.sort(gain, axis=1)[:, x.shape[1] - active :]
     return float((x**2).sum(axis=1).mean() - best.sum(axis=1).mean())
@@ -55,8 +55,8 @@ def rotation_excess(
     where the axes are the sparser choice, and negative above, where they are the worst. Both
     losses use the same samples `codes` [n, R].
     """
-    x = array("codes", codes, (None, None))
+    x = array("codes", codes, "[n, R]")
     rank = x.shape[1]
     start = frame_loss(x, np.eye(rank) if reference is None else reference, k, l1)
-    turns = haar(rank, np.random.default_rng(rng), (int(whole("draws", draws)),))
+    turns = haar(rank, np.random.default_rng(rng), (count("draws", draws),))
     return np.array([frame_loss(x, q, k, l1) for q in turns]) - start

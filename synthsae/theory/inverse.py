@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown
+from synthsae.checks import ConfigError, Shown, between, in_range
 from synthsae.definitions import DEFAULTS
-from synthsae.theory._check import real
 from synthsae.theory.caps import _cap
 
 _LARGEST = 1e6  # ranks above are reported as inf
@@ -37,10 +36,10 @@ def implied_rank(
     is compatible, so `rank` is that largest one and `low` is 1. A rank of 1 is returned where p >
     m / 2 (no block of disjoint caps is that stable) and inf for p = 0. Arguments broadcast.
     """
-    cut = float(real("theta", theta, np.nextafter(0, 1), np.nextafter(1, 0)))
-    size, middle = real("m", m, 0), real("p", p, 0, 1)
+    cut = between("theta", theta, np.nextafter(0, 1), np.nextafter(1, 0))
+    size, middle = in_range("m", m, 0), in_range("p", p, 0, 1)
     least, most = (middle, middle) if interval is None else interval
-    least, most = real("interval[0]", least), real("interval[1]", most)
+    least, most = in_range("interval[0]", least), in_range("interval[1]", most)
     if np.any(least > middle) or np.any(middle > most):
         raise ConfigError(
             "interval", Shown(f"({least}, {most})"), f"low <= p <= high, p = {middle}"

@@ -6,9 +6,8 @@ import numpy as np
 from scipy.stats import binom
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown
+from synthsae.checks import ConfigError, Shown, between
 from synthsae.definitions import DEFAULTS
-from synthsae.theory._check import real
 from synthsae.theory.bounds import unique_sparsity, welch_bound
 from synthsae.theory.chance import chance_found
 from synthsae.theory.coverage import coverage_a_priori
@@ -89,7 +88,7 @@ def identifiability_report(
         raise ConfigError("n_samples", Shown(f"{n_samples}"), "above 0")
     binding = np.nan if w.law == "sparse" else _binding(w, sae.k)
     active = n_samples * w.block_p if w.block_p else 0.0
-    verdict, why, p = _verdict(w, left, binding, active, float(real("theta", theta, 0, 1)))
+    verdict, why, p = _verdict(w, left, binding, active, between("theta", theta, 0, 1))
     if w.leaning and verdict == SUBSPACE:
         why += "; isolated features lean into the block, which lifts p_hat above the law"
     chance = float(chance_found(w.d_model, size, theta))

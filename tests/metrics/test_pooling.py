@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthsae import theory
+from synthsae.checks import ConfigError
 from synthsae.geometry import unit
 from synthsae.metrics import pooling, reappearance
 from synthsae.metrics.pooling import any_drawn, distinct, found_in_pools
@@ -94,17 +95,18 @@ def test_any_drawn_is_unbiased_where_the_plain_formula_is_too_low() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "argument"),
     [
-        (lambda: distinct(np.eye(3), np.ones(2)), r"rates: shape \(2,\); allowed: \(3,\)"),
-        (lambda: distinct(np.eye(3), np.ones(3), 1.5), "threshold: 1.5; allowed: -1 to 1"),
-        (lambda: any_drawn([4], 3, 1), "marked: 4 to 4; allowed: 0 to 3"),
-        (lambda: any_drawn([1], 3, 4), "n: 4; allowed: 1 to 3"),
-        (lambda: any_drawn([1], 3, 0), "n: 0; allowed: whole numbers from 1"),
-        (lambda: found_in_pools(np.ones((2, 2, 1)), 1), "hits: float64 of shape"),
-        (lambda: found_in_pools(np.ones((2, 3, 1), bool), 1), "hits: bool of shape"),
+        (lambda: distinct(np.eye(3), np.ones(2)), "rates"),
+        (lambda: distinct(np.eye(3), np.ones(3), 1.5), "threshold"),
+        (lambda: any_drawn([4], 3, 1), "marked"),
+        (lambda: any_drawn([1], 3, 4), "n"),
+        (lambda: any_drawn([1], 3, 0), "n"),
+        (lambda: found_in_pools(np.ones((2, 2, 1)), 1), "hits"),
+        (lambda: found_in_pools(np.ones((2, 3, 1), bool), 1), "hits"),
     ],
 )
-def test_bad_input(call, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_an_error_names_the_argument(call, argument: str) -> None:
+    with pytest.raises(ConfigError) as error:
         call()
+    assert error.value.field == argument

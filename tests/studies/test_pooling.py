@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthsae.studies.pooling.figure import LINES, before_training, needed, pools_by_size
-from synthsae.studies.pooling.scores import scores
 from synthsae.studies.pooling.finding import JUDGED, finding
+from synthsae.studies.pooling.scores import scores
 
 import synthsae
 from synthsae.definitions import DEFAULTS

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthsae import theory
+from synthsae.checks import ConfigError
 from synthsae.geometry import unit
 
 RANKS = st.integers(1, 400)
@@ -183,27 +184,27 @@ def test_chance_matched_cosine_is_below_many_to_one_and_threads_its_seed() -> No
 
 
 BAD = [
-    (lambda: theory.cap_measure(0, 0.7), "rank: 0"),
-    (lambda: theory.cap_measure([2, -3], 0.7), "rank: -3"),
-    (lambda: theory.cap_measure(2.5, 0.7), r"rank: 2\.5"),
-    (lambda: theory.cap_measure(np.nan, 0.7), "rank: nan"),
-    (lambda: theory.cap_measure("two", 0.7), "rank: 'two'"),
-    (lambda: theory.cap_measure(2, 1.01), r"theta: 1\.01"),
-    (lambda: theory.cap_measure(2, [0.1, -1.5]), r"theta: -1\.5"),
-    (lambda: theory.cap_measure(2, np.nan), "theta: nan"),
-    (lambda: theory.cap_angle(1, 0.3), "rank: 1"),
-    (lambda: theory.cap_angle(3, 1.3), r"measure: 1\.3"),
-    (lambda: theory.chance_found(0, 5), "d: 0"),
-    (lambda: theory.chance_found(5, -1), "m: -1"),
-    (lambda: theory.chance_max_cosine(0, 5), "d: 0"),
-    (lambda: theory.chance_max_cosine(5, 0), "m: 0"),
-    (lambda: theory.chance_matched_cosine(5, 4, 0), "n: 0"),
-    (lambda: theory.chance_matched_cosine(5, 4, draws=0), "draws: 0"),
+    (lambda: theory.cap_measure(0, 0.7), "rank"),
+    (lambda: theory.cap_measure([2, -3], 0.7), "rank"),
+    (lambda: theory.cap_measure(2.5, 0.7), "rank"),
+    (lambda: theory.cap_measure(np.nan, 0.7), "rank"),
+    (lambda: theory.cap_measure("two", 0.7), "rank"),
+    (lambda: theory.cap_measure(2, 1.01), "theta"),
+    (lambda: theory.cap_measure(2, [0.1, -1.5]), "theta"),
+    (lambda: theory.cap_measure(2, np.nan), "theta"),
+    (lambda: theory.cap_angle(1, 0.3), "rank"),
+    (lambda: theory.cap_angle(3, 1.3), "measure"),
+    (lambda: theory.chance_found(0, 5), "d"),
+    (lambda: theory.chance_found(5, -1), "m"),
+    (lambda: theory.chance_max_cosine(0, 5), "d"),
+    (lambda: theory.chance_max_cosine(5, 0), "m"),
+    (lambda: theory.chance_matched_cosine(5, 4, 0), "n"),
+    (lambda: theory.chance_matched_cosine(5, 4, draws=0), "draws"),
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), BAD)
-def test_bad_input_is_one_line_that_names_it(call: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}; allowed: ") as caught:
+@pytest.mark.parametrize(("call", "argument"), BAD)
+def test_an_error_names_the_argument(call: Callable[[], object], argument: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         call()
-    assert "\n" not in str(caught.value)
+    assert caught.value.field == argument
