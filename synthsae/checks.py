@@ -171,7 +171,7 @@ def of_shape(name: str, x: NDArray[Any], shape: str) -> None:
         n != (int(length) if length.isdigit() else want.setdefault(length, n))
         for length, n in zip(core, got, strict=True)
     ):
-        raise ConfigError(name, Shown(f"shape {x.shape}"), f"real numbers {shape}")
+        raise ConfigError(name, Shown(f"shape {x.shape}"), f"shape {shape}")
 
 
 def finite(name: str, x: Array) -> None:

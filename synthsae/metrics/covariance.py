@@ -40,7 +40,7 @@ def permuted_rv(
     if not diagonal:
         x, y = off_diagonal(x), off_diagonal(y)
     x, y = _unit(x), _unit(y)  # which no permutation changes
-    orders = [rng.permutation(len(y)) for _ in range(checks.count("draws", draws, 1))]
+    orders = [rng.permutation(len(y)) for _ in range(checks.count("draws", draws))]
     return np.array([np.sum(x * y[np.ix_(order, order)]) for order in orders])
 
 

@@ -92,9 +92,8 @@ def l0(codes: ArrayLike) -> Array:
 
 def live(rates: ArrayLike, live_threshold: float = LIVE) -> Mask:
     """The latents that fire on at least `live_threshold` of the samples: rates [..., M] -> bool."""
-    r = checks.array("rates", rates, "[..., M]")
-    if r.size and not 0 <= r.min() <= r.max() <= 1:
-        raise ConfigError("rates", Shown(f"{r.min():g} to {r.max():g}"), "0 to 1")
+    r = checks.in_range("rates", rates, 0, 1)
+    checks.of_shape("rates", r, "[..., M]")
     return r >= checks.between("live_threshold", live_threshold, 0, 1)
 
 

@@ -90,7 +90,7 @@ def masking_orders(
     """
     name, rate = np.asarray(labels), checks.array("rates", rates, "[M]")
     checks.same_shape("labels", name.shape, "rates", rate.shape)
-    n, near = checks.count("n", n, 0), checks.count("near", near, 1)
+    n, near = checks.count("n", n, 0), checks.count("near", near)
     log = np.log(np.maximum(rate, np.finfo(float).tiny))
     orders = {}
     for c in CLASSES:

@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike
 
 from synthsae import checks
 from synthsae.arrays import Array, Mask
-from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.metrics.latent import cosines
-from synthsae.metrics.reappearance import BLOCK, ROUNDING
+from synthsae.metrics.reappearance import BLOCK, ROUNDING, seed_pairs
 
 DUPLICATE = DEFAULTS.duplicate
 """Signed cosine from which two decoder directions are near-duplicates."""
@@ -53,11 +52,9 @@ def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
     p_hat = marked / total put into that formula falls short of. Raises ValueError for `marked`
     outside 0..total and `n` outside 1..total.
     """
-    x = checks.array("marked", marked, "[...]")
-    total = checks.count("total", total, 1)
-    n = int(checks.between("n", checks.count("n", n, 1), 1, total))
-    if x.size and not 0 <= x.min() <= x.max() <= total:
-        raise ConfigError("marked", Shown(f"{x.min():g} to {x.max():g}"), f"0 to {total}")
+    total = checks.count("total", total)
+    x = checks.in_range("marked", marked, 0, total)
+    n = int(checks.between("n", checks.count("n", n), 1, total))
     drawn = np.arange(n)
     missed = np.maximum(total - x[..., None] - drawn, 0) / (total - drawn)
     return 1 - missed.prod(axis=-1)
@@ -70,9 +67,6 @@ def found_in_pools(hits: ArrayLike, n: int) -> Array:
     and nothing in them is dropped. `n` = 1 gives p_hat. NaN for dead latents. Raises ValueError for
     `n` outside 1..S - 1.
     """
-    h = np.asarray(hits)
-    if h.dtype != bool or h.ndim != 3 or h.shape[0] != h.shape[1]:
-        raise ConfigError("hits", Shown(f"{h.dtype} of shape {h.shape}"), "bool [S, S, M]")
-    checks.several_seeds("hits", h.shape)
+    h = seed_pairs("hits", hits)
     alive = np.diagonal(h).T
     return np.where(alive, any_drawn(h.sum(axis=1) - alive, len(h) - 1, n), np.nan)

@@ -41,7 +41,7 @@ def iid_effective_rank(n: int, d: int) -> float:
     with lambda = 1 + y + 2 sqrt(y) cos t, E g(lambda) = (2 / pi) int_0^pi g sin^2 t / lambda dt,
     and ER = min(n, d) E[s] exp(-E[s log s] / E[s]). Within .6% from min(n, d) = 8.
     """
-    n, d = checks.count("n", n, 1), checks.count("d", d, 1)
+    n, d = checks.count("n", n), checks.count("d", d)
     y = min(n, d) / max(n, d)
     t = (np.arange(20_000) + 0.5) * (np.pi / 20_000)
     eigenvalue = 1 + y + 2 * np.sqrt(y) * np.cos(t)
@@ -56,7 +56,7 @@ def iid_participation_ratio(n: int, d: int) -> float:
 
     As E sum s^4 = n + n (n - 1) / d, where sum s^2 = n; a ratio of means, right to order 1/(n d).
     """
-    n, d = checks.count("n", n, 1), checks.count("d", d, 1)
+    n, d = checks.count("n", n), checks.count("d", d)
     return n * d / (n + d - 1)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from synthsae import checks
 from synthsae.arrays import Array, Mask
-from synthsae.checks import ConfigError, Shown, numbers
+from synthsae.checks import ConfigError, Shown, numbers, plain
 from synthsae.definitions import DEFAULTS
 
 THETA = DEFAULTS.theta
@@ -56,7 +56,7 @@ def found(
     checks.several_seeds("directions", tuple(d.shape))
     alive = checks.mask("live", live, tuple(d.shape[:2]))
     theta = checks.between("theta", theta, -1, 1) - ROUNDING
-    block = checks.count("block", block, 1)
+    block = checks.count("block", block)
     for s in range(d.shape[0]):
         if not bool(xp.all(xp.isfinite(d[s, ...]))):
             raise ConfigError("directions", Shown(f"non-finite values in seed {s}"), "finite")
@@ -92,13 +92,17 @@ def share_of_others(hits: ArrayLike) -> Array:
 
     Raises ValueError for another shape or type, and for fewer than two seeds.
     """
-    shape = np.shape(hits)
-    if len(shape) != 3 or shape[0] != shape[1]:
-        raise ConfigError("hits", Shown(f"shape {shape}"), "[S, S, M]")
-    checks.several_seeds("hits", shape)
-    h = checks.mask("hits", hits, shape)
+    h = seed_pairs("hits", hits)
     alive = np.diagonal(h).T
     return np.where(alive, (h.sum(axis=1) - alive) / (len(h) - 1), np.nan)
+
+
+def seed_pairs(name: str, value: ArrayLike) -> Mask:
+    """`value` as bool [S, S, M] of two seeds or more; raises ConfigError for anything else."""
+    x = plain(name, value)
+    checks.of_shape(name, x, "[S, S, M]")
+    checks.several_seeds(name, x.shape)
+    return checks.mask(name, x, x.shape)
 
 
 def labels(

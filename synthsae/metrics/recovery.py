@@ -52,7 +52,7 @@ def block_recovery(
     """
     d = checks.array("directions", directions, "[S, M, D]")
     u = orthonormal(basis)
-    rank = checks.count("basis's rank", u.shape[1], 1)
+    rank = checks.count("basis's rank", u.shape[1])
     inside = members(d, u, live, threshold)
     p = np.full(inside.shape, np.nan) if p_hat is None else numbers("p_hat", p_hat)
     checks.same_shape("p_hat", p.shape, "directions' [S, M]", inside.shape)

@@ -89,7 +89,7 @@ def learned_span(directions: ArrayLike, rank: int) -> Array:
     nothing. Raises ValueError for rank < 1.
     """
     d = checks.array("directions", directions, "[n, D]")
-    rank = checks.count("rank", rank, 1)
+    rank = checks.count("rank", rank)
     if not d.size:
         return np.zeros((d.shape[1], 0))
     _, s, vt = np.linalg.svd(unit(d), full_matrices=False)

@@ -32,7 +32,7 @@ def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:
 def random_transfer(target: ArrayLike, rng: np.random.Generator, draws: int = 100) -> Array:
     """`transfer_curve` from Haar-random nested subspaces of R^D, [draws, D + 1]; mean r / D."""
     y = checks.array("target", target, "[m, D]")
-    checks.count("draws", draws, 1)
+    checks.count("draws", draws)
     return np.stack([_captured(y, haar(y.shape[1], rng)) for _ in range(draws)])
 
 
@@ -45,8 +45,8 @@ def matched_transfer(
     this is the row-matched null. Raises ValueError for n > N, else as `transfer_curve`.
     """
     x, _ = _pair(pool, target)
-    checks.count("draws", draws, 1)
-    if checks.count("n", n, 1) > len(x):
+    checks.count("draws", draws)
+    if checks.count("n", n) > len(x):
         raise ConfigError("n", Shown(f"{n}"), f"1 to {len(x)}, the rows of pool")
     picks = (rng.choice(len(x), n, replace=False) for _ in range(draws))
     return np.stack([transfer_curve(x[rows], target) for rows in picks])

@@ -1,6 +1,8 @@
 """The report before training: every rule, its numbers, and configs read by attribute only."""
 
+import doctest
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -123,3 +125,10 @@ def test_bad_input() -> None:
     with pytest.raises(ConfigError) as error:
         theory.identifiability_report(Plan(), SAE, theta=1.5)
     assert error.value.field == "theta"
+
+
+def test_the_example_of_the_documentation_runs() -> None:
+    page = Path(theory.__file__).parent / "README.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted == 4
+    assert result.failed == 0
