@@ -26,7 +26,7 @@ LARGEST = 2**63 - 1
 
 
 class Shown(str):
-    """What a message says of a value that is too long for it, such as an array."""
+    """Words that stand in an error message for a value that is too long, such as an array."""
 
     __slots__ = ()
 
@@ -35,12 +35,14 @@ class Shown(str):
 
 
 class ConfigError(ValueError):
-    """A field, an argument, an option or a file holds what is not allowed; the message is a line.
+    """A field, an argument, an option or a file has a value that is not allowed.
+
+    The message is one line: "field: value; allowed: what".
 
     Attributes:
-        field: what holds it: a dotted field name, an argument, an option, or a path.
-        value: what it holds; of an array in words (`Shown`).
-        allowed: what it may hold, in words.
+        field: a dotted field name, an argument, an option, or a path.
+        value: the value; of an array a description in words (`Shown`).
+        allowed: which values are allowed, in words.
     """
 
     def __init__(self, name: str, value: object, allowed: str):
@@ -50,7 +52,11 @@ class ConfigError(ValueError):
 
 
 def typed(prefix: str, config: Any) -> None:
-    """Raise ConfigError unless the fields of a dataclass are of their types; see `of_type`."""
+    """Convert the fields of a dataclass to their types by `of_type`; skip nested dataclasses.
+
+    Raises:
+        ConfigError: for a field of another type; its name is put after `prefix`.
+    """
     for f in fields(config):
         value = getattr(config, f.name)
         if is_dataclass(value):
@@ -62,9 +68,13 @@ def typed(prefix: str, config: Any) -> None:
 
 
 def of_type(value: Any, kind: Any) -> Any:
-    """`value` as a field of that type holds it: NumPy's numbers become Python's, and an integer
-    will do for a number. Raises TypeError for a value of another type, and OverflowError for a
-    number beyond 64 bits.
+    """`value` converted to the type `kind` of a field.
+
+    NumPy's numbers become Python's, and an integer is accepted where a float is declared.
+
+    Raises:
+        TypeError: for a value of another type.
+        OverflowError: for an integer beyond 64 bits.
     """
     kinds = get_args(kind) or (kind,)
     if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
@@ -79,7 +89,7 @@ def of_type(value: Any, kind: Any) -> Any:
 
 
 def in_words(kind: Any, error: Exception | None = None) -> str:
-    """A field's type in words; with its size where `error` says that a number is beyond it."""
+    """A field's type in words; an `error` of arithmetic adds that 64 bits are the limit."""
     words = str(getattr(kind, "__name__", kind))
     for code, word in KINDS.items():
         words = words.replace(code, word)
@@ -87,21 +97,21 @@ def in_words(kind: Any, error: Exception | None = None) -> str:
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> None:
-    """Raise ConfigError unless `value` is one of `choices`; it names the nearest of them."""
+    """Raise ConfigError unless `value` is one of `choices`; the error names the nearest choice."""
     if value not in choices:
         raise ConfigError(name, value, ", ".join(choices) + nearest(value, choices))
 
 
 def nearest(value: object, choices: Iterable[str]) -> str:
-    """The choice that a misspelt `value` may mean, as the end of a message; "" for none."""
+    """The choice that a misspelt `value` resembles, as the end of a message; "" without one."""
     found = closest(value, choices)
     return f"; did you mean {found}?" if found else ""
 
 
 def closest(value: object, choices: Iterable[str]) -> str | None:
-    """The choice that a misspelt `value` may mean, in capitals or not; None for none.
+    """The choice that a misspelt `value` resembles, in upper or lower case; None without one.
 
-    Of a dotted name the last part will do: `rank` may mean `world.rank`.
+    The last part of a dotted choice is enough: `rank` resembles `world.rank`.
     """
     whole = {choice.lower(): choice for choice in choices}
     last = {name.rpartition(".")[2]: choice for name, choice in whole.items()}
@@ -117,7 +127,7 @@ def closest(value: object, choices: Iterable[str]) -> str | None:
 def within(
     name: str, value: float | None, low: float, high: float = inf, *, strict: bool = False
 ) -> None:
-    """Raise ConfigError unless low <= value <= high (low < value where strict); None passes."""
+    """Raise ConfigError unless low <= value <= high (low < value if `strict`); None is accepted."""
     if value is None:
         return
     if isinstance(value, float) and isinf(value):
@@ -129,9 +139,12 @@ def within(
 
 
 def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """`value`, an array of NumPy's or torch's, as float64; masked entries become NaN.
+    """A NumPy or torch array as float64; masked entries become NaN.
 
-    Raises ConfigError for what is not an array of real numbers; NaN and infinities pass.
+    NaN and infinities are accepted.
+
+    Raises:
+        ConfigError: if `value` is no array of real numbers.
     """
     x = plain(name, value)
     if x.dtype.kind not in "fiub":
@@ -141,7 +154,7 @@ def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 
 def plain(name: str, value: Any) -> NDArray[Any]:
-    """`value` as a NumPy array: a tensor without its gradient, from any device and of any dtype."""
+    """`value` as a NumPy array of any dtype; a tensor is detached and copied to the CPU."""
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
@@ -211,7 +224,7 @@ def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> Mask:
 
 
 def real(name: str, value: Any) -> float:
-    """A real number of any type as Python's; NaN passes."""
+    """A real number of any type as a Python float; NaN and infinities are accepted."""
     try:
         if isinstance(value, str | bytes | complex):
             raise TypeError
@@ -237,7 +250,7 @@ def count(name: str, value: int, low: int = 1) -> int:
 
 
 def _from_to(low: float, high: float) -> str:
-    """A range in words."""
+    """The range from `low` to `high` in words."""
     if low == -inf:
         return "that are finite" if high == inf else f"up to {high:g}"
     return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
@@ -265,9 +278,10 @@ def several_seeds(name: str, shape: tuple[int, ...]) -> None:
 
 
 def live_latents(directions: ArrayLike, live: ArrayLike | None) -> tuple[Array, Mask]:
-    """Unit directions [S, M, D] of two seeds or more, and which of them are live latents, [S, M].
+    """Directions scaled to norm 1, [S, M, D], and which of them are live latents, bool [S, M].
 
-    A row of zeros is no latent.
+    There must be two seeds or more. A row of zeros is not a live latent, whatever `live` says; a
+    `live` of None marks all other rows.
     """
     x = array("directions", directions, "[S, M, D]")
     several_seeds("directions", x.shape)

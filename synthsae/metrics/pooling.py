@@ -1,7 +1,7 @@
-"""Latents of many seeds in one pool: which are not duplicates, and what is found in a pool.
+"""Pools of latents of several seeds: near-duplicates, and what is found in a pool.
 
-Greedy selection by firing rate is ours: the recipe of Gerasimov et al. (arXiv 2606.12138) is not
-published in detail.
+Greedy selection by firing rate is ours: Gerasimov et al. (arXiv 2606.12138) do not publish their
+recipe in detail.
 """
 
 import numpy as np
@@ -18,12 +18,16 @@ DUPLICATE = DEFAULTS.duplicate
 
 
 def distinct(directions: ArrayLike, rates: ArrayLike, threshold: float = DUPLICATE) -> Mask:
-    """The rows of `directions` [M, D] that are kept once near-duplicates are dropped: bool [M].
+    """Which rows are kept when near-duplicates are dropped, bool [M].
 
-    Greedy: by falling firing rate (`rates` [M]), a row is kept if its signed cosine with every row
-    kept before is below `threshold`. Equal rates go by their coordinates, so which directions are
-    kept does not depend on the order of the rows. Raises ValueError for shapes that do not fit,
-    values that are not finite, a threshold outside [-1, 1].
+    Greedy: in the order of falling firing rate, a row is kept if its signed cosine with each row
+    kept before is below `threshold`. Rows of equal rate are ordered by their coordinates, so the
+    result does not depend on the order of the rows.
+
+    Args:
+        directions: decoder directions, [M, D].
+        rates: firing rates, [M].
+        threshold: signed cosine from which two rows are near-duplicates.
     """
     d = checks.array("directions", directions, "[M, D]")
     r = checks.array("rates", rates, "[M]")
@@ -45,12 +49,12 @@ def distinct(directions: ArrayLike, rates: ArrayLike, threshold: float = DUPLICA
 
 
 def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
-    """Probability that `n` of `total`, drawn without replacement, hold one of `marked` [...].
+    """Probability that n of `total` items, drawn without replacement, include a marked one, [...].
 
-    1 - C(total - marked, n) / C(total, n), elementwise. Where `marked` of `total` seeds have
-    something, it is the mean over all pools of n of them, and unbiased for 1 - (1 - p)^n, which
-    p_hat = marked / total put into that formula falls short of. Raises ValueError for `marked`
-    outside 0..total and `n` outside 1..total.
+    1 - C(total - marked, n) / C(total, n) for `marked` [...] items. If `marked` of `total` seeds
+    have a counterpart of a latent, this is the share of pools of n seeds that have one. It is an
+    unbiased estimate of 1 - (1 - p)^n, which the formula with p_hat = marked / total
+    underestimates.
     """
     total = checks.count("total", total)
     x = checks.in_range("marked", marked, 0, total)
@@ -61,11 +65,14 @@ def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
 
 
 def found_in_pools(hits: ArrayLike, n: int) -> Array:
-    """Share of the pools of `n` other seeds in which a latent is found, [S, S, M] -> [S, M].
+    """Share of the pools of n other seeds in which a latent is found, [S, M]; NaN for dead latents.
 
-    `hits[s, t, i]` is `reappearance.found`; all pools of n of the S - 1 others count (`any_drawn`),
-    and nothing in them is dropped. `n` = 1 gives p_hat. NaN for dead latents. Raises ValueError for
-    `n` outside 1..S - 1.
+    All pools of n of the S - 1 other seeds count, without dropping duplicates (`any_drawn`). n = 1
+    gives p_hat.
+
+    Args:
+        hits: result of `reappearance.found`, bool [S, S, M].
+        n: number of seeds of a pool, 1 to S - 1.
     """
     h = seed_pairs("hits", hits)
     alive = np.diagonal(h).T

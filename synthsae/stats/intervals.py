@@ -38,7 +38,7 @@ from synthsae.stats.values import per_pair, per_seed
 
 
 class Interval(NamedTuple):
-    """An estimate [...] between the ends of its interval."""
+    """An estimate with the lower and upper end of its interval, [...] each."""
 
     estimate: Array
     low: Array
@@ -48,26 +48,30 @@ class Interval(NamedTuple):
 def jackknife_interval(
     estimate: ArrayLike, leave_one_out: ArrayLike, level: float = 0.95
 ) -> Interval:
-    """Interval of any statistic from its value [...] and its values without each seed [..., S].
+    """Interval of any smooth statistic, from its values with one seed left out at a time.
 
     Tukey's jackknife: se^2 = (S - 1) / S sum_s (theta_-s - mean theta_-s)^2, with Student
-    quantiles of S - 1 degrees of freedom. For smooth statistics: a median needs the bootstrap.
+    quantiles of S - 1 degrees of freedom. Not for medians and other quantiles.
+
+    Args:
+        estimate: the statistic over all seeds, [...].
+        leave_one_out: the statistic without each seed, [..., S].
+        level: nominal coverage.
     """
-    loo, middle = numbers("leave_one_out", leave_one_out), numbers("estimate", estimate)
-    if loo.ndim < 1 or loo.shape[-1] < 2 or loo.shape[:-1] != middle.shape:
-        allowed = f"{middle.shape} and 2 seeds or more last"
+    loo, whole = numbers("leave_one_out", leave_one_out), numbers("estimate", estimate)
+    if loo.ndim < 1 or loo.shape[-1] < 2 or loo.shape[:-1] != whole.shape:
+        allowed = f"{whole.shape} and 2 seeds or more last"
         raise ConfigError("leave_one_out", Shown(f"shape {loo.shape}"), allowed)
     n = loo.shape[-1]
-    half = student.ppf((1 + _level(level)) / 2, n - 1) * np.sqrt((n - 1) * loo.var(axis=-1))
-    return Interval(middle, middle - half, middle + half)
+    width = student.ppf((1 + _level(level)) / 2, n - 1) * np.sqrt((n - 1) * loo.var(axis=-1))
+    return Interval(whole, whole - width, whole + width)
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """t interval of the mean of one independent number per seed: `values` [..., S].
+    """Student's t interval of the mean of one independent number a seed, `values` [..., S].
 
-    The jackknife of a mean. For numbers that are pairwise underneath, such as a seed's mean p_hat
-    over the other seeds, use `pairwise_interval` or `row_interval`: this one covers .64
-    to .85.
+    For numbers that depend on the other seeds, such as a seed's mean p_hat, use `row_interval`:
+    this interval then covers .64 to .85 at a nominal .95.
     """
     x = per_seed("values", values)
     n = x.shape[-1]
@@ -77,8 +81,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 def pairwise_interval(matrix: ArrayLike, level: float = 0.95) -> Interval:
     """Jackknife interval of the mean off-diagonal entry of `matrix` [..., S, S].
 
-    Entry [s, t] scores seed s against seed t and need not be symmetric; the diagonal is not read
-    (it may be NaN). With two seeds there is a mean and no interval: low and high are NaN.
+    Entry [s, t] is the score of seed s against seed t. The matrix need not be symmetric, and its
+    diagonal is not read, so it may be NaN. With two seeds, low and high are NaN.
     """
     x = per_pair("matrix", matrix)
     n = x.shape[-1]
@@ -91,11 +95,12 @@ def pairwise_interval(matrix: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def row_interval(rows: ArrayLike, level: float = 0.95) -> Interval:
-    """`pairwise_interval` from its row means alone: `rows` [..., S], seed s against all others.
+    """`pairwise_interval` from each seed's mean score against the other seeds, `rows` [..., S].
 
-    For measures that are symmetric, or whose row and column means are alike (p_hat): without seed s
-    the pairwise mean is (S mean - 2 rows_s) / (S - 2), so the interval is that of `mean_interval`
-    widened by 2 (S - 1) / (S - 2). NaN ends with two seeds.
+    For scores that are symmetric, or whose row means equal their column means nearly, as those of
+    p_hat do: without seed s the pairwise mean is (S mean - 2 rows_s) / (S - 2). The interval is
+    therefore that of `mean_interval` times 2 (S - 1) / (S - 2). With two seeds, low and high are
+    NaN.
     """
     x = per_seed("rows", rows)
     n, mean = x.shape[-1], x.mean(axis=-1)
@@ -105,7 +110,7 @@ def row_interval(rows: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def _level(level: float) -> float:
-    """`level` if it is a probability strictly between 0 and 1."""
+    """`level` as a float; raises ConfigError unless 0 < level < 1."""
     x = real("level", level)
     if not 0 < x < 1:
         raise ConfigError("level", level, "strictly between 0 and 1")

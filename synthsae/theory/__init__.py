@@ -1,6 +1,7 @@
-"""Predictions in which nothing is fitted: what chance, geometry and symmetry say.
+"""Predictions without fitted parameters: from chance, geometry and symmetry.
 
-Formulas, sources and reference numbers: section 5 of the science notes; one idea a file.
+Formulas, sources and reference numbers are in section 5 of docs/science.md; README.md lists the
+functions. Each file is one idea.
 """
 
 from synthsae.theory.bounds import unique_sparsity, welch_bound

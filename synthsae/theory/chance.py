@@ -1,4 +1,4 @@
-"""Chance levels: what cosines random directions reach. Every score is read against one of these."""
+"""Chance levels: cosines and overlaps of random directions and subspaces."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,10 +16,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
 def chance_found(
     d: ArrayLike, m: ArrayLike, theta: ArrayLike = DEFAULTS.theta, absolute: bool = False
 ) -> Array:
-    """Chance p_hat: P(max of m random signed cosines in R^d >= theta) = 1 - (1 - A_d(theta))^m.
+    """Chance level of p_hat: P(max of m random cosines in R^d >= theta) = 1 - (1 - A_d(theta))^m.
 
-    With 2 A_d in place of A_d for absolute cosines, theta > 0. `d`, `m` (0 or more) and `theta`
-    broadcast. Right down to 1e-300: no 1 - 1e-17 on the way.
+    For absolute cosines and theta > 0, 2 A_d takes the place of A_d. Accurate down to 1e-300. `d`,
+    `m` (0 or more) and `theta` broadcast.
     """
     sides = 2 if absolute else 1
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -29,12 +29,12 @@ def chance_found(
 
 
 def chance_max_cosine(d: int, m: int, absolute: bool = False) -> float:
-    """Mean of the largest of m random cosines in R^d, signed or absolute: the chance level of MMCS.
+    """Chance level of MMCS: mean of the largest of m random cosines in R^d.
 
-    The maximum has distribution function F(c) = (1 - A_d(c))^m, with 2 A_d in place of A_d for
-    absolute cosines; E max = c0 + int_{c0}^{c1} (1 - F) dc between its quantiles c0 and c1 at 1e-16
-    and 1 - 1e-16, by Gauss-Legendre quadrature in the angle (error below 1e-10). In R^1:
-    1 - 2^(1-m) signed, 1 absolute.
+    The maximum has the distribution function F(c) = (1 - A_d(c))^m, with 2 A_d in place of A_d for
+    absolute cosines. E max = c0 + int_{c0}^{c1} (1 - F) dc between its quantiles c0 and c1 at 1e-16
+    and 1 - 1e-16, by Gauss-Legendre quadrature in the angle (error below 1e-10). In R^1 the mean is
+    1 - 2^(1-m), or 1 for absolute cosines.
     """
     d, m = count("d", d), count("m", m)
     if d == 1:
@@ -58,11 +58,19 @@ def chance_matched_cosine(
     rng: Rng = 0,
     draws: int = 16,
 ) -> float:
-    """Mean Hungarian-matched cosine of m and n (default m) random directions in R^d.
+    """Chance level of MCC: mean Hungarian-matched cosine of m and n random directions in R^d.
 
-    One-to-one, so below `chance_max_cosine`. No closed form: the mean over `draws` Monte Carlo
-    draws, whose standard error at the defaults is about .001 at (d, m) = (32, 128) and .0003 at
-    (128, 256).
+    A one-to-one matching, so the mean is below `chance_max_cosine`. There is no closed form: this
+    is the mean over Monte Carlo draws, with a standard error at the defaults of about .001 at (d,
+    m) = (32, 128) and .0003 at (128, 256).
+
+    Args:
+        d: dimension.
+        m: number of directions of one set.
+        n: number of directions of the other set; None stands for m.
+        absolute: whether to match |cosine|.
+        rng: a generator or a seed.
+        draws: number of Monte Carlo draws.
     """
     d, m = count("d", d), count("m", m)
     n = m if n is None else count("n", n)
@@ -76,12 +84,19 @@ def chance_matched_cosine(
 
 
 def random_overlap(d: ArrayLike, r1: ArrayLike, r2: ArrayLike) -> tuple[Array, Array]:
-    """Mean and standard deviation of the overlap ||A^T U||_F^2 / R2 of random subspaces of R^D.
+    """Mean and standard deviation of ||A^T U||_F^2 / R2 for random subspaces A and U of R^D.
 
-    A has dimension R1 and U dimension R2 = `r2`. With P, Q their projections the overlap is
-    tr(PQ) / R2; E P = (R1 / D) I gives the mean R1 / D, and the second moment of a Haar-random
-    projection gives var tr(PQ) = 2 R1 R2 (D - R1) (D - R2) / (D^2 (D - 1) (D + 2)) (Collins and
-    Sniady 2006, Weingarten calculus). Arguments broadcast; D >= 2, R1 and R2 at most D.
+    With projections P, Q the overlap is tr(PQ) / R2. E P = (R1 / D) I gives the mean R1 / D. The
+    second moment of a Haar-random projection gives var tr(PQ) = 2 R1 R2 (D - R1) (D - R2) / (D^2 (D
+    - 1) (D + 2)) (Collins and Sniady 2006, Weingarten calculus).
+
+    Args:
+        d: D, 2 or more.
+        r1: dimension R1 of A, at most D.
+        r2: dimension R2 of U, at most D.
+
+    Returns:
+        The mean and the standard deviation; arguments broadcast.
     """
     n, a, b = whole("d", d, 2), whole("r1", r1), whole("r2", r2)
     for name, r in (("r1", a), ("r2", b)):
