@@ -37,7 +37,7 @@ def test_distinct_does_not_depend_on_the_order_of_rows(seed: int, n: int) -> Non
     assert sorted(map(tuple, kept)) == sorted(map(tuple, again))
 
 
-def test_distinct_keeps_one_of_equals_and_all_that_are_apart() -> None:
+def test_distinct_keeps_one_of_equal_rows_and_all_distant_rows() -> None:
     d = np.eye(5)[[0, 1, 0, 2, 1, 0]]
     assert distinct(d, np.array([1, 2, 3, 4, 5, 6.0]), 1).tolist() == [0, 0, 0, 1, 1, 1]
     assert distinct(np.vstack([np.eye(5), -np.eye(5)]), np.ones(10), 0.01).all()
@@ -55,7 +55,7 @@ def test_distinct_keeps_one_of_equals_and_all_that_are_apart() -> None:
         (8, 8, 0.7, 0.756),
     ],
 )
-def test_coverage_of_pooled_codes_is_the_notes(
+def test_coverage_of_pooled_codes_is_that_of_science_md(
     rank: int, n: int, threshold: float, expected: float
 ) -> None:
     mine = pooled_coverage(cross_polytope(rank), n, threshold, keep=distinct)
@@ -64,7 +64,7 @@ def test_coverage_of_pooled_codes_is_the_notes(
     assert mine.std() < 0.06
 
 
-def test_pooled_codes_without_dropping_cover_the_law() -> None:
+def test_pooled_codes_without_dropping_follow_the_coverage_law() -> None:
     for rank, n, share in [(3, 2, 0.8964), (6, 4, 0.4795)]:
         mine = pooled_coverage(cross_polytope(rank), n, 1.0, keep=distinct, draws=200, points=500)
         error = mine.std() / np.sqrt(200)

@@ -181,7 +181,7 @@ def test_random_directions_form_no_groups():
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 12), (200, 32), (40, 128)])
-def test_the_bar_of_a_rank_is_the_stated_error_rate(n, d):
+def test_the_threshold_of_the_rank_has_its_error_rate(n, d):
     """Above the largest singular value of random rows in 95% of draws, but not by far."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((400, n, d))
@@ -226,7 +226,7 @@ def test_the_split_has_least_conductance():
     assert set(np.flatnonzero(side)) in ({0, 1, 2, 3}, {4, 5, 6})
 
 
-def test_a_piece_grows_to_the_whole_block():
+def test_a_part_of_a_block_grows_to_the_whole_block():
     rng = np.random.default_rng(0)
     x, (a, b) = two_blocks(rng, 0, r=4)
     order = np.argsort(-np.abs(x[:60] @ a[:, 0]))

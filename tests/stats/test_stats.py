@@ -110,7 +110,7 @@ def test_jackknife_covers(name: str, seeds: int) -> None:
     ("score", "own"), [("share", (0.80, 0.93)), ("mean", (0.94, 1.0)), ("transfer", (0.82, 0.94))]
 )
 @pytest.mark.parametrize("seeds", [5, 8])
-def test_scores_of_unstable_latents_need_the_wide_interval(
+def test_scores_of_unstable_latents_need_row_interval(
     score: str, own: tuple[float, float], seeds: int
 ) -> None:
     """They read other seeds through p_hat: intervals of independent seeds cover too little."""
@@ -190,7 +190,7 @@ def test_two_seeds_have_a_pair_and_no_interval() -> None:
 
 
 @given(arrays(float, (5, 5), elements=st.floats(-1, 1)), st.permutations(range(5)))
-def test_pairwise_interval_does_not_know_the_order_of_seeds(x: Array, order: list[int]) -> None:
+def test_pairwise_interval_ignores_the_order_of_seeds(x: Array, order: list[int]) -> None:
     np.testing.assert_allclose(
         stats.pairwise_interval(x), stats.pairwise_interval(x[np.ix_(order, order)]), atol=1e-12
     )
@@ -289,7 +289,7 @@ def test_null_summary_by_hand() -> None:
     np.testing.assert_allclose(result.high, [2.925, 1])
 
 
-def test_seeds_of_chance() -> None:
+def test_the_rotation_null_follows_its_seed() -> None:
     d, live, _ = planted(np.random.default_rng(0))
     one, same, other = (
         stats.rotation_null(lambda x, on: x, d, live, draws=2, rng=r) for r in (1, 1, 2)

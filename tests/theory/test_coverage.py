@@ -71,7 +71,7 @@ def test_monte_carlo_of_independent_atoms_is_the_closed_form() -> None:
     assert abs(p.mean() - expected) <= 5 * np.sqrt(expected * (1 - expected) / pairs)
 
 
-def test_what_does_not_lean_is_not_moved_and_what_is_dead_is_not_found() -> None:
+def test_latents_outside_the_block_do_not_move_and_dead_ones_are_not_found() -> None:
     basis = np.eye(8)[:, :3]
     d = np.broadcast_to(np.eye(8), (3, 8, 8))
     every = np.ones((3, 8), dtype=bool)
@@ -84,7 +84,7 @@ def test_what_does_not_lean_is_not_moved_and_what_is_dead_is_not_found() -> None
     assert np.isnan(p[:, 1:]).all()
 
 
-def test_draws_follow_the_seed_and_change_of_basis_does_not_matter_in_law() -> None:
+def test_draws_follow_the_seed_and_the_basis_does_not_change_their_distribution() -> None:
     d, live, members, basis = block(4, 5, np.random.default_rng(1))
     one, same, other = (
         theory.coverage_monte_carlo(d, live, members, basis, draws=8, rng=r) for r in (0, 0, 1)
@@ -132,7 +132,7 @@ def test_closed_bounds_independent(m: float, rank: int, theta: float) -> None:
     assert independent <= theory.coverage_independent(m + 1, rank, theta)
 
 
-def test_a_priori_counts_a_cross_polytope_or_what_is_left() -> None:
+def test_a_priori_counts_a_cross_polytope_or_the_latents_left() -> None:
     np.testing.assert_allclose(
         theory.coverage_a_priori([1, 2, 4, 8], 100),
         theory.coverage_closed([2, 4, 8, 16], [1, 2, 4, 8]),
@@ -180,7 +180,7 @@ def test_implied_rank_limits() -> None:
 # Pooling
 
 
-def test_pooled_reappearance_is_the_chance_of_any() -> None:
+def test_pooled_reappearance_is_the_probability_of_any_match() -> None:
     rng = np.random.default_rng(0)
     p = rng.random(40)
     hits = (rng.random((3000, 40, 5)) < p[:, None]).any(axis=-1).mean(axis=0)

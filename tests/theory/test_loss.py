@@ -54,7 +54,7 @@ def test_frame_loss_by_quadrature() -> None:
         assert abs(theory.frame_loss(codes, np.eye(2), 1) - expected) <= 4 * error
 
 
-def test_frame_loss_is_the_exact_loss_of_both_signs() -> None:
+def test_frame_loss_is_the_exact_loss_of_atoms_of_both_signs() -> None:
     codes, frame = laws(1.0, 200), haar(4, np.random.default_rng(3))
     atoms = np.concatenate([frame.T, -frame.T])
     for k in (1, 2, 3, 4):
@@ -114,7 +114,7 @@ def test_flatness_changes_sign_at_two() -> None:
 
 
 @pytest.mark.parametrize("beta", [1.0, 8.0])
-def test_the_minimiser_is_a_reference_that_nothing_beats(beta: float) -> None:
+def test_no_rotation_beats_the_minimiser_as_reference(beta: float) -> None:
     codes = laws(beta, 4000, 2)
     turns = np.linspace(0, np.pi / 2, 181)
     frames = [np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]) for t in turns]

@@ -71,7 +71,7 @@ def test_rules(changes: dict, latents: int, verdict: str, why: str) -> None:
     assert why in row.why
 
 
-def test_slack_sparsity_hides_the_axes() -> None:
+def test_without_binding_sparsity_the_axes_are_not_identifiable() -> None:
     law = {"law": "generalised_normal", "beta": 1.0}
     slack = report(SAEConfig(n_latents=120, k=60), **law)
     assert slack.binding == 0  # 5 blocks of 4 and 20 features are 40 latents at most
@@ -106,7 +106,7 @@ def test_samples() -> None:
     assert report(n_samples=20).verdict == "subspace only"
 
 
-def test_leaning_is_said() -> None:
+def test_the_reason_mentions_leaning_features() -> None:
     assert "lean" in report(leaning=True).why
     assert "lean" not in report().why
     assert "lean" not in report(leaning=True, law="sparse").why
