@@ -1,4 +1,9 @@
-"""Checks of config fields: an error names the field, the value and what is allowed, in a line."""
+"""Checks of config fields and arguments: an error names the field, the value, what is allowed.
+
+The first half checks fields of configs, the second half arrays and numbers. The `shape` of an array
+is written as in docstrings, "[..., M, D]": "..." stands for any leading axes, a letter for any
+length, the same letter for the same length, and a number for itself.
+"""
 
 import re
 from collections.abc import Collection, Iterable
@@ -11,6 +16,9 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae.arrays import Array, Index, Mask
+from synthsae.geometry import unit
+
 KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
 KINDS |= {"bool": "true or false", "str": "a name"}
 LARGEST = 2**63 - 1
@@ -18,7 +26,7 @@ LARGEST = 2**63 - 1
 
 
 class Shown(str):
-    """What a message says of a value that is too long for it, such as an array."""
+    """Words that stand in an error message for a value that is too long, such as an array."""
 
     __slots__ = ()
 
@@ -27,12 +35,14 @@ class Shown(str):
 
 
 class ConfigError(ValueError):
-    """A field, an argument, an option or a file holds what is not allowed; the message is a line.
+    """A field, an argument, an option or a file has a value that is not allowed.
+
+    The message is one line: "field: value; allowed: what".
 
     Attributes:
-        field: what holds it: a dotted field name, an argument, an option, or a path.
-        value: what it holds; of an array in words (`Shown`).
-        allowed: what it may hold, in words.
+        field: a dotted field name, an argument, an option, or a path.
+        value: the value; of an array a description in words (`Shown`).
+        allowed: which values are allowed, in words.
     """
 
     def __init__(self, name: str, value: object, allowed: str):
@@ -42,7 +52,11 @@ class ConfigError(ValueError):
 
 
 def typed(prefix: str, config: Any) -> None:
-    """Raise ConfigError unless the fields of a dataclass are of their types; see `of_type`."""
+    """Convert the fields of a dataclass to their types by `of_type`; skip nested dataclasses.
+
+    Raises:
+        ConfigError: for a field of another type; its name is put after `prefix`.
+    """
     for f in fields(config):
         value = getattr(config, f.name)
         if is_dataclass(value):
@@ -60,9 +74,13 @@ def type_of(config: Any, field: "Field[Any]") -> Any:
 
 
 def of_type(value: Any, kind: Any) -> Any:
-    """`value` as a field of that type holds it: NumPy's numbers become Python's, and an integer
-    will do for a number. Raises TypeError for a value of another type, and OverflowError for a
-    number beyond 64 bits.
+    """`value` converted to the type `kind` of a field.
+
+    NumPy's numbers become Python's, and an integer is accepted where a float is declared.
+
+    Raises:
+        TypeError: for a value of another type.
+        OverflowError: for an integer beyond 64 bits.
     """
     kinds = get_args(kind) or (kind,)
     if isinstance(value, Integral) and int in kinds and not isinstance(value, bool):
@@ -77,7 +95,7 @@ def of_type(value: Any, kind: Any) -> Any:
 
 
 def in_words(kind: Any, error: Exception | None = None) -> str:
-    """A field's type in words; with its size where `error` says that a number is beyond it."""
+    """A field's type in words; an `error` of arithmetic adds that 64 bits are the limit."""
     words = str(getattr(kind, "__name__", kind))
     for code, word in KINDS.items():
         words = words.replace(code, word)
@@ -85,21 +103,21 @@ def in_words(kind: Any, error: Exception | None = None) -> str:
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> None:
-    """Raise ConfigError unless `value` is one of `choices`; it names the nearest of them."""
+    """Raise ConfigError unless `value` is one of `choices`; the error names the nearest choice."""
     if value not in choices:
         raise ConfigError(name, value, ", ".join(choices) + nearest(value, choices))
 
 
 def nearest(value: object, choices: Iterable[str]) -> str:
-    """The choice that a misspelt `value` may mean, as the end of a message; "" for none."""
+    """The choice that a misspelt `value` resembles, as the end of a message; "" without one."""
     found = closest(value, choices)
     return f"; did you mean {found}?" if found else ""
 
 
 def closest(value: object, choices: Iterable[str]) -> str | None:
-    """The choice that a misspelt `value` may mean, in capitals or not; None for none.
+    """The choice that a misspelt `value` resembles, in upper or lower case; None without one.
 
-    Of a dotted name the last part will do: `rank` may mean `world.rank`.
+    The last part of a dotted choice is enough: `rank` resembles `world.rank`.
     """
     whole = {choice.lower(): choice for choice in choices}
     last = {name.rpartition(".")[2]: choice for name, choice in whole.items()}
@@ -115,7 +133,7 @@ def closest(value: object, choices: Iterable[str]) -> str | None:
 def within(
     name: str, value: float | None, low: float, high: float = inf, *, strict: bool = False
 ) -> None:
-    """Raise ConfigError unless low <= value <= high (low < value where strict); None passes."""
+    """Raise ConfigError unless low <= value <= high (low < value if `strict`); None is accepted."""
     if value is None:
         return
     if isinstance(value, float) and isinf(value):
@@ -127,9 +145,12 @@ def within(
 
 
 def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """`value`, an array of NumPy's or torch's, as float64; masked entries become NaN.
+    """A NumPy or torch array as float64; masked entries become NaN.
 
-    Raises ConfigError for what is not an array of real numbers; NaN and infinities pass.
+    NaN and infinities are accepted.
+
+    Raises:
+        ConfigError: if `value` is no array of real numbers.
     """
     x = plain(name, value)
     if x.dtype.kind not in "fiub":
@@ -139,7 +160,7 @@ def numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 
 def plain(name: str, value: Any) -> NDArray[Any]:
-    """`value` as a NumPy array: a tensor without its gradient, from any device and of any dtype."""
+    """`value` as a NumPy array of any dtype; a tensor is detached and copied to the CPU."""
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
@@ -150,11 +171,134 @@ def plain(name: str, value: Any) -> NDArray[Any]:
         raise ConfigError(name, kind, f"an array of numbers ({error})") from error
 
 
+def array(name: str, value: ArrayLike, shape: str) -> Array:
+    """`value` as a finite float64 array of `shape`, such as "[..., M, D]" or "[m, 4]"."""
+    x = numbers(name, value)
+    of_shape(name, x, shape)
+    finite(name, x)
+    return x
+
+
+def of_shape(name: str, x: NDArray[Any], shape: str) -> None:
+    """Raise ConfigError unless `x` has the `shape`, such as "[..., M, D]" or "[m, 4]"."""
+    lengths = shape.strip("[]").split(", ")
+    leading = lengths[0] == "..."
+    core = lengths[leading:]
+    got = x.shape[x.ndim - len(core) :] if leading else x.shape
+    want: dict[str, int] = {}
+    if len(got) != len(core) or any(
+        n != (int(length) if length.isdigit() else want.setdefault(length, n))
+        for length, n in zip(core, got, strict=True)
+    ):
+        raise ConfigError(name, Shown(f"shape {x.shape}"), f"shape {shape}")
+
+
+def finite(name: str, x: Array) -> None:
+    """Raise ConfigError where `x` holds NaN or infinities."""
+    if bad := int((~np.isfinite(x)).sum()):
+        given = Shown(f"{bad} non-finite values in shape {x.shape}")
+        raise ConfigError(name, given, "finite numbers")
+
+
+def in_range(name: str, value: ArrayLike, low: float = -inf, high: float = inf) -> Array:
+    """`value` as finite float64 numbers from `low` to `high`, in an array of any shape."""
+    x = numbers(name, value)
+    bad = x[~((x >= low) & (x <= high) & np.isfinite(x))]
+    if bad.size:
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"numbers, {_from_to(low, high)}")
+    return x
+
+
+def whole(name: str, value: ArrayLike, low: float = 1, high: float = inf) -> Index:
+    """`value` as integers from `low` to `high`, in an array of any shape; 2.0 is an integer."""
+    x = numbers(name, value)
+    bad = x[~((x >= low) & (x <= high) & (x == np.floor(x)) & np.isfinite(x))]
+    if bad.size:
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"whole numbers, {_from_to(low, high)}")
+    return x.astype(np.intp)
+
+
+def mask(name: str, value: ArrayLike | None, shape: tuple[int, ...]) -> Mask:
+    """`value` as a boolean array of exactly `shape`; None stands for True everywhere."""
+    if value is None:
+        return np.ones(shape, dtype=bool)
+    x = plain(name, value)
+    if x.dtype != bool or x.shape != shape or isinstance(x, np.ma.MaskedArray):
+        given = Shown(f"{x.dtype} of shape {x.shape}")
+        raise ConfigError(name, given, f"bool of shape {shape}")
+    return x
+
+
 def real(name: str, value: Any) -> float:
-    """A real number of any type as Python's; NaN passes."""
+    """A real number of any type as a Python float; NaN and infinities are accepted."""
     try:
         if isinstance(value, str | bytes | complex):
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ConfigError(name, value, "a number") from error
+
+
+def between(name: str, value: float, low: float, high: float = inf) -> float:
+    """One finite number from `low` to `high`."""
+    x = real(name, value)
+    if not low <= x <= high or isinf(x):
+        raise ConfigError(name, value if type(value) is int else x, _from_to(low, high))
+    return x
+
+
+def count(name: str, value: int, low: int = 1) -> int:
+    """One integer of `low` or more; 2.0 is an integer."""
+    x = real(name, value)
+    if not x.is_integer() or x < low:
+        raise ConfigError(name, value, f"whole numbers, {_from_to(low, inf)}")
+    return int(value)
+
+
+def _from_to(low: float, high: float) -> str:
+    """The range from `low` to `high` in words."""
+    if low == -inf:
+        return "that are finite" if high == inf else f"up to {high:g}"
+    return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+
+
+def same_shape(name: str, got: tuple[int, ...], other: str, want: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the shape `got`, or part of a shape, is `want`, that of `other`."""
+    if got != want:
+        raise ConfigError(name, Shown(f"shape {got}"), f"{want}, that of {other}")
+
+
+def broadcastable(name: str, got: tuple[int, ...], other: str, want: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the leading shapes `got` and `want`, that of `other`, broadcast."""
+    try:
+        np.broadcast_shapes(got, want)
+    except ValueError:
+        allowed = f"any that broadcasts with {want} of {other}"
+        raise ConfigError(name, Shown(f"leading shape {got}"), allowed) from None
+
+
+def several_seeds(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the first axis of `shape` has two seeds or more."""
+    if shape[0] < 2:
+        raise ConfigError(name, Shown(f"{shape[0]} seeds in shape {shape}"), "2 or more")
+
+
+def live_latents(directions: ArrayLike, live: ArrayLike | None) -> tuple[Array, Mask]:
+    """Directions scaled to norm 1, [S, M, D], and which of them are live latents, bool [S, M].
+
+    There must be two seeds or more. A row of zeros is not a live latent, whatever `live` says; a
+    `live` of None marks all other rows.
+    """
+    x = array("directions", directions, "[S, M, D]")
+    several_seeds("directions", x.shape)
+    return unit(x), mask("live", live, x.shape[:2]) & x.any(axis=2)
+
+
+def orthonormal_columns(name: str, basis: ArrayLike, tolerance: float = 1e-5) -> Array:
+    """`basis` [D, R], R >= 1, as float64 whose columns are orthonormal to within `tolerance`."""
+    u = array(name, basis, "[D, R]")
+    gap = np.abs(u.T @ u - np.eye(u.shape[1])).max(initial=0.0)
+    if not gap <= tolerance or u.shape[1] == 0:
+        given = Shown(f"shape {u.shape}, columns off orthonormal by {gap:.2g}")
+        raise ConfigError(name, given, f"at least one column, off by <= {tolerance:g}")
+    return u

@@ -1,8 +1,9 @@
 """Named random streams: a random number is a function of a stream, a seed and a counter.
 
-Streams keep the sources of chance apart: `world` (what is planted), `init` (where an SAE starts),
-`data` (what it sees), `eval` (what it is judged on) and `null` (what it is compared with). World
-seed 3 and data seed 3 therefore share nothing, and nothing here touches a global generator.
+Streams keep sources of randomness independent: `world` (planted features), `init` (initial
+parameters of an SAE), `data` (training samples), `eval` (evaluation samples) and `null` (null
+distributions). World seed 3 and data seed 3 therefore share nothing. No function here touches a
+global generator.
 """
 
 import numpy as np
@@ -12,9 +13,10 @@ STREAMS = ("world", "init", "data", "eval", "null")
 
 
 def sequence(stream: str, seed: int, *counter: int) -> np.random.SeedSequence:
-    """The seed sequence of `stream` at `seed`; `counter` picks one element of the stream.
+    """The seed sequence of `stream` at `seed`; `counter` selects one element of the stream.
 
-    Raises ValueError for a stream that is not in `STREAMS` and for negative seeds.
+    Raises:
+        ValueError: for a stream that is not in `STREAMS` and for a negative seed.
     """
     if stream not in STREAMS:
         raise ValueError(f"stream: {stream!r}; allowed: {', '.join(STREAMS)}")
@@ -31,10 +33,10 @@ def numpy_generator(stream: str, seed: int, *counter: int) -> np.random.Generato
 def torch_generator(
     stream: str, seed: int, *counter: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """A torch generator for one element of a stream: equal bits on one type of device."""
+    """A torch generator for one element of a stream; its numbers depend on the type of device."""
     return torch.Generator(device=device).manual_seed(word(stream, seed, *counter))
 
 
 def word(stream: str, seed: int, *counter: int) -> int:
-    """64 bits for one element of a stream: what seeds a generator, or is the key of one."""
+    """64 random bits for one element of a stream, to seed a generator or to be its key."""
     return int(sequence(stream, seed, *counter).generate_state(1, np.uint64)[0])

@@ -38,7 +38,7 @@ def test_haar_has_the_moments_of_haar_measure(n):
 
 
 @given(generators(), st.integers(1, 8), st.integers(1, 8))
-def test_a_frame_that_fits_is_orthonormal_and_one_that_does_not_spans(rng, n, d):
+def test_a_frame_is_orthonormal_for_n_up_to_d_and_spans_beyond(rng, n, d):
     f = tight_frame(n, d, rng)
     assert f.shape == (n, d)
     np.testing.assert_allclose(np.linalg.norm(f, axis=1), 1)
@@ -48,7 +48,7 @@ def test_a_frame_that_fits_is_orthonormal_and_one_that_does_not_spans(rng, n, d)
         assert np.linalg.matrix_rank(f) == d
 
 
-def test_a_frame_that_fits_is_uniform():
+def test_an_orthonormal_frame_is_uniform():
     rng = np.random.default_rng(1)
     f = np.stack([tight_frame(3, 3, rng) for _ in range(4000)])
     trace = np.trace(f, axis1=1, axis2=2)
@@ -57,7 +57,7 @@ def test_a_frame_that_fits_is_uniform():
 
 
 @pytest.mark.parametrize(("n", "d"), [(24, 16), (64, 16), (400, 20)])
-def test_a_frame_that_does_not_fit_is_nearly_tight(n, d):
+def test_a_frame_of_more_than_d_rows_is_nearly_tight(n, d):
     """Frame bounds n / d and squared coherence n^2 / d (Welch), far closer than random rows."""
     rng = np.random.default_rng(0)
     frames = [tight_frame(n, d, rng), unit(rng.standard_normal((n, d)))]
@@ -68,7 +68,7 @@ def test_a_frame_that_does_not_fit_is_nearly_tight(n, d):
 
 
 @given(generators(), st.sampled_from([(3,), (2, 4), (2, 3, 5)]))
-def test_unit_has_norm_one_and_forgets_lengths(rng, shape):
+def test_unit_has_norm_one_and_ignores_lengths(rng, shape):
     x = rng.standard_normal(shape)
     scale = rng.uniform(1e-6, 1e6, (*shape[:-1], 1))
     np.testing.assert_allclose(np.linalg.norm(unit(x), axis=-1), 1)

@@ -85,7 +85,13 @@ def _stability_panel(ax: Axes, ds: xr.Dataset, law: str) -> None:
     overlap = ds.subspace_overlap.mean(("seed", "block"))
     rotated = ds.coverage_prediction.mean(("seed", "block"))
     ax.plot(
-        x, overlap, "s-", color=GREEN, mfc="none", ms=8, label="subspace: overlap with the planted one"
+        x,
+        overlap,
+        "s-",
+        color=GREEN,
+        mfc="none",
+        ms=8,
+        label="subspace: overlap with planted",
     )
     ax.errorbar(
         x,

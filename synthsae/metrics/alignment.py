@@ -1,8 +1,9 @@
-"""Latents that are the same in every seed: so alike that no free rotation would bring them there.
+"""Identifiable latents: latents of several seeds that are closer than random rotations bring them.
 
-p_hat = 1 is not enough: four latents in a plane that nothing fixes are found in every other seed.
-What tells a feature is how *tight* its counterparts are, against how far apart the latents of one
-seed lie. Code turned at random brings another seed's latent anywhere between two of one's own.
+p_hat = 1 is not enough: four latents in a plane reappear in every other seed, even if each seed's
+code is rotated at random in the plane. An identifiable latent has counterparts at angles that are
+small against the angles between latents of one seed. A randomly rotated code puts its latents
+anywhere between two latents of another seed.
 """
 
 from typing import NamedTuple
@@ -13,22 +14,24 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 
-TIGHT = 0.9  # cosine from which two latents can be one
+TIGHT = 0.9  # least cosine of two latents that are joined
 BLOCK = 1024  # rows of a cosine matrix held at a time
 
 
 class Identities(NamedTuple):
-    """Candidates, most surely identifiable first.
+    """n candidates for identifiable latents, in the order of their p-values.
 
-    latents: [n, S], the index in every seed, -1 where there is none.
-    direction: [n, D], unit mean of the members.
-    angle: [n], the largest between two members, radians.
-    spacing: [n], angle from a member to the nearest other latent of its seed, median, radians.
-    p: [n], `chance_alignment`.
+    Attributes:
+        latents: index of the candidate's latent in each seed, -1 without one, [n, S].
+        direction: mean of the candidate's latents, scaled to norm 1, [n, D].
+        angle: largest angle between two of these latents, in radians, [n].
+        spacing: angle from such a latent to the nearest other latent of its seed, in radians, the
+            median over seeds, [n].
+        p: p-value of `chance_alignment`, [n].
     """
 
     latents: Index
@@ -39,17 +42,26 @@ class Identities(NamedTuple):
 
 
 def chance_alignment(angle: ArrayLike, spacing: ArrayLike, found: ArrayLike, n_seeds: int) -> Array:
-    """Chance that `found` of S seeds agree within `angle` where each seed's code is turned freely.
+    """p-value of `found` seeds agreeing within `angle` if each code is rotated at random, [...].
 
-    In a plane, the case that favours agreement most, a code whose latents are `spacing` apart has
-    one in an arc of length `angle` with probability q = angle / spacing. The arc begins at one of
-    S latents and holds found - 1 others: S P(Bin(S - 1, q) >= found - 1), which for found = S and
-    q <= 1/2 is exact (Stevens 1939); times the majorities S - floor(S / 2) that `found` could be.
-    1 where `found` is no majority. Radians; arguments broadcast.
+    In a plane, where random agreement is most likely, a code whose latents are `spacing` apart has
+    a latent in an arc of length `angle` with probability q = angle / spacing. The arc begins at one
+    of S latents and holds found - 1 others: p = S P(Bin(S - 1, q) >= found - 1), which is exact for
+    found = S and q <= 1/2 (Stevens 1939). It is multiplied by S - floor(S / 2), the number of
+    values of `found` that are a majority.
+
+    Args:
+        angle: largest angle between two latents of a candidate, in radians, [...].
+        spacing: angle between neighbouring latents of one seed, in radians, [...].
+        found: number of seeds with a latent of the candidate, [...].
+        n_seeds: number of seeds S.
+
+    Returns:
+        The p-value; 1 where `found` is not a majority of seeds. Arguments broadcast.
     """
     given = {"angle": angle, "spacing": spacing, "found": found}
-    a, gap, k = np.broadcast_arrays(*(_check.array(n, v, "[...]") for n, v in given.items()))
-    s = _check.at_least("n_seeds", n_seeds, 2)
+    a, gap, k = np.broadcast_arrays(*(checks.array(n, v, "[...]") for n, v in given.items()))
+    s = checks.count("n_seeds", n_seeds, 2)
     q = np.clip(np.divide(a, gap, out=np.ones(a.shape), where=gap > 0), 0, 1)
     p = np.minimum(1.0, (s - s // 2) * s * binom.sf(k - 2, s - 1, q))
     return np.where(2 * k > s, p, 1.0)
@@ -58,20 +70,24 @@ def chance_alignment(angle: ArrayLike, spacing: ArrayLike, found: ArrayLike, n_s
 def identities(
     directions: ArrayLike, live: ArrayLike | None = None, tight: float = TIGHT
 ) -> Identities:
-    """Latents that stand for one direction in most of the seeds: directions [S, M, D].
+    """Candidates for latents that are the same direction in more than half of the seeds.
 
-    Two latents are joined where each is the other's nearest (signed, live) and their cosine is
-    `tight` or more; a candidate is a connected component with at most one latent of a seed and
-    members in more than half of the seeds. Neither the order of seeds nor that of latents matters.
+    Two latents are joined if each is the nearest live latent of the other in its seed (signed) and
+    their cosine is `tight` or more. A candidate is a connected component with at most one latent a
+    seed. The order of seeds and the order of latents do not matter.
 
-    Of candidates in a block of rank 2 or more that no rotation changes, a share of alpha or less
-    has p <= alpha, provided that seeds share neither start nor data. p says nothing against a
-    direction that all seeds prefer for a reason other than a feature (two features merged, say).
-    Rows of zeros are no latents. Raises ValueError for shapes that do not fit and values that are
-    not finite.
+    In a block of rank 2 or more whose law is invariant under rotations, at most a share alpha of
+    candidates has p <= alpha, if seeds share neither initialisation nor data. A small p does not
+    exclude a direction that all seeds prefer for another reason than a feature, such as two
+    features that merge.
+
+    Args:
+        directions: decoder directions, [S, M, D]; a row of zeros is not a latent.
+        live: which latents are live, bool [S, M]; None stands for all.
+        tight: least cosine of two latents that are joined.
     """
-    d, alive = _check.latents(directions, live)
-    tight = _check.between("tight", tight, 0, 1)
+    d, alive = checks.live_latents(directions, live)
+    tight = checks.between("tight", tight, 0, 1)
     s, m, _ = d.shape
     rows = [np.flatnonzero(a) for a in alive]
     edges = [np.zeros((2, 0), dtype=np.intp)]
@@ -88,7 +104,7 @@ def identities(
 
 
 def _candidates(d: Array, spacing: Array, latents: Index) -> Identities:
-    """The candidates `latents` [n, S] in the order of their p."""
+    """The candidates `latents` [n, S] in the order of their p-values."""
     n, s = latents.shape
     mean, angle, gap = np.zeros((n, d.shape[-1])), np.zeros(n), np.zeros(n)
     for i, row in enumerate(latents):
@@ -103,9 +119,9 @@ def _candidates(d: Array, spacing: Array, latents: Index) -> Identities:
 
 
 def _nearest(x: Array, y: Array, other: bool = False) -> tuple[Index, Array]:
-    """The row of y with the largest cosine to each row of x, and it: [m], [m].
+    """The row of y with the largest cosine to each row of x, and that cosine: [m], [m].
 
-    `other` leaves out the row itself, where x is y. -1 where y has no row to offer.
+    `other` excludes the row itself, for y = x. The cosine is -1 if y has no row.
     """
     which, best = np.zeros(len(x), dtype=np.intp), np.full(len(x), -1.0)
     for start in range(0, len(x) if len(y) else 0, BLOCK):
@@ -118,16 +134,16 @@ def _nearest(x: Array, y: Array, other: bool = False) -> tuple[Index, Array]:
 
 
 def _mutual(x: Array, y: Array, tight: float) -> tuple[Index, Index]:
-    """Rows of x and y that are each other's nearest, at a cosine >= `tight`."""
-    there, cosine = _nearest(x, y)
+    """Rows of x and rows of y that are mutually nearest, with a cosine >= `tight`."""
+    nearest, cosine = _nearest(x, y)
     back, _ = _nearest(y, x)
     i = np.flatnonzero(cosine >= tight)
-    i = i[back[there[i]] == i]
-    return i, there[i]
+    i = i[back[nearest[i]] == i]
+    return i, nearest[i]
 
 
 def _components(edges: Index, n: int) -> list[Index]:
-    """Nodes of every connected component of two or more."""
+    """The nodes of each connected component with two nodes or more."""
     graph = coo_array((np.ones(edges.shape[1], dtype=bool), tuple(edges)), shape=(n, n))
     _, label = connected_components(graph, directed=False)
     order = np.argsort(label, kind="stable")
@@ -136,7 +152,10 @@ def _components(edges: Index, n: int) -> list[Index]:
 
 
 def _table(nodes: Index, s: int, m: int) -> Index | None:
-    """The latent of each seed among nodes a M + i, [S]; None for two of a seed or a minority."""
+    """The latent of each seed, [S], of a component with nodes s M + i; -1 for a seed without one.
+
+    None if the component has two latents of one seed, or latents of no more than half of the seeds.
+    """
     seeds, latents = np.divmod(nodes, m)
     if len(set(seeds)) < len(seeds) or 2 * len(seeds) <= s:
         return None

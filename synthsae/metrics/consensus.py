@@ -1,10 +1,10 @@
-"""What comes back when an SAE is trained again: latents that do, and subspaces that do.
+"""Latents and subspaces that several seeds agree on.
 
-Groups of pooled latents (`groups.groups`) are the candidates for subspaces. What makes one
-reproducible is that the seeds' own latents in it span the *same* subspace: the test of
+Groups of pooled latents (`groups.groups`) are the candidates for subspaces. A subspace is
+reproducible if the latents of each seed in it span the *same* subspace. The test is
 `alignment.chance_alignment`, with the largest principal angle between two seeds' spans in place of
-the angle between two latents. Codes that are turned freely in a larger block line up along a part
-of it only by chance.
+the angle between two latents: codes that are rotated at random in a larger block agree on a part of
+that block only by chance.
 """
 
 from typing import NamedTuple
@@ -13,24 +13,28 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
-from synthsae.metrics import _check
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
 from synthsae.metrics.subspace import learned_span, principal_angles
 
-LEAST = 2  # rank from which a subspace is more than a direction
-RIGHT_ANGLE = np.pi / 2  # spacing of the axes of a code that spans its block with fewest latents
+LEAST = 2  # least rank of a subspace; rank 1 is a direction
+RIGHT_ANGLE = np.pi / 2  # spacing of latents in the smallest code that spans a block
 
 
 class Subspace(NamedTuple):
-    """A candidate. members: bool [S, M], latents with half of their energy or more in `span`.
+    """A candidate for a reproducible subspace.
 
-    span: orthonormal basis [D, rank], strongest direction first.
-    rank_low, rank_high: the least and the largest `rank` with any one seed left out.
-    found: seeds whose own members span all of its dimensions.
-    angle: the largest principal angle between the spans of two of these, radians.
-    p: chance that codes turned freely in a larger block agree as well.
+    Attributes:
+        members: latents with half of their energy or more in `span`, bool [S, M].
+        span: orthonormal basis, strongest direction first, [D, rank].
+        rank: dimension of the subspace.
+        rank_low: least estimate of the rank with one seed left out.
+        rank_high: largest estimate of the rank with one seed left out.
+        found: number of seeds whose own members span all of its dimensions.
+        angle: largest principal angle between the spans of two such seeds, in radians.
+        p: probability that codes that are rotated at random in a larger block agree as well.
     """
 
     members: Mask
@@ -46,13 +50,16 @@ class Subspace(NamedTuple):
 def subspaces(
     directions: ArrayLike, live: ArrayLike | None = None, alpha: float = 0.01
 ) -> list[Subspace]:
-    """Subspaces of rank 2 or more that latents of most seeds share, most surely so first.
+    """Subspaces of rank 2 or more that latents of most seeds share, in the order of their p-values.
 
-    Directions [S, M, D], bool `live` [S, M]: mask identifiable latents out of it. `alpha` is the
-    error rate of the cosines that join latents. Neither the order of seeds nor that of latents
-    matters. Raises ValueError for shapes that do not fit and values that are not finite.
+    The order of seeds and the order of latents do not matter.
+
+    Args:
+        directions: decoder directions, [S, M, D].
+        live: latents to look at, bool [S, M]; leave identifiable latents out.
+        alpha: error rate of the cosines that join latents.
     """
-    d, alive = _check.latents(directions, live)
+    d, alive = checks.live_latents(directions, live)
     seed, latent = np.nonzero(alive)
     found = []
     for group in groups(d[seed, latent], alpha):
@@ -64,7 +71,7 @@ def subspaces(
 
 
 def _describe(d: Array, inside: Mask, span: Array) -> Subspace:
-    """One candidate as a Subspace."""
+    """The Subspace of the latents `inside`, bool [S, M], with basis `span`."""
     rank, s = span.shape[1], len(d)
     own = [learned_span(x[keep], rank) for x, keep in zip(d, inside, strict=True)]
     full = [u for u in own if u.shape[1] == rank]
@@ -79,10 +86,10 @@ def _describe(d: Array, inside: Mask, span: Array) -> Subspace:
 
 
 class Consensus(NamedTuple):
-    """What comes back: candidates of both kinds, and each one's q.
+    """Candidates for identifiable latents and reproducible subspaces, each with its q-value.
 
-    A list of those with q <= 1 - level is right in a share `level` of its entries or more, on
-    average over trainings (Benjamini and Hochberg 1995).
+    Of the candidates with q <= 1 - level, a share `level` or more is right, on average over
+    trainings (Benjamini and Hochberg 1995).
     """
 
     identities: Identities
@@ -94,13 +101,17 @@ class Consensus(NamedTuple):
 def consensus(
     directions: ArrayLike, live: ArrayLike | None = None, alpha: float = 0.01
 ) -> Consensus:
-    """Identifiable latents and reproducible subspaces of directions [S, M, D], bool `live` [S, M].
+    """Identifiable latents and reproducible subspaces of several seeds.
 
-    Each live latent of the mean seed is a hypothesis. Subspaces are sought among the latents that
-    are left without the identities beyond doubt: p <= `alpha` over their number (Bonferroni).
-    Errors as `identities`.
+    The number of hypotheses is the mean number of live latents of a seed. Subspaces are sought
+    among latents that are not certainly identifiable, p > `alpha` / hypotheses (Bonferroni).
+
+    Args:
+        directions: decoder directions, [S, M, D].
+        live: which latents are live, bool [S, M]; None stands for all.
+        alpha: error rate, see `subspaces`.
     """
-    d, rest = _check.latents(directions, live)
+    d, rest = checks.live_latents(directions, live)
     same = identities(d, rest)
     hypotheses = max(len(same.p), round(rest.sum(axis=1).mean()))
     for row in same.latents[same.p * hypotheses <= alpha]:
@@ -112,7 +123,7 @@ def consensus(
 
 
 def _adjusted(p: ArrayLike, n: int) -> Array:
-    """False discovery rates at which each of p is listed, among `n` hypotheses, the others at 1."""
+    """q-values of `p` among `n` hypotheses, of which the others have p = 1."""
     padded = np.ones(n)
     padded[: np.size(p)] = p
     return false_discovery_control(padded)[: np.size(p)] if n else padded

@@ -1,28 +1,34 @@
-"""Do two sets of variables, matched one to one, vary together in the same pairs?"""
+"""RV coefficient: are the covariances of two sets of matched variables proportional?"""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
-from synthsae.metrics import _check
 
 ROUNDING = 1e-6
-"""Share of a matrix's largest entry that float32 may change."""
+"""Relative to a matrix's largest entry, changes that float32 rounding may cause."""
 
 
 def rv(a: ArrayLike, b: ArrayLike, diagonal: bool = True) -> Array:
-    """RV coefficient (Robert and Escoufier 1976) tr(A B) / sqrt(tr(A A) tr(B B)): -> [...].
+    """RV coefficient tr(A B) / sqrt(tr(A A) tr(B B)) (Robert and Escoufier 1976), [...].
 
-    `a` and `b` [..., N, N] are symmetric with matched rows. 1 where they are proportional; between
-    0 and 1 for covariances. Without the `diagonal` both have theirs set to 0 and it is in [-1, 1]:
-    variances alone make RV large (two diagonal matrices of equal entries have 1), whichever
-    variables are matched. NaN where nothing is left of one of them. Raises ValueError for shapes
-    that do not fit and for matrices that are empty, not finite or not symmetric.
+    1 for proportional matrices, and between 0 and 1 for covariances. Variances alone make RV large,
+    whichever variables are matched: two multiples of the identity have RV 1. Without the diagonals
+    RV is in [-1, 1].
+
+    Args:
+        a: symmetric matrices, [..., N, N].
+        b: symmetric matrices whose rows match those of `a`, [..., N, N].
+        diagonal: False sets both diagonals to 0.
+
+    Returns:
+        The coefficient; NaN where a matrix is 0.
     """
     x, y = _symmetric("a", a), _symmetric("b", b)
-    _check.same("b's rows", y.shape[-1:], "a", x.shape[-1:])
-    _check.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
+    checks.same_shape("b's rows", y.shape[-1:], "a", x.shape[-1:])
+    checks.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
     if not diagonal:
         x, y = off_diagonal(x), off_diagonal(y)
     return np.sum(_unit(x) * _unit(y), axis=(-2, -1))
@@ -31,24 +37,24 @@ def rv(a: ArrayLike, b: ArrayLike, diagonal: bool = True) -> Array:
 def permuted_rv(
     a: ArrayLike, b: ArrayLike, rng: np.random.Generator, draws: int = 99, diagonal: bool = True
 ) -> Array:
-    """`rv` with the rows and columns of `b` matched at random: [N, N], [N, N] -> [draws].
+    """`rv` of `a` [N, N] and of `b` [N, N] with its variables permuted at random, [draws].
 
-    The null of a matching that says nothing. Errors as `rv`.
+    The null distribution of `rv` for a matching without information.
     """
     x, y = _symmetric("a", a), _symmetric("b", b)
-    _check.same("b", y.shape, "a", x.shape)
+    checks.same_shape("b", y.shape, "a", x.shape)
     if not diagonal:
         x, y = off_diagonal(x), off_diagonal(y)
-    x, y = _unit(x), _unit(y)  # which no permutation changes
-    orders = [rng.permutation(len(y)) for _ in range(_check.at_least("draws", draws, 1))]
+    x, y = _unit(x), _unit(y)  # permutations do not change the norms
+    orders = [rng.permutation(len(y)) for _ in range(checks.count("draws", draws))]
     return np.array([np.sum(x * y[np.ix_(order, order)]) for order in orders])
 
 
 def off_diagonal(matrix: ArrayLike) -> Array:
     """A copy of `matrix` [..., N, N] with zeros on the diagonal.
 
-    Zeros everywhere where what is left is no more than rounding (`ROUNDING` of the largest entry):
-    a ratio of roundings would differ from processor to processor.
+    A matrix whose other entries are all below `ROUNDING` times its largest entry becomes 0: a ratio
+    of rounding errors would differ between processors.
     """
     x = np.array(matrix, dtype=np.float64)
     whole = np.max(np.abs(x), axis=(-2, -1), keepdims=True)
@@ -58,15 +64,15 @@ def off_diagonal(matrix: ArrayLike) -> Array:
 
 
 def _unit(x: Array) -> Array:
-    """`x` over its Frobenius norm, without overflow on the way; NaN where it is 0."""
+    """`x` divided by its Frobenius norm, without overflow; NaN where `x` is 0."""
     most = np.max(np.abs(x), axis=(-2, -1), keepdims=True)
     y = np.divide(x, most, out=np.full_like(x, np.nan), where=most > 0)
     return y / np.sqrt(np.sum(y**2, axis=(-2, -1), keepdims=True))
 
 
 def _symmetric(name: str, value: ArrayLike) -> Array:
-    x = _check.array(name, value, "[..., N, N]")
-    _check.same(f"{name}'s columns", x.shape[-1:], f"{name}'s rows", x.shape[-2:-1])
+    """`value` as symmetric matrices [..., N, N] with N >= 1."""
+    x = checks.array(name, value, "[..., N, N]")
     if x.shape[-1] == 0:
         raise ConfigError(name, Shown(f"shape {x.shape}"), "one row or more")
     most = np.max(np.abs(x), axis=(-2, -1), keepdims=True)

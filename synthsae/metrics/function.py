@@ -1,7 +1,7 @@
-"""What an SAE does: variance explained, L0, firing rates, dead latents. One definition everywhere.
+"""Explained variance, L0, firing rates, dead latents: the only definitions in the package.
 
-Long evaluations run in batches: `Residual` sums add up to what one call on everything would give,
-and `l0` and `dead_fraction` follow from firing rates, which average over batches.
+Evaluations of many samples run in batches: `Residual` sums of batches add up to those of all
+samples, and `l0` and `dead_fraction` follow from firing rates, whose mean over batches is the rate.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
-from synthsae.metrics import _check
 
 LIVE = DEFAULTS.live
 
 
 @dataclass(frozen=True)
 class Residual:
-    """Sums over samples that explained variance needs; `a + b` joins batches (Chan et al. 1983).
+    """Sums over samples from which explained variance follows, with leading dimensions (seeds).
 
-    `n` samples, their `mean` [..., D], `scatter` = sum ||x - mean||^2 [...] and `error` =
-    sum ||x - x_hat||^2 [...], where leading dimensions (seeds) broadcast.
+    `a + b` is the Residual of both batches together (Chan et al. 1983).
+
+    Attributes:
+        n: number of samples.
+        mean: mean of x, [..., D].
+        scatter: sum ||x - mean||^2, [...].
+        error: sum ||x - x_hat||^2, [...].
     """
 
     n: int
@@ -34,11 +39,11 @@ class Residual:
 
     @classmethod
     def of(cls, x: ArrayLike, x_hat: ArrayLike) -> Residual:
-        """The sums of one batch: x [..., B, D] and its reconstruction, leading ones broadcast."""
-        a = _check.array("x", x, "[..., B, D]")
-        b = _check.array("x_hat", x_hat, "[..., B, D]")
-        _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
-        _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
+        """The sums of one batch x [..., B, D] and its reconstruction; leading axes broadcast."""
+        a = checks.array("x", x, "[..., B, D]")
+        b = checks.array("x_hat", x_hat, "[..., B, D]")
+        checks.same_shape("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
+        checks.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
         if a.shape[-2] == 0:
             raise ConfigError("x", Shown(f"shape {a.shape}"), "one sample or more")
         mean = a.mean(axis=-2)
@@ -58,61 +63,60 @@ class Residual:
 
     @property
     def fvu(self) -> Array:
-        """Fraction of variance unexplained, error / scatter [...]; NaN where x does not vary."""
+        """Fraction of variance unexplained, error / scatter, [...]; NaN where x is constant."""
         error, scatter = np.broadcast_arrays(self.error, self.scatter)
         return np.divide(error, scatter, out=np.full(error.shape, np.nan), where=scatter > 0)
 
 
 def fvu(x: ArrayLike, x_hat: ArrayLike) -> Array:
-    """Fraction of variance unexplained, sum ||x - x_hat||^2 / sum ||x - mean||^2: -> [...].
+    """Fraction of variance unexplained, sum ||x - x_hat||^2 / sum ||x - mean||^2, [...].
 
-    Sums run over samples and dimensions of [..., B, D]; the mean is over samples. NaN where x does
-    not vary. Raises ValueError for shapes that do not fit, no sample, or non-finite values.
+    Sums run over samples and dimensions of x and x_hat [..., B, D], the mean over samples. NaN
+    where x is constant.
     """
     return Residual.of(x, x_hat).fvu
 
 
 def explained_variance(x: ArrayLike, x_hat: ArrayLike) -> Array:
-    """EV = 1 - `fvu`: 1 is perfect, 0 is as good as the mean, and it may be negative. -> [...]."""
+    """EV = 1 - `fvu`, [...]: 1 is perfect, 0 is as good as the mean of x; it may be negative."""
     return 1.0 - fvu(x, x_hat)
 
 
 def firing_rates(codes: ArrayLike) -> Array:
-    """Share of samples on which each latent's code is not 0: [..., B, M] -> [..., M]."""
-    z = _check.array("codes", codes, "[..., B, M]")
+    """Share of samples on which each latent's code [..., B, M] is not 0, [..., M]."""
+    z = checks.array("codes", codes, "[..., B, M]")
     if z.shape[-2] == 0:
         raise ConfigError("codes", Shown(f"shape {z.shape}"), "one sample or more")
     return np.mean(z != 0, axis=-2)
 
 
 def l0(codes: ArrayLike) -> Array:
-    """Mean number of active latents a sample, the sum of firing rates: [..., B, M] -> [...]."""
+    """Mean number of active latents a sample, the sum of firing rates, [...]; codes [..., B, M]."""
     return firing_rates(codes).sum(axis=-1)
 
 
 def live(rates: ArrayLike, live_threshold: float = LIVE) -> Mask:
-    """The latents that fire on at least `live_threshold` of the samples: rates [..., M] -> bool."""
-    r = _check.array("rates", rates, "[..., M]")
-    if r.size and not 0 <= r.min() <= r.max() <= 1:
-        raise ConfigError("rates", Shown(f"{r.min():g} to {r.max():g}"), "0 to 1")
-    return r >= _check.between("live_threshold", live_threshold, 0, 1)
+    """Which latents fire on at least `live_threshold` of the samples, bool, of rates [..., M]."""
+    r = checks.in_range("rates", rates, 0, 1)
+    checks.of_shape("rates", r, "[..., M]")
+    return r >= checks.between("live_threshold", live_threshold, 0, 1)
 
 
 def dead_fraction(rates: ArrayLike, live_threshold: float = LIVE) -> Array:
-    """Share of latents that are not `live`: firing rates [..., M] -> [...]."""
+    """Share of latents that are not `live`, [...], of firing rates [..., M]."""
     return 1.0 - live(rates, live_threshold).mean(axis=-1)
 
 
 def shrinkage(x: ArrayLike, x_hat: ArrayLike, least_norm: float = 1e-6) -> Array:
-    """Mean over samples of ||x_hat|| / ||x||, [..., B, D] -> [...]: 1 is none, below 1 shrinks.
+    """Mean over samples of ||x_hat|| / ||x||, [...], for x and x_hat [..., B, D].
 
-    Samples with ||x|| <= `least_norm` are left out, as in SAELens' synthetic evaluation; NaN where
-    none is left. Errors as `fvu`.
+    Below 1, reconstructions are too short. Samples with ||x|| <= `least_norm` are left out, as in
+    SAELens' synthetic evaluation; NaN where no sample is left.
     """
-    a = _check.array("x", x, "[..., B, D]")
-    b = _check.array("x_hat", x_hat, "[..., B, D]")
-    _check.same("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
-    _check.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
+    a = checks.array("x", x, "[..., B, D]")
+    b = checks.array("x_hat", x_hat, "[..., B, D]")
+    checks.same_shape("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
+    checks.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
     size, size_hat = np.broadcast_arrays(np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1))
     counts = size > least_norm
     ratio = np.divide(size_hat, size, out=np.zeros(size.shape), where=counts)

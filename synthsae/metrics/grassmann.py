@@ -1,7 +1,7 @@
 """Distances between subspaces, of equal dimension or not.
 
-Directions that the smaller subspace lacks count as angle pi/2, which keeps both a metric across
-dimensions (Ye and Lim 2016, section 5). Unlike angles, distances obey the triangle inequality.
+Each direction that the smaller subspace lacks counts as an angle of pi/2. Both distances then obey
+the triangle inequality across dimensions (Ye and Lim 2016, section 5); principal angles do not.
 """
 
 import numpy as np
@@ -11,13 +11,13 @@ from synthsae.metrics.subspace import padded_angles
 
 
 def chordal_distance(a: ArrayLike, b: ArrayLike) -> float:
-    """||sin(angles)||_2 of the spans of the columns of [D, R1] and [D, R2], in [0, sqrt(max R)].
+    """||sin(principal angles)||_2 of the column spans of [D, R1] and [D, R2].
 
-    ||P_a - P_b||_F / sqrt 2 for equal dimensions. Errors as `subspace.principal_angles`.
+    In [0, sqrt(max(R1, R2))]; ||P_a - P_b||_F / sqrt 2 of the projections for equal dimensions.
     """
     return float(np.linalg.norm(np.sin(padded_angles(a, b))))
 
 
 def geodesic_distance(a: ArrayLike, b: ArrayLike) -> float:
-    """||angles||_2, the arc length between two spans, in [0, sqrt(max R) pi/2]. Radians."""
+    """||principal angles||_2 of two column spans, in radians, in [0, sqrt(max(R1, R2)) pi / 2]."""
     return float(np.linalg.norm(padded_angles(a, b)))

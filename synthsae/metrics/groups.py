@@ -1,11 +1,11 @@
-"""Finding subspaces without the truth: groups of latents that share one, and its dimension.
+"""Find subspaces without the planted truth: groups of latents that share one, and its dimension.
 
-Within one seed the latents of a block repel and look unrelated. Pooled over seeds they do not: in
-a common R-dimensional subspace squared cosines average 1/R, elsewhere 1/D. So: pool the live
-directions of all seeds, join those whose |cosine| chance does not explain, and take the connected
-components; thresholding-based subspace clustering (Heckel and Boelcskei 2015) with the threshold
-set by the error rate. A latent that straddles two blocks joins them: components are cut there
-(`cut`). Blocks of high rank come in pieces: each piece grows to the whole (`settle`).
+The latents of one seed in a block repel each other and look unrelated. Pooled over seeds they do
+not: in a common R-dimensional subspace squared cosines average 1/R, elsewhere 1/D. So pool the live
+directions of all seeds, join those with a |cosine| above chance, and take connected components.
+This is subspace clustering by thresholding (Heckel and Boelcskei 2015), with the threshold set by
+an error rate. A latent between two blocks joins them, so `split` divides such components. A block
+of high rank falls into several components, so `grow` extends each of them to the whole block.
 """
 
 from typing import NamedTuple
@@ -17,19 +17,25 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from scipy.special import betainccinv, betaincinv
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 from synthsae.metrics.subspace import MEMBER, learned_span, overlap
 
 BLOCK = 1024  # rows of the cosine matrix held at a time
-ALIKE = 2.0  # mean squared cosine across a cut, in units of chance, below which it is made
-GROW = 0.25  # share of a latent's energy with which it counts in a growing subspace
-TRACY_WIDOM = 0.9793  # 95% point of the law of Tracy and Widom for real matrices
+SIMILAR = 2.0  # a split is kept if D times the mean squared cosine between its sides is below
+GROW = 0.25  # least energy of a latent that joins a growing subspace
+TRACY_WIDOM = 0.9793  # 95% quantile of the Tracy-Widom distribution for real matrices
 
 
 class Group(NamedTuple):
-    """Latents that share a subspace: their `rows`, its `rank` and a basis `span` [D, rank]."""
+    """Latents that share a subspace.
+
+    Attributes:
+        rows: indices of the latents among the given directions.
+        rank: dimension of the subspace.
+        span: orthonormal basis of the subspace, [D, rank].
+    """
 
     rows: Index
     rank: int
@@ -37,12 +43,12 @@ class Group(NamedTuple):
 
 
 def chance_cosine(n: int, d: int, alpha: float = 0.01) -> float:
-    """The |cosine| that none of the pairs of n random directions in R^d reaches, but for `alpha`.
+    """The |cosine| that some pair of n random directions in R^d exceeds with probability <= alpha.
 
     Bonferroni over n (n - 1) / 2 pairs: c with I_{1 - c^2}((d - 1) / 2, 1/2) = alpha / pairs.
     """
-    n, d = _check.at_least("n", n, 2), _check.at_least("d", d, 2)
-    _check.between("alpha", alpha, 0, 1)
+    n, d = checks.count("n", n, 2), checks.count("d", d, 2)
+    checks.between("alpha", alpha, 0, 1)
     pairs = n * (n - 1) / 2
     return float(np.sqrt(1 - betaincinv((d - 1) / 2, 0.5, alpha / pairs)))
 
@@ -50,11 +56,15 @@ def chance_cosine(n: int, d: int, alpha: float = 0.01) -> float:
 def components(directions: ArrayLike, threshold: float) -> Index:
     """Connected components of the graph that joins directions with |cosine| >= threshold.
 
-    [n, D] -> labels [n], 0 for the largest component. Raises ValueError for a threshold outside
-    [0, 1] and for values that are not finite.
+    Args:
+        directions: vectors of any length, [n, D].
+        threshold: in [0, 1].
+
+    Returns:
+        A label for each direction, [n]; 0 is the largest component.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
-    _check.between("threshold", threshold, 0, 1)
+    d = unit(checks.array("directions", directions, "[n, D]"))
+    checks.between("threshold", threshold, 0, 1)
     if not len(d):
         return np.zeros(0, dtype=np.intp)
     edges = []
@@ -69,28 +79,31 @@ def components(directions: ArrayLike, threshold: float) -> Index:
 
 
 def estimate_rank(directions: ArrayLike) -> int:
-    """How many squared singular values of unit rows [n, D] exceed the largest of random ones.
+    """Number of squared singular values of unit rows [n, D] above the largest of random rows.
 
-    The bar is the 95% point for n random rows: ((sqrt n + sqrt D)^2 + .98 (sqrt n + sqrt D)
-    (1 / sqrt n + 1 / sqrt D)^(1/3)) / D (Johnstone 2001; Gaussian rows, of norm near 1).
-    Conservative: it needs about n / R > (1 + sqrt(n / D))^2, so pool seeds.
+    The threshold is the 95% quantile for n random rows: ((sqrt n + sqrt D)^2 + .98 (sqrt n + sqrt
+    D) (1 / sqrt n + 1 / sqrt D)^(1/3)) / D (Johnstone 2001; for Gaussian rows, whose norms are near
+    1). The estimate is conservative: it needs about n / R > (1 + sqrt(n / D))^2, so pool seeds.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
+    d = unit(checks.array("directions", directions, "[n, D]"))
     if not d.size:
         return 0
     a, b = np.sqrt(d.shape)
-    bar = ((a + b) ** 2 + TRACY_WIDOM * (a + b) * (1 / a + 1 / b) ** (1 / 3)) / d.shape[1]
-    return int(np.sum(np.linalg.svd(d, compute_uv=False) ** 2 > bar))
+    threshold = ((a + b) ** 2 + TRACY_WIDOM * (a + b) * (1 / a + 1 / b) ** (1 / 3)) / d.shape[1]
+    return int(np.sum(np.linalg.svd(d, compute_uv=False) ** 2 > threshold))
 
 
-def cut(directions: ArrayLike, threshold: float) -> list[Index]:
-    """`components` of directions [n, D], cut wherever two sides are not alike: rows of each part.
+def split(directions: ArrayLike, threshold: float) -> list[Index]:
+    """Rows of the `components` of directions [n, D], split where two sides are not similar.
 
-    The sides are those of least conductance along the second eigenvector of the graph of squared
-    cosines at |cosine| >= `threshold` (Shi and Malik 2000). They are alike, and stay together,
-    where squared cosines across average twice 1/D, what random directions have, or more.
+    The two sides have least conductance along the second eigenvector of the graph of squared
+    cosines with |cosine| >= `threshold` (Shi and Malik 2000). Sides are similar, and stay together,
+    if squared cosines between them average 2/D or more, twice the mean of random directions.
+
+    Returns:
+        The row indices of each part.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
+    d = unit(checks.array("directions", directions, "[n, D]"))
     label = components(d, threshold)
     parts = []
     for g in range(label.max(initial=-1) + 1):
@@ -99,22 +112,23 @@ def cut(directions: ArrayLike, threshold: float) -> list[Index]:
         if side is None:
             parts.append(rows)
             continue
-        for half in (rows[side], rows[~side]):
-            parts += [half[part] for part in cut(d[half], threshold)]
+        for some in (rows[side], rows[~side]):
+            parts += [some[part] for part in split(d[some], threshold)]
     return parts
 
 
-def settle(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
-    """The group that `rows` of directions [n, D] grow to: those with energy in their own span.
+def grow(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
+    """The group that some `rows` of directions [n, D] grow to.
 
-    In turn, the rank and the span of the rows, and as rows all directions with energy in the span
-    of `GROW` and of more than chance gives any of n (Bonferroni at `alpha`), until nothing changes.
-    The group's rows are those with half of their energy or more in it.
+    Two steps alternate until nothing changes: estimate the rank and the span of the rows; take as
+    rows all directions whose energy in the span is at least `GROW` and more than chance gives any
+    of the n directions (Bonferroni at `alpha`). The rows of the group are those with half of their
+    energy or more in the final span.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
+    d = unit(checks.array("directions", directions, "[n, D]"))
     n, width = d.shape
     seen = set()
-    while rows.tobytes() not in seen:  # it may come to swing between two
+    while rows.tobytes() not in seen:  # it may alternate between two sets of rows
         seen.add(rows.tobytes())
         rank = max(1, estimate_rank(d[rows]))
         span = learned_span(d[rows], rank)
@@ -125,19 +139,24 @@ def settle(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
 
 
 def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[Group]:
-    """Groups of at least `least` directions that share a subspace, largest first; from [n, D].
+    """Groups of directions that share a subspace, largest first.
 
-    The parts of `cut` at the `chance_cosine` of n directions, each as it comes to `settle`; of two
-    that overlap by more than half the larger is kept. Random directions give one group or more
-    with probability <= alpha.
+    Each part of `split`, at the `chance_cosine` of n directions, grows to a group. Of two groups
+    that overlap by more than half, the larger one is kept. Random directions give a group with
+    probability <= alpha.
+
+    Args:
+        directions: pooled live directions of all seeds, [n, D].
+        alpha: error rate.
+        least: least number of directions of a group.
     """
-    d = unit(_check.array("directions", directions, "[n, D]"))
-    _check.at_least("least", least, 2)
+    d = unit(checks.array("directions", directions, "[n, D]"))
+    checks.count("least", least, 2)
     if len(d) < least:
         return []
     threshold = chance_cosine(len(d), d.shape[1], alpha)
-    parts = [rows for rows in cut(d, threshold) if len(rows) >= least]
-    found = [settle(d, rows, alpha) for rows in parts]
+    parts = [rows for rows in split(d, threshold) if len(rows) >= least]
+    found = [grow(d, rows, alpha) for rows in parts]
     kept: list[Group] = []
     for group in sorted(found, key=lambda g: len(g.rows), reverse=True):
         if len(group.rows) >= least and not any(_same(group, other) for other in kept):
@@ -146,13 +165,13 @@ def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[G
 
 
 def _side(d: Array, threshold: float) -> NDArray[np.bool_] | None:
-    """One side of a component [n, D] whose two sides are not alike, [n]; else None."""
+    """The rows on one side of a component [n, D], bool [n]; None if the two sides are similar."""
     if len(d) < 4:
         return None
     side = _least_conductance(_graph(d, threshold))
     a, b = d[side], d[~side]
     across = np.sum((a.T @ a) * (b.T @ b)) / (len(a) * len(b))
-    return side if across * d.shape[1] < ALIKE else None
+    return side if across * d.shape[1] < SIMILAR else None
 
 
 def _graph(d: Array, threshold: float) -> coo_array:
@@ -167,20 +186,23 @@ def _graph(d: Array, threshold: float) -> coo_array:
 
 
 def _least_conductance(graph: coo_array) -> NDArray[np.bool_]:
-    """One side of the cut of least conductance along the second eigenvector, [n]."""
+    """The rows on one side of the split of least conductance, bool [n].
+
+    Only splits along the second eigenvector of the normalised graph are tried.
+    """
     degree = np.asarray(graph.sum(axis=1)).ravel()
     i, j = graph.coords
     scaled = graph.data / np.sqrt(degree[i] * degree[j])
     matrix = coo_array((scaled, (i, j)), shape=graph.shape).tocsr()
     values, vectors = eigsh(matrix, k=2, which="LA", v0=np.cos(np.arange(len(degree))))
     second = vectors[:, values.argmin()] / np.sqrt(degree)
-    place = np.argsort(np.argsort(second, kind="stable"))
-    # an edge is cut by every prefix that holds one of its ends
-    low, high = np.minimum(place[i], place[j]), np.maximum(place[i], place[j])
+    position = np.argsort(np.argsort(second, kind="stable"))
+    # a prefix of the order cuts an edge if it holds one of the two ends
+    low, high = np.minimum(position[i], position[j]), np.maximum(position[i], position[j])
     steps = np.bincount(low, graph.data, len(degree)) - np.bincount(high, graph.data, len(degree))
-    volume = np.cumsum(degree[np.argsort(place)])
+    volume = np.cumsum(degree[np.argsort(position)])
     smaller = np.minimum(volume, volume[-1] - volume)[:-1]
-    return place <= np.argmin(np.cumsum(steps)[:-1] / smaller)
+    return position <= np.argmin(np.cumsum(steps)[:-1] / smaller)
 
 
 def _same(a: Group, b: Group) -> bool:

@@ -1,7 +1,8 @@
 """Cosines between directions, one-to-one matching, and the scores built on them.
 
-Signed is the default: with ReLU codes `v` and `-v` are different latents. Live-only forms take the
-live rows, or a `live` mask where there is a stack of seeds. Reappearance has a file of its own.
+Signed cosines are the default: with ReLU codes, v and -v are different latents. To score live
+latents alone, pass the live rows, or a `live` mask where a function takes several seeds.
+Reappearance is in `reappearance.py`.
 """
 
 from typing import NamedTuple
@@ -10,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 from synthsae.metrics.reappearance import THETA, found, reappearance
 
 __all__ = [
@@ -39,73 +40,75 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def cosines(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> Array:
-    """C[i, j] = <a_i, b_j> / (|a_i| |b_j|): [..., M, D], [..., N, D] -> [..., M, N].
+    """C[i, j] = <a_i, b_j> / (|a_i| |b_j|), [..., M, N], of rows a [..., M, D] and b [..., N, D].
 
-    A zero row has cosine 0 with everything. Raises ValueError for shapes that do not fit and for
-    values that are not finite.
+    A row of zeros has cosine 0 with every row. `absolute` returns |C|.
     """
-    x = _check.array("a", a, "[..., M, D]")
-    y = _check.array("b", b, "[..., N, D]")
-    _check.same("b's rows", y.shape[-1:], "a's rows", x.shape[-1:])
-    _check.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
+    x = checks.array("a", a, "[..., M, D]")
+    y = checks.array("b", b, "[..., N, D]")
+    checks.same_shape("b's rows", y.shape[-1:], "a's rows", x.shape[-1:])
+    checks.broadcastable("b", y.shape[:-2], "a", x.shape[:-2])
     c = np.clip(unit(x) @ unit(y).mT, -1.0, 1.0)
     return np.abs(c) if absolute else c
 
 
 def max_cosines(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> Array:
-    """max_j C[i, j] for every row of `a`, many-to-one: [..., M, D], [..., N, D] -> [..., M].
+    """max_j C[i, j] of each row of a, [..., M]: many-to-one; a [..., M, D], b [..., N, D].
 
-    0 where `b` has no rows. Errors as `cosines`.
+    0 if `b` has no rows.
     """
     c = cosines(a, b, absolute)
     return c.max(axis=-1) if c.shape[-1] else np.zeros(c.shape[:-1])
 
 
 def mmcs(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> float:
-    """MMCS: mean over the rows of `a` of the max cosine (Sharkey et al. 2022), [M, D], [N, D].
+    """MMCS (Sharkey et al. 2022): mean over the rows of a [M, D] of the max cosine among b [N, D].
 
-    Many-to-one and not symmetric. NaN where `a` has no rows. Errors as `cosines`.
+    Many-to-one, and not symmetric. NaN if `a` has no rows.
     """
-    _check.array("a", a, "[M, D]")
-    _check.array("b", b, "[N, D]")
+    checks.array("a", a, "[M, D]")
+    checks.array("b", b, "[N, D]")
     return _mean(max_cosines(a, b, absolute))
 
 
 def assign(scores: ArrayLike) -> tuple[Index, Index]:
-    """The one-to-one assignment with the largest total score (Hungarian), [M, N] -> (rows, cols).
+    """One-to-one assignment with the largest total score (Hungarian), as (rows, cols) of [M, N].
 
-    min(M, N) pairs, rows ascending. Cubic at worst; timed in benchmarks/RESULTS.md. Raises
-    ValueError for scores that are not finite.
+    min(M, N) pairs, rows ascending. Cubic time at worst; benchmarks/RESULTS.md has times.
     """
-    return linear_sum_assignment(_check.array("scores", scores, "[M, N]"), maximize=True)
+    return linear_sum_assignment(checks.array("scores", scores, "[M, N]"), maximize=True)
 
 
 def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> tuple[Index, Index, Array]:
-    """`assign` on the cosines of [M, D] and [N, D]: (rows, cols, cosines), min(M, N) each.
+    """One-to-one (Hungarian) matching of a [M, D] and b [N, D], as (rows, cols, cosines).
 
-    Errors as `cosines`.
+    min(M, N) entries each, rows ascending.
     """
-    _check.array("a", a, "[M, D]")
-    _check.array("b", b, "[N, D]")
+    checks.array("a", a, "[M, D]")
+    checks.array("b", b, "[N, D]")
     c = cosines(a, b, absolute)
     rows, cols = assign(c)
     return rows, cols, c[rows, cols]
 
 
 def matched_cosines(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> Array:
-    """The cosines of `match` alone, [min(M, N)]."""
+    """Cosines of the matched pairs of a [M, D] and b [N, D], [min(M, N)]; see `match`."""
     return match(a, b, absolute)[2]
 
 
 def mcc(latents: ArrayLike, features: ArrayLike, absolute: bool = False) -> float:
-    """Mean matched cosine of latents [M, D] over the planted features [F, D], in [-1, 1].
+    """MCC: mean matched cosine over planted features, in [-1, 1].
 
-    MCC is the mean correlation coefficient, not Matthews': signed as in Song et al. (arXiv
-    2505.20254), absolute as in SynthSAEBench (arXiv 2602.14687). Features left without a latent
-    (M < F) count 0, where SAELens leaves them out. Raises ValueError where F = 0, else as
-    `cosines`.
+    MCC is the mean correlation coefficient, not Matthews'. Signed as in Song et al. (arXiv
+    2505.20254), absolute as in SynthSAEBench (arXiv 2602.14687). Features without a latent (M < F)
+    count 0; SAELens leaves them out.
+
+    Args:
+        latents: decoder directions, [M, D].
+        features: planted features, [F, D], F >= 1.
+        absolute: whether to match and average |cosine|.
     """
-    n_features = len(_check.array("features", features, "[F, D]"))
+    n_features = len(checks.array("features", features, "[F, D]"))
     if n_features == 0:
         raise ConfigError("features", Shown(f"shape {np.shape(features)}"), "one row or more")
     return float(matched_cosines(latents, features, absolute).sum() / n_features)
@@ -114,11 +117,15 @@ def mcc(latents: ArrayLike, features: ArrayLike, absolute: bool = False) -> floa
 def pairwise_mcc(
     directions: ArrayLike, live: ArrayLike | None = None, absolute: bool = False
 ) -> Array:
-    """PW-MCC (Song et al.): mean matched cosine between two seeds, [S, M, D] -> [S, S].
+    """PW-MCC (Song et al., arXiv 2505.20254): mean matched cosine of each pair of seeds, [S, S].
 
-    The mean runs over the min(live_s, live_t) pairs of live latents; `live` is bool [S, M].
-    Symmetric; NaN on the diagonal and where a seed has no live latent. Raises ValueError for
-    fewer than two seeds, else as `cosines`.
+    The mean of seeds s and t runs over min(live_s, live_t) pairs of live latents. The matrix is
+    symmetric, with NaN on the diagonal and where a seed has no live latent.
+
+    Args:
+        directions: decoder directions, [S, M, D], S >= 2.
+        live: which latents are live, bool [S, M]; None stands for all.
+        absolute: whether to match and average |cosine|.
     """
     rows = _live_rows(directions, live)
     out = np.full((len(rows), len(rows)), np.nan)
@@ -131,9 +138,9 @@ def pairwise_mcc(
 def pairwise_mmcs(
     directions: ArrayLike, live: ArrayLike | None = None, absolute: bool = False
 ) -> Array:
-    """`mmcs` from seed s to seed t over their live latents, [S, M, D] -> [S, S]; not symmetric.
+    """`mmcs` from seed s to seed t over their live latents, [S, S]; not symmetric.
 
-    NaN on the diagonal and where seed s or t has no live latent. Errors as `pairwise_mcc`.
+    NaN on the diagonal and where seed s or t has no live latent. Arguments as `pairwise_mcc`.
     """
     rows = _live_rows(directions, live)
     out = np.full((len(rows), len(rows)), np.nan)
@@ -145,7 +152,7 @@ def pairwise_mmcs(
 
 
 class Summary(NamedTuple):
-    """A distribution of cosines: `n` values and the `share` of them >= a threshold."""
+    """Statistics of n cosines; `share` is the share of them at a threshold or above."""
 
     n: int
     mean: float
@@ -159,13 +166,10 @@ def summarise(
     quantiles: tuple[float, ...] = QUANTILES,
     threshold: float = DEFAULTS.same,
 ) -> Summary:
-    """Mean, median, `quantiles` and share >= `threshold` of matched or max cosines, [n].
-
-    All NaN for no values. Raises ValueError for values, quantiles or a threshold out of range.
-    """
-    v = _check.array("values", values, "[n]")
-    threshold = _check.between("threshold", threshold, -1, 1)
-    q = [_check.between("quantiles", p, 0, 1) for p in quantiles]
+    """Mean, median, `quantiles`, and share >= `threshold` of cosines [n]; NaN for n = 0."""
+    v = checks.array("values", values, "[n]")
+    threshold = checks.between("threshold", threshold, -1, 1)
+    q = [checks.between("quantiles", p, 0, 1) for p in quantiles]
     if not v.size:
         return Summary(0, np.nan, np.nan, np.full(len(q), np.nan), np.nan)
     share = float(np.mean(v >= threshold))
@@ -173,13 +177,13 @@ def summarise(
 
 
 def _live_rows(directions: ArrayLike, live: ArrayLike | None) -> list[Array]:
-    """The live directions of each of at least two seeds."""
-    d = _check.array("directions", directions, "[S, M, D]")
-    _check.seeds("directions", d.shape)
-    alive = _check.mask("live", live, d.shape[:2])
+    """The live directions of each seed; raises ConfigError for fewer than two seeds."""
+    d = checks.array("directions", directions, "[S, M, D]")
+    checks.several_seeds("directions", d.shape)
+    alive = checks.mask("live", live, d.shape[:2])
     return [rows[keep] for rows, keep in zip(d, alive, strict=True)]
 
 
 def _mean(values: Array) -> float:
-    """The mean, NaN of nothing."""
+    """The mean, NaN of no values."""
     return float(values.mean()) if values.size else np.nan

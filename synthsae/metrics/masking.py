@@ -1,7 +1,7 @@
-"""What latents are worth: the variance that stays explained when they are zeroed.
+"""Explained variance that is lost when latents are zeroed (ablated).
 
-Zeroing latent i leaves the other codes as they are (nothing is selected anew), so on a sample with
-residual e = x - x_hat the squared error grows by 2 z_i <e, w_i> + z_i^2 ||w_i||^2.
+Zeroing latent i leaves the other codes unchanged: no other latent is selected in its place. On a
+sample with residual e = x - x_hat the squared error grows by 2 z_i <e, w_i> + z_i^2 ||w_i||^2.
 """
 
 from dataclasses import replace
@@ -10,23 +10,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
-from synthsae.metrics import _check
 from synthsae.metrics.function import Residual
 
 CLASSES = ("stable", "middle", "unstable")
-"""The classes of `reappearance.labels` that are masked."""
+"""The classes of `reappearance.labels` whose latents are zeroed."""
 
 
 def removal_errors(
     x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: ArrayLike
 ) -> Residual:
-    """Sums with `error` [M]: the squared error with latent i alone zeroed, in closed form.
+    """Residual sums whose `error` [M] is the squared error with latent i alone zeroed.
 
-    x and x_hat [B, D], codes [B, M], decoder [M, D] (rows as used, not scaled). Batches add up, and
-    `error` minus the unmasked one over `scatter` is the cost in EV. Raises ValueError for shapes
-    that do not fit and values that are not finite.
+    In closed form. Sums of batches add up. The EV lost is (`error` - error without zeroing) /
+    `scatter`.
+
+    Args:
+        x: activations, [B, D].
+        x_hat: their reconstructions, [B, D].
+        codes: codes, [B, M].
+        decoder: decoder rows as the SAE uses them, not scaled to norm 1, [M, D].
     """
     base, e, z, w = _parts(x, x_hat, codes, decoder)
     cross = np.einsum("md,md->m", z.T @ e, w)
@@ -35,9 +40,9 @@ def removal_errors(
 
 
 def removal_costs(x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: ArrayLike) -> Array:
-    """The EV lost by zeroing each latent alone, [M]; negative where it does harm.
+    """EV lost by zeroing each latent alone, [M]; negative for a latent that does harm.
 
-    Errors as `removal_errors`.
+    Arguments as `removal_errors`.
     """
     alone = removal_errors(x, x_hat, codes, decoder)
     return alone.fvu - Residual.of(x, x_hat).fvu
@@ -46,18 +51,15 @@ def removal_costs(x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: Arr
 def masking_errors(
     x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: ArrayLike, order: ArrayLike
 ) -> Residual:
-    """Sums with `error` [N + 1]: the squared error with the first 0..N latents of `order` zeroed.
+    """Residual sums whose `error` [N + 1] is that with the first 0 to N latents of `order` zeroed.
 
-    `order` [N] holds distinct latents; the rest as `removal_errors`. Batches add up: 1 - `fvu` of
-    the sum is the curve.
+    Sums of batches add up; 1 - `fvu` of the total is the masking curve. `order` [N] holds distinct
+    latents; the other arguments are those of `removal_errors`.
     """
     base, e, z, w = _parts(x, x_hat, codes, decoder)
-    chosen = _check.index("order", order)
-    distinct = len(np.unique(chosen)) == chosen.size
-    if chosen.ndim != 1 or not distinct or not np.all((chosen >= 0) & (chosen < len(w))):
-        raise ConfigError(
-            "order", Shown(f"shape {chosen.shape}"), f"distinct latents from 0 to {len(w) - 1}, [N]"
-        )
+    chosen = checks.whole("order", order, 0, len(w) - 1)
+    if chosen.ndim != 1 or len(np.unique(chosen)) < chosen.size:
+        raise ConfigError("order", Shown(f"shape {chosen.shape}"), "distinct latents, [N]")
     growth = np.zeros(len(chosen) + 1)
     for step, i in enumerate(chosen, start=1):
         fires = np.flatnonzero(z[:, i])
@@ -70,12 +72,17 @@ def masking_errors(
 def masking_curve(
     x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: ArrayLike, order: ArrayLike
 ) -> Array:
-    """EV with the first 0..N latents of `order` zeroed, [N + 1]. Arguments as `masking_errors`."""
+    """EV with the first 0 to N latents of `order` zeroed, [N + 1]; see `masking_errors`."""
     return 1.0 - masking_errors(x, x_hat, codes, decoder, order).fvu
 
 
 class Orders(NamedTuple):
-    """Latents of a class in a random order, and others in their place that fire as often, [n]."""
+    """Two lists of latents to zero, in this order.
+
+    Attributes:
+        own: latents of a class in random order, [n].
+        matched: for each of them a latent of another class with a similar firing rate, [n].
+    """
 
     own: Index
     matched: Index
@@ -84,16 +91,25 @@ class Orders(NamedTuple):
 def masking_orders(
     labels: ArrayLike, rates: ArrayLike, n: int, rng: np.random.Generator, near: int = 4
 ) -> dict[str, Orders]:
-    """Random orders to mask, by class: `n` latents of it (or all there are), and others matched.
+    """Random orders in which to zero latents of each class, and matched latents of other classes.
 
-    `labels` [M] from `reappearance.labels`, firing `rates` [M]. Each latent in turn is matched with
-    one that is not yet used, not "dead" and of another class: any of the `near` closest in log
-    rate, at equal chances. `matched` is shorter where no other is left. A set is nested in the next
-    and has a partner for each of its latents, so the two curves compare at equal count and rate.
+    Each latent of a class, in turn, is matched with a latent that is not yet used, not "dead" and
+    of another class: one of the `near` closest in log firing rate, at random. The first j latents
+    of `own` and of `matched` therefore have equal number and similar rates, for every j.
+
+    Args:
+        labels: class of each latent, from `reappearance.labels`, [M].
+        rates: firing rates, [M].
+        n: number of latents of each class; all of them if a class has fewer.
+        rng: generator.
+        near: number of latents among which a match is drawn.
+
+    Returns:
+        By class; `matched` is shorter than `own` where no other latent is left.
     """
-    name, rate = np.asarray(labels), _check.array("rates", rates, "[M]")
-    _check.same("labels", name.shape, "rates", rate.shape)
-    n, near = _check.at_least("n", n, 0), _check.at_least("near", near, 1)
+    name, rate = np.asarray(labels), checks.array("rates", rates, "[M]")
+    checks.same_shape("labels", name.shape, "rates", rate.shape)
+    n, near = checks.count("n", n, 0), checks.count("near", near)
     log = np.log(np.maximum(rate, np.finfo(float).tiny))
     orders = {}
     for c in CLASSES:
@@ -111,10 +127,10 @@ def masking_orders(
 def _parts(
     x: ArrayLike, x_hat: ArrayLike, codes: ArrayLike, decoder: ArrayLike
 ) -> tuple[Residual, Array, Array, Array]:
-    """The unmasked sums, the residual (a copy), codes and decoder rows."""
-    a = _check.array("x", x, "[B, D]")
-    z = _check.array("codes", codes, "[B, M]")
-    w = _check.array("decoder", decoder, "[M, D]")
-    _check.same("codes' samples", z.shape[:1], "x's", a.shape[:1])
-    _check.same("decoder", w.shape, "[codes' latents, x's D]", (z.shape[1], a.shape[1]))
-    return Residual.of(a, x_hat), a - _check.array("x_hat", x_hat, "[B, D]"), z, w
+    """The sums without zeroing, the residual x - x_hat, the codes and the decoder rows."""
+    a = checks.array("x", x, "[B, D]")
+    z = checks.array("codes", codes, "[B, M]")
+    w = checks.array("decoder", decoder, "[M, D]")
+    checks.same_shape("codes' samples", z.shape[:1], "x's", a.shape[:1])
+    checks.same_shape("decoder", w.shape, "[codes' latents, x's D]", (z.shape[1], a.shape[1]))
+    return Residual.of(a, x_hat), a - checks.array("x_hat", x_hat, "[B, D]"), z, w

@@ -1,35 +1,38 @@
-"""Latents of many seeds in one pool: which are not duplicates, and what is found in a pool.
+"""Pools of latents of several seeds: near-duplicates, and what is found in a pool.
 
-Greedy selection by firing rate is ours: the recipe of Gerasimov et al. (arXiv 2606.12138) is not
-published in detail.
+Greedy selection by firing rate is ours: Gerasimov et al. (arXiv 2606.12138) do not publish their
+recipe in detail.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
-from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
-from synthsae.metrics import _check
 from synthsae.metrics.latent import cosines
-from synthsae.metrics.reappearance import BLOCK, ROUNDING
+from synthsae.metrics.reappearance import BLOCK, ROUNDING, seed_pairs
 
 DUPLICATE = DEFAULTS.duplicate
 """Signed cosine from which two decoder directions are near-duplicates."""
 
 
 def distinct(directions: ArrayLike, rates: ArrayLike, threshold: float = DUPLICATE) -> Mask:
-    """The rows of `directions` [M, D] that are kept once near-duplicates are dropped: bool [M].
+    """Which rows are kept when near-duplicates are dropped, bool [M].
 
-    Greedy: by falling firing rate (`rates` [M]), a row is kept if its signed cosine with every row
-    kept before is below `threshold`. Equal rates go by their coordinates, so which directions are
-    kept does not depend on the order of the rows. Raises ValueError for shapes that do not fit,
-    values that are not finite, a threshold outside [-1, 1].
+    Greedy: in the order of falling firing rate, a row is kept if its signed cosine with each row
+    kept before is below `threshold`. Rows of equal rate are ordered by their coordinates, so the
+    result does not depend on the order of the rows.
+
+    Args:
+        directions: decoder directions, [M, D].
+        rates: firing rates, [M].
+        threshold: signed cosine from which two rows are near-duplicates.
     """
-    d = _check.array("directions", directions, "[M, D]")
-    r = _check.array("rates", rates, "[M]")
-    _check.same("rates", r.shape, "directions' rows", d.shape[:1])
-    threshold = _check.between("threshold", threshold, -1, 1) - ROUNDING
+    d = checks.array("directions", directions, "[M, D]")
+    r = checks.array("rates", rates, "[M]")
+    checks.same_shape("rates", r.shape, "directions' rows", d.shape[:1])
+    threshold = checks.between("threshold", threshold, -1, 1) - ROUNDING
     order = np.lexsort((*d.T, -r))
     kept = order[:0]
     for start in range(0, len(order), BLOCK):
@@ -46,33 +49,31 @@ def distinct(directions: ArrayLike, rates: ArrayLike, threshold: float = DUPLICA
 
 
 def any_drawn(marked: ArrayLike, total: int, n: int) -> Array:
-    """Probability that `n` of `total`, drawn without replacement, hold one of `marked` [...].
+    """Probability that n of `total` items, drawn without replacement, include a marked one, [...].
 
-    1 - C(total - marked, n) / C(total, n), elementwise. Where `marked` of `total` seeds have
-    something, it is the mean over all pools of n of them, and unbiased for 1 - (1 - p)^n, which
-    p_hat = marked / total put into that formula falls short of. Raises ValueError for `marked`
-    outside 0..total and `n` outside 1..total.
+    1 - C(total - marked, n) / C(total, n) for `marked` [...] items. If `marked` of `total` seeds
+    have a counterpart of a latent, this is the share of pools of n seeds that have one. It is an
+    unbiased estimate of 1 - (1 - p)^n, which the formula with p_hat = marked / total
+    underestimates.
     """
-    x = _check.array("marked", marked, "[...]")
-    total = _check.at_least("total", total, 1)
-    n = int(_check.between("n", _check.at_least("n", n, 1), 1, total))
-    if x.size and not 0 <= x.min() <= x.max() <= total:
-        raise ConfigError("marked", Shown(f"{x.min():g} to {x.max():g}"), f"0 to {total}")
+    total = checks.count("total", total)
+    x = checks.in_range("marked", marked, 0, total)
+    n = int(checks.between("n", checks.count("n", n), 1, total))
     drawn = np.arange(n)
     missed = np.maximum(total - x[..., None] - drawn, 0) / (total - drawn)
     return 1 - missed.prod(axis=-1)
 
 
 def found_in_pools(hits: ArrayLike, n: int) -> Array:
-    """Share of the pools of `n` other seeds in which a latent is found, [S, S, M] -> [S, M].
+    """Share of the pools of n other seeds in which a latent is found, [S, M]; NaN for dead latents.
 
-    `hits[s, t, i]` is `reappearance.found`; all pools of n of the S - 1 others count (`any_drawn`),
-    and nothing in them is dropped. `n` = 1 gives p_hat. NaN for dead latents. Raises ValueError for
-    `n` outside 1..S - 1.
+    All pools of n of the S - 1 other seeds count, without dropping duplicates (`any_drawn`). n = 1
+    gives p_hat.
+
+    Args:
+        hits: result of `reappearance.found`, bool [S, S, M].
+        n: number of seeds of a pool, 1 to S - 1.
     """
-    h = np.asarray(hits)
-    if h.dtype != bool or h.ndim != 3 or h.shape[0] != h.shape[1]:
-        raise ConfigError("hits", Shown(f"{h.dtype} of shape {h.shape}"), "bool [S, S, M]")
-    _check.seeds("hits", h.shape)
+    h = seed_pairs("hits", hits)
     alive = np.diagonal(h).T
     return np.where(alive, any_drawn(h.sum(axis=1) - alive, len(h) - 1, n), np.nan)

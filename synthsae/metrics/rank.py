@@ -1,20 +1,21 @@
-"""How many dimensions a set of directions fills, and what as many i.i.d. directions would fill.
+"""Number of dimensions that a set of directions fills, and its value for i.i.d. directions.
 
-Both measures depend on the number of rows: compare row-matched sets, beside the i.i.d. value.
+Both measures depend on the number of rows. Compare sets of equal size, beside the i.i.d. value.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 
 
 def effective_rank(directions: ArrayLike) -> Array:
-    """exp(entropy(s / sum s)) of the singular values s of unit rows: [..., n, D] -> [...].
+    """Effective rank exp(entropy(s / sum s)) of unit rows [..., n, D], [...].
 
-    Roy and Vetterli 2007 (on s, not s^2). In [1, min(n, D)]; 0 without a row that is not zero.
+    s are the singular values, not squared (Roy and Vetterli 2007). In [1, min(n, D)]; 0 if all rows
+    are 0.
     """
     s = _singular_values(directions)
     total = s.sum(axis=-1, keepdims=True)
@@ -24,9 +25,9 @@ def effective_rank(directions: ArrayLike) -> Array:
 
 
 def participation_ratio(directions: ArrayLike) -> Array:
-    """(sum s^2)^2 / sum s^4 of the singular values s of unit rows: [..., n, D] -> [...].
+    """Participation ratio (sum s^2)^2 / sum s^4 of unit rows [..., n, D], [...].
 
-    In [1, min(n, D)]; 0 without a row that is not zero.
+    s are the singular values. In [1, min(n, D)]; 0 if all rows are 0.
     """
     energy = _singular_values(directions) ** 2
     square = np.sum(energy**2, axis=-1)
@@ -35,13 +36,13 @@ def participation_ratio(directions: ArrayLike) -> Array:
 
 
 def iid_effective_rank(n: int, d: int) -> float:
-    """`effective_rank` of n i.i.d. uniform unit rows in R^d, for large n and d.
+    """`effective_rank` of n i.i.d. uniform unit rows in R^d, in the limit of large n and d.
 
-    Squared singular values follow the law of Marchenko and Pastur with ratio y = min / max(n, d):
+    Squared singular values follow the Marchenko-Pastur distribution with ratio y = min / max(n, d):
     with lambda = 1 + y + 2 sqrt(y) cos t, E g(lambda) = (2 / pi) int_0^pi g sin^2 t / lambda dt,
-    and ER = min(n, d) E[s] exp(-E[s log s] / E[s]). Within .6% from min(n, d) = 8.
+    and ER = min(n, d) E[s] exp(-E[s log s] / E[s]). The error is below .6% from min(n, d) = 8.
     """
-    n, d = _check.at_least("n", n, 1), _check.at_least("d", d, 1)
+    n, d = checks.count("n", n), checks.count("d", d)
     y = min(n, d) / max(n, d)
     t = (np.arange(20_000) + 0.5) * (np.pi / 20_000)
     eigenvalue = 1 + y + 2 * np.sqrt(y) * np.cos(t)
@@ -54,15 +55,16 @@ def iid_effective_rank(n: int, d: int) -> float:
 def iid_participation_ratio(n: int, d: int) -> float:
     """`participation_ratio` of n i.i.d. uniform unit rows in R^d: n d / (n + d - 1).
 
-    As E sum s^4 = n + n (n - 1) / d, where sum s^2 = n; a ratio of means, right to order 1/(n d).
+    From E sum s^4 = n + n (n - 1) / d and sum s^2 = n: a ratio of means, with an error of order
+    1 / (n d).
     """
-    n, d = _check.at_least("n", n, 1), _check.at_least("d", d, 1)
+    n, d = checks.count("n", n), checks.count("d", d)
     return n * d / (n + d - 1)
 
 
 def _singular_values(directions: ArrayLike) -> Array:
     """Singular values of unit rows, descending, [..., min(n, D)]."""
-    d = _check.array("directions", directions, "[..., n, D]")
+    d = checks.array("directions", directions, "[..., n, D]")
     if not d.size:
         return np.zeros((*d.shape[:-2], 0))
     return np.asarray(np.linalg.svd(unit(d), compute_uv=False), dtype=np.float64)

@@ -1,8 +1,8 @@
-"""Reappearance: does a latent come back when the SAE is trained again? In blocks, on any device.
+"""Reappearance: does a latent have a counterpart in other seeds? In blocks, on any device.
 
-The one measure that has to run on whole dictionaries of every pair of seeds, so its kernel takes
-NumPy arrays or tensors of any array-API library (torch on a GPU, say) and never holds more than a
-block of a cosine matrix. It never needs a one-to-one assignment.
+This metric has to run on whole dictionaries of every pair of seeds. Its kernel therefore takes
+NumPy arrays or tensors of any array-API library (torch on a GPU, say), and holds only a block of a
+cosine matrix at a time. It needs no one-to-one assignment.
 """
 
 from typing import Any
@@ -11,15 +11,15 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
-from synthsae.checks import ConfigError, Shown, numbers
+from synthsae.checks import ConfigError, Shown, numbers, plain
 from synthsae.definitions import DEFAULTS
-from synthsae.metrics import _check
 
 THETA = DEFAULTS.theta
 STABLE, UNSTABLE = DEFAULTS.stable, DEFAULTS.unstable
-BLOCK = 1024  # rows of a cosine matrix held at a time
-ROUNDING = 1e-12  # a copy counts as found at theta = 1, 19 seeds of 20 as a p_hat of .95
+BLOCK = 1024  # rows of a cosine matrix in memory at a time
+ROUNDING = 1e-12  # so that a copy is found at theta = 1, and 19 seeds of 20 are a p_hat of .95
 
 
 def found(
@@ -29,21 +29,27 @@ def found(
     block: int = BLOCK,
     absolute: bool = False,
 ) -> Mask:
-    """found[s, t, i]: latent i of seed s has a live latent of seed t with signed cosine >= theta.
+    """found[s, t, i]: does a live latent of seed t match latent i of seed s, NumPy bool [S, S, M].
 
-    With `absolute`, for codes of either sign: |cosine| >= theta.
+    A match is a signed cosine >= theta, or |cosine| >= theta if `absolute`; many-to-one. A dead
+    latent neither matches nor is matched. A live latent is found in its own seed. Rows of zeros
+    have cosine 0.
 
-    Directions [S, M, D] of any length (NumPy, or any array-API array on a device that has
-    float64) -> NumPy bool [S, S, M], many-to-one. `live` is bool [S, M]: dead latents are neither
-    found nor partners, and a live one is always found in its own seed. Zero rows have cosine 0.
+    Products are float32, one for both directions of a pair of seeds, in blocks. A score so near
+    theta that float32 rounding could decide is computed again in float64, so the result is that of
+    float64. Beyond the input, about 28 M D + 8 `block` M bytes are needed, for any S.
 
-    Products are float32, one for both directions of a pair, in blocks of `block` rows; a score so
-    near theta that float32 rounding could decide is computed again in float64, so the answer is
-    float64's. Beyond the input it holds about 28 M D + 8 `block` M bytes, whatever S. Products
-    below float32 precision (TF32) are an error, not a wrong answer.
+    Args:
+        directions: decoder directions of any length, [S, M, D], S >= 2; NumPy, or an array-API
+        array on
+            a device that has float64.
+        theta: least cosine of a match, in [-1, 1].
+        live: which latents are live, bool [S, M]; None stands for all.
+        block: rows of a cosine matrix in memory at a time.
+        absolute: for codes of either sign.
 
-    Raises ValueError for theta outside [-1, 1], fewer than two seeds, shapes that do not fit and
-    values that are not finite.
+    Raises:
+        ConfigError: also if products on the device are less precise than float32 (TF32).
     """
     array = is_array_api_obj(directions) and not isinstance(directions, np.ma.MaskedArray)
     d = directions if array else numbers("directions", directions)
@@ -53,10 +59,10 @@ def found(
         raise ConfigError(
             "directions", Shown(f"{d.dtype} of shape {tuple(d.shape)}"), "real numbers [S, M, D]"
         )
-    _check.seeds("directions", tuple(d.shape))
-    alive = _check.mask("live", live, tuple(d.shape[:2]))
-    theta = _check.between("theta", theta, -1, 1) - ROUNDING
-    block = _check.at_least("block", block, 1)
+    checks.several_seeds("directions", tuple(d.shape))
+    alive = checks.mask("live", live, tuple(d.shape[:2]))
+    theta = checks.between("theta", theta, -1, 1) - ROUNDING
+    block = checks.count("block", block)
     for s in range(d.shape[0]):
         if not bool(xp.all(xp.isfinite(d[s, ...]))):
             raise ConfigError("directions", Shown(f"non-finite values in seed {s}"), "finite")
@@ -79,34 +85,40 @@ def found(
 def reappearance(
     directions: Any, theta: float = THETA, live: ArrayLike | None = None, block: int = BLOCK
 ) -> Array:
-    """p_hat: the share of the other seeds in which a latent is `found`, [S, M, D] -> [S, M].
+    """p_hat: share of the other seeds in which a latent is `found`, [S, M]; NaN for dead latents.
 
-    NaN for dead latents. Signed, many-to-one (Gerasimov et al., arXiv 2606.12138). Arguments and
-    errors as `found`.
+    Signed, many-to-one (Gerasimov et al., arXiv 2606.12138). Arguments as `found`.
     """
     return share_of_others(found(directions, theta, live, block))
 
 
 def share_of_others(hits: ArrayLike) -> Array:
-    """p_hat from what was `found`: bool [S, S, M] -> [S, M]; NaN for latents not in their own seed.
+    """p_hat of `hits`, the result of `found`, bool [S, S, M]: [S, M].
 
-    Raises ValueError for another shape or type, and for fewer than two seeds.
+    NaN for latents that are not found in their own seed, which are dead.
     """
-    shape = np.shape(hits)
-    if len(shape) != 3 or shape[0] != shape[1]:
-        raise ConfigError("hits", Shown(f"shape {shape}"), "[S, S, M]")
-    _check.seeds("hits", shape)
-    h = _check.mask("hits", hits, shape)
+    h = seed_pairs("hits", hits)
     alive = np.diagonal(h).T
     return np.where(alive, (h.sum(axis=1) - alive) / (len(h) - 1), np.nan)
+
+
+def seed_pairs(name: str, value: ArrayLike) -> Mask:
+    """`value` as bool [S, S, M] of two seeds or more; raises ConfigError otherwise."""
+    x = plain(name, value)
+    checks.of_shape(name, x, "[S, S, M]")
+    checks.several_seeds(name, x.shape)
+    return checks.mask(name, x, x.shape)
 
 
 def labels(
     p_hat: ArrayLike, stable: float = STABLE, unstable: float = UNSTABLE
 ) -> NDArray[np.str_]:
-    """ "stable" (p_hat >= `stable`), "unstable" (<= `unstable`), "middle" or, where NaN, "dead".
+    """Class of each latent: "stable", "unstable", "middle" or "dead", of the shape of `p_hat`.
 
-    Raises ValueError for p_hat and thresholds outside [0, 1], and `unstable` not below `stable`.
+    Args:
+        p_hat: from `reappearance`; NaN for dead latents.
+        stable: least p_hat of a stable latent.
+        unstable: largest p_hat of an unstable latent, below `stable`.
     """
     p = numbers("p_hat", p_hat)
     known = p[~np.isnan(p)]
@@ -114,8 +126,8 @@ def labels(
         raise ConfigError(
             "p_hat", Shown(f"{known.min():g} to {known.max():g}"), "0 to 1, NaN if dead"
         )
-    stable = _check.between("stable", stable, 0, 1)
-    unstable = _check.between("unstable", unstable, 0, 1)
+    stable = checks.between("stable", stable, 0, 1)
+    unstable = checks.between("unstable", unstable, 0, 1)
     if not unstable < stable:
         raise ConfigError("unstable", Shown(f"{unstable}"), f"below stable, {stable:g}")
     cases = [np.isnan(p), p >= stable - ROUNDING, p <= unstable + ROUNDING]
@@ -123,7 +135,7 @@ def labels(
 
 
 def _unit(xp: Any, d: Any, seed: int, rows: NDArray[np.intp]) -> Any:
-    """The `rows` of one seed at norm 1 in float64, [n, D]; zero rows stay zero."""
+    """The `rows` of one seed scaled to norm 1 in float64, [n, D]; rows of zeros stay zero."""
     x = xp.take(d[seed, ...], xp.asarray(rows, device=device(d)), axis=0)
     x = xp.astype(x, xp.float64)
     norm = xp.linalg.vector_norm(x, axis=-1, keepdims=True)
@@ -131,7 +143,7 @@ def _unit(xp: Any, d: Any, seed: int, rows: NDArray[np.intp]) -> Any:
 
 
 def _largest(xp: Any, x: Any, y: Any, block: int, absolute: bool) -> tuple[Any, Any]:
-    """Largest cosine of every row of x [m, D] among y [n, D], and the other way round: [m], [n]."""
+    """Largest cosine of each row of x [m, D] among y [n, D], and of each row of y: [m], [n]."""
     best, best_back = [], None
     for start in range(0, x.shape[0], block):
         c = x[start : start + block, :] @ y.T
@@ -145,7 +157,7 @@ def _largest(xp: Any, x: Any, y: Any, block: int, absolute: bool) -> tuple[Any, 
 
 
 def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int, absolute: bool) -> Mask:
-    """Is the largest cosine of each row of x among y >= theta? Float64 decides near theta. [m]."""
+    """Is the largest cosine of each row of x among y >= theta? Near theta in float64. Bool [m]."""
     score = _host(best).astype(np.float64)
     (near,) = np.nonzero(np.abs(score - theta) <= _margin(x.shape[1]))
     for start in range(0, len(near), block):
@@ -161,7 +173,7 @@ def _margin(d: int) -> float:
 
 
 def _precise(xp: Any, got: Any, x: Any, y: Any) -> None:
-    """Products that miss float32's bound mean that the device computes with fewer bits."""
+    """Raise ConfigError if products on the device have larger errors than float32 allows."""
     exact = xp.astype(x, xp.float64) @ xp.astype(y, xp.float64).T
     error = float(xp.max(xp.abs(exact - xp.astype(got, xp.float64))))
     if error > _margin(x.shape[1]):
@@ -173,5 +185,5 @@ def _precise(xp: Any, got: Any, x: Any, y: Any) -> None:
 
 
 def _host(x: Any) -> NDArray[Any]:
-    """The one crossing to NumPy."""
+    """`x` copied to the CPU, as a NumPy array."""
     return np.asarray(to_device(x, "cpu"))

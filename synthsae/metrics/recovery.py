@@ -1,13 +1,13 @@
-"""What one planted block became: how many latents, which span, and do they come back."""
+"""Recovery of one planted block: its latents, their span, and how often they reappear."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import numbers
-from synthsae.metrics import _check
 from synthsae.metrics.subspace import (
     MEMBER,
     learned_span,
@@ -19,15 +19,18 @@ from synthsae.metrics.subspace import (
 
 
 class BlockRecovery(NamedTuple):
-    """One block of rank R in S seeds.
+    """Recovery of one block of rank R in S seeds.
 
-    members: bool [S, M], live latents with at least `threshold` of their energy in the block.
-    latents: [S], how many.
-    overlap: [S], of the learned span with the block, in [0, 1].
-    angles: [S, R], of the learned span to the block, radians, missing directions at pi/2.
-    cross_seed_overlap: [S, S], of two seeds' learned spans over the rank R; symmetric, needs no
-        more truth than the choice of members; NaN on the diagonal.
-    reappearance: [S], mean p_hat of the members; NaN without members or without `p_hat`.
+    Attributes:
+        members: live latents with at least `threshold` of their energy in the block, bool [S, M].
+        latents: number of members, [S]. overlap: overlap of the learned span with the block, in [0,
+        1], [S]. angles: principal angles of the learned span to the block, in radians; missing
+        directions have
+            pi/2, [S, R].
+        cross_seed_overlap: ||A^T B||_F^2 / R of two seeds' learned spans, symmetric, NaN on the
+        diagonal,
+            [S, S]. It uses the truth only for the choice of members.
+        reappearance: mean p_hat of the members, NaN without members or without `p_hat`, [S].
     """
 
     members: NDArray[np.bool_]
@@ -45,17 +48,21 @@ def block_recovery(
     p_hat: ArrayLike | None = None,
     threshold: float = MEMBER,
 ) -> BlockRecovery:
-    """The report on one planted block: directions [S, M, D], its columns `basis` [D, R].
+    """Recovery of one planted block in each seed.
 
-    `live` is bool [S, M]; `p_hat` [S, M] is `reappearance` over *all* live latents. Raises
-    ValueError for shapes that do not fit, values that are not finite and a basis of rank 0.
+    Args:
+        directions: decoder directions, [S, M, D].
+        basis: columns that span the planted block, [D, R], R >= 1.
+        live: which latents are live, bool [S, M]; None stands for all.
+        p_hat: `reappearance` over *all* live latents, [S, M].
+        threshold: least share of a member's energy in the block.
     """
-    d = _check.array("directions", directions, "[S, M, D]")
+    d = checks.array("directions", directions, "[S, M, D]")
     u = orthonormal(basis)
-    rank = _check.at_least("basis's rank", u.shape[1], 1)
+    rank = checks.count("basis's rank", u.shape[1])
     inside = members(d, u, live, threshold)
     p = np.full(inside.shape, np.nan) if p_hat is None else numbers("p_hat", p_hat)
-    _check.same("p_hat", p.shape, "directions' [S, M]", inside.shape)
+    checks.same_shape("p_hat", p.shape, "directions' [S, M]", inside.shape)
     spans = [learned_span(rows[keep], rank) for rows, keep in zip(d, inside, strict=True)]
     across = np.full((len(d), len(d)), np.nan)
     for s, a in enumerate(spans):

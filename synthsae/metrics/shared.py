@@ -1,10 +1,10 @@
-"""Paulo and Belrose's two-sided rule: decoders and encoders have to agree on the partner."""
+"""Shared latents of Paulo and Belrose: decoders and encoders agree on the partner."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Mask
-from synthsae.metrics import _check
 from synthsae.metrics.latent import match
 from synthsae.metrics.reappearance import ROUNDING, THETA
 
@@ -17,19 +17,24 @@ def shared_pair(
     theta: float = THETA,
     absolute: bool = False,
 ) -> Mask:
-    """Which latents of SAE a are shared with SAE b: [M, D] twice, [N, D] twice -> bool [M].
+    """Which latents of SAE a are shared with SAE b, bool [M].
 
-    Encoders may have another width than decoders, as a transcoder's have.
+    Latent i is shared if the Hungarian assignment on decoder rows and the one on encoder directions
+    give it the same partner, both with a cosine >= theta (arXiv 2501.16615; signed unless
+    `absolute`). As many latents of b are shared with a.
 
-    Latent i is shared when the Hungarian assignment on decoder rows and, separately, the one on
-    encoder directions (rows here) give it the same partner, and both cosines are >= theta
-    (arXiv 2501.16615; signed unless `absolute`, one-to-one). The same number is shared seen from b.
-    Raises ValueError for shapes that do not fit, values that are not finite, theta outside [-1, 1].
+    Args:
+        dec_a: decoder directions of a, [M, D].
+        enc_a: encoder directions of a as rows, [M, E]; E differs from D for a transcoder.
+        dec_b: decoder directions of b, [N, D].
+        enc_b: encoder directions of b, [N, E].
+        theta: least cosine.
+        absolute: whether to match |cosine|.
     """
-    theta = _check.between("theta", theta, -1, 1) - ROUNDING
+    theta = checks.between("theta", theta, -1, 1) - ROUNDING
     for side, dec, enc in (("a", dec_a, enc_a), ("b", dec_b, enc_b)):
         got = np.shape(enc)
-        _check.same(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
+        checks.same_shape(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
     rows, dec_partner, dec_cosine = match(dec_a, dec_b, absolute)
     enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b, absolute)
     partner = np.full((2, len(np.asarray(dec_a))), -1)
@@ -41,16 +46,22 @@ def shared_pair(
 def shared(
     dec: ArrayLike, enc: ArrayLike, theta: float = THETA, live: ArrayLike | None = None
 ) -> Mask:
-    """shared[s, t, i]: latent i of seed s is shared with seed t, [S, M, D] twice -> bool [S, S, M].
+    """shared[s, t, i]: is latent i of seed s shared with seed t, bool [S, S, M].
 
-    Among live latents (`live`, bool [S, M]); dead ones are not shared, and live ones always are
-    with their own seed. Raises ValueError for fewer than two seeds, else as `shared_pair`.
+    Only live latents are matched. Dead latents are not shared; live ones are shared with their own
+    seed.
+
+    Args:
+        dec: decoder directions, [S, M, D], S >= 2.
+        enc: encoder directions as rows, [S, M, D].
+        theta: least cosine.
+        live: which latents are live, bool [S, M]; None stands for all.
     """
-    d = _check.array("dec", dec, "[S, M, D]")
-    e = _check.array("enc", enc, "[S, M, D]")
-    _check.same("enc", e.shape, "dec", d.shape)
-    _check.seeds("dec", d.shape)
-    alive = _check.mask("live", live, d.shape[:2])
+    d = checks.array("dec", dec, "[S, M, D]")
+    e = checks.array("enc", enc, "[S, M, D]")
+    checks.same_shape("enc", e.shape, "dec", d.shape)
+    checks.several_seeds("dec", d.shape)
+    alive = checks.mask("live", live, d.shape[:2])
     out = np.zeros((len(d), *alive.shape), dtype=bool)
     for s, a in enumerate(alive):
         for t, b in enumerate(alive):

@@ -1,37 +1,41 @@
-"""Angles and overlap between subspaces, and the subspace that a block's latents span.
+"""Angles and overlap between subspaces, and the subspace that the latents of a block span.
 
-A subspace is given by the columns of a [D, R] array, of any length and at any angle to one another;
-a direction is a row.
+A subspace is given by the columns of an array [D, R] of any length and at any angle. Directions of
+latents are rows.
 """
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
-from synthsae.metrics import _check
 
 MEMBER = DEFAULTS.member
 
 
 def orthonormal(basis: ArrayLike, name: str = "basis") -> Array:
-    """An orthonormal basis of the span of the columns of `basis`, [D, R] -> [D, rank].
+    """Orthonormal basis [D, rank] of the span of the columns of `basis` [D, R].
 
-    Columns are scaled to norm 1 first, so their lengths do not decide the numerical rank.
+    Columns are scaled to norm 1 first, so that their lengths do not decide the numerical rank.
+    Errors call the argument `name`.
     """
-    b = _check.array(name, basis, "[D, R]")
+    b = checks.array(name, basis, "[D, R]")
     return scipy.linalg.orth(unit(b.T).T) if b.size else b[:, :0]
 
 
 def principal_angles(a: ArrayLike, b: ArrayLike) -> Array:
-    """Principal angles between two column spans, radians, ascending: [D, R1], [D, R2] -> [min dim].
+    """Principal angles between two column spans, [D, R1] and [D, R2], in radians, ascending.
 
-    Arcsin for small angles and arccos for large ones (Knyazev and Argentati 2002): right at 1e-9
-    and at pi/2, also side by side. `scipy.linalg.subspace_angles` (1.17) chooses between the two in
-    the wrong order where small and large angles are not equal in number, and is then off by 1e-8.
-    Raises ValueError for shapes that do not fit and for values that are not finite.
+    Arcsin for small angles and arccos for large ones (Knyazev and Argentati 2002), so that angles
+    of 1e-9 and of pi/2 are both right, also in one result. `scipy.linalg.subspace_angles` (1.17)
+    pairs the two in the wrong order if the numbers of small and large angles differ, with errors of
+    1e-8.
+
+    Returns:
+        min(dim a, dim b) angles.
     """
     x, y = _pair(a, b, "b")
     if x.shape[1] < y.shape[1]:
@@ -45,24 +49,24 @@ def principal_angles(a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def overlap(a: ArrayLike, u: ArrayLike) -> float:
-    """||A^T U||_F^2 / dim U: the mean squared cosine over U's directions, in [0, 1].
+    """||A^T U||_F^2 / dim U, the mean squared cosine over the directions of U, in [0, 1].
 
-    A and U are orthonormal bases of the spans of [D, R1] and [D, R2]. Directions that A lacks
-    count 0 (so overlap(a, u) and overlap(u, a) differ where the dimensions do), and an empty U is
-    not overlapped: 0. Random spans have R1/D. Errors as `principal_angles`.
+    A and U are orthonormal bases of the column spans of a [D, R1] and u [D, R2]. Directions that A
+    lacks count 0, so overlap(a, u) and overlap(u, a) differ if the dimensions differ. An empty U
+    has overlap 0. Random spans have R1 / D on average.
     """
     x, y = _pair(a, u, "u")
     return min(1.0, float(np.sum((x.T @ y) ** 2)) / y.shape[1]) if y.shape[1] else 0.0
 
 
 def block_energy(directions: ArrayLike, basis: ArrayLike) -> Array:
-    """Captured energy ||U^T d||^2 of each direction scaled to norm 1: [..., M, D] -> [..., M].
+    """Energy ||U^T d||^2 of directions [..., M, D], scaled to norm 1, in a subspace, [..., M].
 
-    U is an orthonormal basis of the span of `basis` [D, R]; in [0, 1]; zero rows have 0.
+    U is an orthonormal basis of the column span of `basis` [D, R]. In [0, 1]; rows of zeros have 0.
     """
-    d = _check.array("directions", directions, "[..., M, D]")
+    d = checks.array("directions", directions, "[..., M, D]")
     u = orthonormal(basis)
-    _check.same("basis's columns", u.shape[:1], "directions' rows", d.shape[-1:])
+    checks.same_shape("basis's columns", u.shape[:1], "directions' rows", d.shape[-1:])
     return np.minimum(1.0, np.sum((unit(d) @ u) ** 2, axis=-1))
 
 
@@ -72,24 +76,28 @@ def members(
     live: ArrayLike | None = None,
     threshold: float = MEMBER,
 ) -> Mask:
-    """The latents that belong to a block: live, and with energy >= threshold in its subspace.
+    """Which latents are members of a block: live, with an energy >= threshold in it, bool [..., M].
 
-    [..., M, D], [D, R] -> bool [..., M]; `live` is bool [..., M]. Errors as `block_energy`.
+    Args:
+        directions: decoder directions, [..., M, D].
+        basis: columns that span the block, [D, R].
+        live: which latents are live, bool [..., M]; None stands for all.
+        threshold: least share of a latent's energy in the block.
     """
     energy = block_energy(directions, basis)
-    threshold = _check.between("threshold", threshold, 0, 1)
-    return _check.mask("live", live, energy.shape) & (energy >= threshold)
+    threshold = checks.between("threshold", threshold, 0, 1)
+    return checks.mask("live", live, energy.shape) & (energy >= threshold)
 
 
 def learned_span(directions: ArrayLike, rank: int) -> Array:
-    """The top left singular subspace of the members' unit directions (as columns).
+    """Orthonormal basis of the span of a block's members, [D, min(rank, numerical rank)].
 
-    Rows [n, D] -> orthonormal [D, r], r = min(rank, their numerical rank): what was not learned is
-    a missing column. For the members of one block only: of a whole decoder the top subspace means
-    nothing. Raises ValueError for rank < 1.
+    The top singular subspace of the members' unit directions [n, D]. A direction that was not
+    learned is a missing column. Pass the members of one block only: the top subspace of a whole
+    decoder has no meaning.
     """
-    d = _check.array("directions", directions, "[n, D]")
-    rank = _check.at_least("rank", rank, 1)
+    d = checks.array("directions", directions, "[n, D]")
+    rank = checks.count("rank", rank)
     if not d.size:
         return np.zeros((d.shape[1], 0))
     _, s, vt = np.linalg.svd(unit(d), full_matrices=False)
@@ -98,15 +106,15 @@ def learned_span(directions: ArrayLike, rank: int) -> Array:
 
 
 def recovery_angles(span: ArrayLike, basis: ArrayLike) -> Array:
-    """Principal angles of a learned span [D, r] to a planted basis [D, R], radians, [R] ascending.
+    """Principal angles of a learned span [D, r] to a planted basis [D, R], radians, ascending, [R].
 
-    Missing directions count as pi/2. Errors as `principal_angles`.
+    Missing directions count as pi/2.
     """
     return _padded(principal_angles(span, basis), orthonormal(basis).shape[1])
 
 
 def padded_angles(a: ArrayLike, b: ArrayLike) -> Array:
-    """Principal angles of two spans with pi/2 for what the smaller one lacks, [max dim] ascending.
+    """Principal angles of two spans, radians, ascending, with pi/2 for missing ones, [max dim].
 
     The symmetric form of `recovery_angles`.
     """
@@ -114,12 +122,12 @@ def padded_angles(a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def _padded(angles: Array, n: int) -> Array:
-    """Angles with pi/2 for each of the missing ones, [n]."""
+    """`angles` followed by pi/2 for each missing one, [n]."""
     return np.concatenate([angles, np.full(n - len(angles), np.pi / 2)])
 
 
 def _pair(a: ArrayLike, b: ArrayLike, name: str) -> tuple[Array, Array]:
     """Orthonormal bases of two spans in one space."""
     x, y = orthonormal(a, "a"), orthonormal(b, name)
-    _check.same(f"{name}'s columns", y.shape[:1], "a's columns", x.shape[:1])
+    checks.same_shape(f"{name}'s columns", y.shape[:1], "a's columns", x.shape[:1])
     return x, y

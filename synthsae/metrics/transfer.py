@@ -1,26 +1,29 @@
-"""Subspace transfer: does the subspace of one seed's directions hold those of another seed?
+"""Subspace transfer: the energy of one seed's directions in the subspace of another seed's.
 
-A curve is indexed by the subspace dimension r = 0..D. Its three nulls: r / D, which is the mean of
-`random_transfer`; the spread of `random_transfer`; and `matched_transfer`, as many directions drawn
-from another set (the stable ones, say). A curve means something only above all three.
+A curve is indexed by the dimension r = 0..D of the subspace. Compare it with three nulls: r / D,
+the mean of `random_transfer`; the spread of `random_transfer`; and `matched_transfer`, for as many
+directions from another set, such as stable ones. Transfer is evidence only above all three.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown
 from synthsae.geometry import haar, unit
-from synthsae.metrics import _check
 
 
 def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:
-    """Energy of `target` captured by the top-r right singular subspace of `source`, [D + 1].
+    """Energy of `target` in the top-r right singular subspace of `source`, r = 0..D, [D + 1].
 
-    curve[r] = mean over unit rows d of target of ||V_r^T d||^2, source [n, D], target [m, D]: from
-    0 at r = 0, rising, flat beyond the rank of the source. Gerasimov et al. (arXiv 2606.12138): the
-    unstable directions of one seed against those of another. Raises ValueError for shapes that do
-    not fit, values that are not finite, and an empty target.
+    curve[r] = mean over unit rows d of target of ||V_r^T d||^2. It rises from 0 at r = 0 and is
+    flat beyond the rank of the source. Gerasimov et al. (arXiv 2606.12138) apply it to the unstable
+    directions of two seeds.
+
+    Args:
+        source: directions of one seed, [n, D].
+        target: directions of another seed, [m, D], m >= 1.
     """
     x, y = _pair(source, target)
     if not x.size:
@@ -30,30 +33,40 @@ def transfer_curve(source: ArrayLike, target: ArrayLike) -> Array:
 
 
 def random_transfer(target: ArrayLike, rng: np.random.Generator, draws: int = 100) -> Array:
-    """`transfer_curve` from Haar-random nested subspaces of R^D, [draws, D + 1]; mean r / D."""
-    y = _check.array("target", target, "[m, D]")
-    _check.at_least("draws", draws, 1)
+    """`transfer_curve` from Haar-random nested subspaces of R^D, [draws, D + 1].
+
+    The mean is r / D. `target` is [m, D], m >= 1.
+    """
+    y = checks.array("target", target, "[m, D]")
+    checks.count("draws", draws)
     return np.stack([_captured(y, haar(y.shape[1], rng)) for _ in range(draws)])
 
 
 def matched_transfer(
     pool: ArrayLike, target: ArrayLike, n: int, rng: np.random.Generator, draws: int = 100
 ) -> Array:
-    """`transfer_curve` from `n` rows drawn without replacement from `pool` [N, D]: [draws, D + 1].
+    """`transfer_curve` from n rows of `pool` drawn without replacement, [draws, D + 1].
 
-    With the stable latents of the source seed as the pool and n the count of its unstable ones,
-    this is the row-matched null. Raises ValueError for n > N, else as `transfer_curve`.
+    If the pool is the stable latents of the source seed and n the number of its unstable latents,
+    this is the row-matched null.
+
+    Args:
+        pool: directions to draw from, [N, D].
+        target: directions of another seed, [m, D].
+        n: rows to draw, at most N.
+        rng: generator.
+        draws: number of curves.
     """
     x, _ = _pair(pool, target)
-    _check.at_least("draws", draws, 1)
-    if _check.at_least("n", n, 1) > len(x):
+    checks.count("draws", draws)
+    if checks.count("n", n) > len(x):
         raise ConfigError("n", Shown(f"{n}"), f"1 to {len(x)}, the rows of pool")
     picks = (rng.choice(len(x), n, replace=False) for _ in range(draws))
     return np.stack([transfer_curve(x[rows], target) for rows in picks])
 
 
 def _captured(target: Array, axes: Array) -> Array:
-    """Cumulative mean energy of unit rows along orthonormal axes [k, D], flat to r = D."""
+    """Cumulative mean energy of unit rows along orthonormal axes [k, D], [D + 1]; flat from k."""
     if not len(target):
         raise ConfigError("target", Shown(f"shape {target.shape}"), "one row or more")
     energy = np.zeros(target.shape[1] + 1)
@@ -62,8 +75,8 @@ def _captured(target: Array, axes: Array) -> Array:
 
 
 def _pair(source: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
-    """Two sets of directions in one space."""
-    x = _check.array("source", source, "[n, D]")
-    y = _check.array("target", target, "[m, D]")
-    _check.same("target's rows", y.shape[1:], "source's rows", x.shape[1:])
+    """Source and target as arrays with rows of equal length."""
+    x = checks.array("source", source, "[n, D]")
+    y = checks.array("target", target, "[m, D]")
+    checks.same_shape("target's rows", y.shape[1:], "source's rows", x.shape[1:])
     return x, y

@@ -25,12 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from synthsae import files
+from synthsae import checks, files
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError, Shown, real
 from synthsae.checks import plain as plain_array
-from synthsae.metrics import _check, function
 from synthsae.metrics import consensus as plain
+from synthsae.metrics import function
 from synthsae.metrics.consensus import Consensus
 from synthsae.metrics.copies import copies
 from synthsae.stats import Interval, mean_interval, pairwise_interval
@@ -72,7 +72,7 @@ def consensus(
             second is not an independent training.
     """
     level = _level(level)
-    d, alive = _check.latents(directions, live)
+    d, alive = checks.live_latents(directions, live)
     if d.shape[2] < 2:
         raise ConfigError("directions", Shown(f"shape {d.shape}"), "rows of 2 dimensions or more")
     names = _names(seeds, len(d))
@@ -258,17 +258,17 @@ def _names(seeds: Iterable[Any] | None, n: int) -> NDArray[Any]:
 
 
 def _rates(rates: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Checked firing rates, [S, M]."""
-    x = _check.array("rates", rates, "[...]")
-    _check.same("rates", x.shape, "directions' [S, M]", shape)
-    function.live(x)  # refuses rates outside [0, 1]
+    """Firing rates, [S, M]."""
+    x = checks.array("rates", rates, "[...]")
+    checks.same_shape("rates", x.shape, "directions' [S, M]", shape)
+    function.live(x)  # 0 to 1
     return x
 
 
 def _shares(energy: ArrayLike, live: NDArray[np.bool_]) -> Array:
-    """Share of each live latent in the energy of its seed, [S, M]."""
-    x = _check.array("energy", energy, "[...]")
-    _check.same("energy", x.shape, "directions' [S, M]", live.shape)
+    """Each live latent's share of its seed's energy, [S, M]."""
+    x = checks.array("energy", energy, "[...]")
+    checks.same_shape("energy", x.shape, "directions' [S, M]", live.shape)
     if (x < 0).any():
         raise ConfigError("energy", float(x.min()), "0 or more")
     x = np.where(live, x, 0.0)

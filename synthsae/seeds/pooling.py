@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError
-from synthsae.metrics import _check, function
+from synthsae.metrics import function
 from synthsae.metrics.pooling import distinct
 from synthsae.sae import ARCHITECTURES, SAEStack
 
@@ -47,11 +48,11 @@ def pool(
     if not stack.architecture.poolable:
         allowed = ", ".join(name for name, a in ARCHITECTURES.items() if a.poolable)
         raise ConfigError("stack.config.arch", stack.config.arch, allowed)
-    params, rate = stack.params, _check.array("rates", rates, "[...]")
-    _check.same("rates", rate.shape, "stack", tuple(params["w_dec"].shape[:2]))
+    params, rate = stack.params, checks.array("rates", rates, "[...]")
+    checks.same_shape("rates", rate.shape, "stack", tuple(params["w_dec"].shape[:2]))
     kept = function.live(rate, live)
     d, rate = stack.directions()[kept], rate[kept]
-    kept[kept] = _check.mask("rule(directions, rates)", rule(d, rate), rate.shape)
+    kept[kept] = checks.mask("rule(directions, rates)", rule(d, rate), rate.shape)
     b_dec = params["b_dec"].mean(0, keepdim=True)
     shift = torch.einsum("smd,sd->sm", params["w_enc"], b_dec - params["b_dec"])
     which = torch.from_numpy(kept).to(b_dec.device)

@@ -1,8 +1,8 @@
 """Intervals with the seed as the unit of replication.
 
-Pairs of seeds share seeds, so S (S - 1) pairwise scores are far from that many observations. The
-default interval of a pairwise mean is a jackknife that leaves out one seed, with all of its pairs,
-at a time. Measured coverage of nominal 95% intervals at 5 / 8 / 20 seeds (2,000 repeats; printed by
+Pairs of seeds share seeds, so S (S - 1) pairwise scores are fewer independent observations than
+that. The interval of a pairwise mean is a jackknife: it leaves out one seed at a time, with all of
+its pairs. Measured coverage of nominal 95% intervals at 5 / 8 / 20 seeds (2,000 repeats; printed by
 `python tests/stats/test_stats.py`, whose tests repeat it in small):
 
 ========================  ==============  ==============  ==============  ==============
@@ -14,17 +14,18 @@ p_hat of cross-polytopes  .93  .95  .98   .98  .99  1.00  .82  .83  .85   .99  .
 p_hat of uniform atoms    .67  .75  .84   .97  .99  .99   .85  .82  .75   .99  .98  .98
 ========================  ==============  ==============  ==============  ==============
 
-*Self-pairs* and *bootstrap* are `bootstrap_interval` with and without them, *rows* is
-`mean_interval` of each seed's mean over the others, *jackknife* is `pairwise_interval` (and
-`row_interval`, to .01). Only the jackknife always holds its level. The p_hat rows are codes rotated
-against each other in R^4, where no seed is better than another: there it is wider than it need be.
+*Bootstrap* resamples seeds and drops pairs of a seed with itself, *self-pairs* keeps such pairs
+(both are in `tests/seed_bootstrap.py`). *Rows* is `mean_interval` of each seed's mean over the
+others. *Jackknife* is `pairwise_interval`; `row_interval` covers the same to .01. Only the
+jackknife holds its level in every row. The p_hat rows are codes that are rotated against each other
+in R^4, so that no seed is better than another; there the jackknife is wider than it need be.
 
-Scores of the latents that p_hat calls unstable (their share, the mean of a number of theirs, their
-transfer) read the other seeds too. Of codes that crowd by seed, `row_interval` covers .99 to 1.00
-at 5 and 8 seeds and `mean_interval` .86 to .99 (same tests).
+Scores of the latents that p_hat calls unstable (their share, the mean of a property, their
+transfer) depend on the other seeds too. For such scores of codes that lean to an axis by a
+different amount in each seed, `row_interval` covers .99 to 1.00 at 5 and 8 seeds and
+`mean_interval` .86 to .99 (same tests).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,12 +33,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, numbers, real, within
-from synthsae.stats.values import Rng, finite, square
+from synthsae.checks import ConfigError, Shown, numbers, real
+from synthsae.stats.values import per_pair, per_seed
 
 
 class Interval(NamedTuple):
-    """An estimate [...] between the ends of its interval."""
+    """An estimate with the lower and upper end of its interval, [...] each."""
 
     estimate: Array
     low: Array
@@ -47,28 +48,32 @@ class Interval(NamedTuple):
 def jackknife_interval(
     estimate: ArrayLike, leave_one_out: ArrayLike, level: float = 0.95
 ) -> Interval:
-    """Interval of any statistic from its value [...] and its values without each seed [..., S].
+    """Interval of any smooth statistic, from its values with one seed left out at a time.
 
     Tukey's jackknife: se^2 = (S - 1) / S sum_s (theta_-s - mean theta_-s)^2, with Student
-    quantiles of S - 1 degrees of freedom. For smooth statistics: a median needs the bootstrap.
+    quantiles of S - 1 degrees of freedom. Not for medians and other quantiles.
+
+    Args:
+        estimate: the statistic over all seeds, [...].
+        leave_one_out: the statistic without each seed, [..., S].
+        level: nominal coverage.
     """
-    loo, middle = numbers("leave_one_out", leave_one_out), numbers("estimate", estimate)
-    if loo.ndim < 1 or loo.shape[-1] < 2 or loo.shape[:-1] != middle.shape:
-        allowed = f"{middle.shape} and 2 seeds or more last"
+    loo, whole = numbers("leave_one_out", leave_one_out), numbers("estimate", estimate)
+    if loo.ndim < 1 or loo.shape[-1] < 2 or loo.shape[:-1] != whole.shape:
+        allowed = f"{whole.shape} and 2 seeds or more last"
         raise ConfigError("leave_one_out", Shown(f"shape {loo.shape}"), allowed)
     n = loo.shape[-1]
-    half = student.ppf((1 + _level(level)) / 2, n - 1) * np.sqrt((n - 1) * loo.var(axis=-1))
-    return Interval(middle, middle - half, middle + half)
+    width = student.ppf((1 + _level(level)) / 2, n - 1) * np.sqrt((n - 1) * loo.var(axis=-1))
+    return Interval(whole, whole - width, whole + width)
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """t interval of the mean of one independent number per seed: `values` [..., S].
+    """Student's t interval of the mean of one independent number a seed, `values` [..., S].
 
-    The jackknife of a mean. For numbers that are pairwise underneath, such as a seed's mean p_hat
-    over the other seeds, use `pairwise_interval` or `row_interval`: this one covers .64
-    to .85.
+    For numbers that depend on the other seeds, such as a seed's mean p_hat, use `row_interval`:
+    this interval then covers .64 to .85 at a nominal .95.
     """
-    x = finite("values", values)
+    x = per_seed("values", values)
     n = x.shape[-1]
     return jackknife_interval(x.mean(axis=-1), (x.sum(axis=-1, keepdims=True) - x) / (n - 1), level)
 
@@ -76,10 +81,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 def pairwise_interval(matrix: ArrayLike, level: float = 0.95) -> Interval:
     """Jackknife interval of the mean off-diagonal entry of `matrix` [..., S, S].
 
-    Entry [s, t] scores seed s against seed t and need not be symmetric; the diagonal is not read
-    (it may be NaN). With two seeds there is a mean and no interval: low and high are NaN.
+    Entry [s, t] is the score of seed s against seed t. The matrix need not be symmetric, and its
+    diagonal is not read, so it may be NaN. With two seeds, low and high are NaN.
     """
-    x = square(matrix)
+    x = per_pair("matrix", matrix)
     n = x.shape[-1]
     total = x.sum(axis=(-2, -1))
     mean = total / (n * (n - 1))
@@ -90,63 +95,22 @@ def pairwise_interval(matrix: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def row_interval(rows: ArrayLike, level: float = 0.95) -> Interval:
-    """`pairwise_interval` from its row means alone: `rows` [..., S], seed s against all others.
+    """`pairwise_interval` from each seed's mean score against the other seeds, `rows` [..., S].
 
-    For measures that are symmetric, or whose row and column means are alike (p_hat): without seed s
-    the pairwise mean is (S mean - 2 rows_s) / (S - 2), so the interval is that of `mean_interval`
-    widened by 2 (S - 1) / (S - 2). NaN ends with two seeds.
+    For scores that are symmetric, or whose row means equal their column means nearly, as those of
+    p_hat do: without seed s the pairwise mean is (S mean - 2 rows_s) / (S - 2). The interval is
+    therefore that of `mean_interval` times 2 (S - 1) / (S - 2). With two seeds, low and high are
+    NaN.
     """
-    x = finite("rows", rows)
+    x = per_seed("rows", rows)
     n, mean = x.shape[-1], x.mean(axis=-1)
     if n == 2:
         return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
     return jackknife_interval(mean, (n * mean[..., None] - 2 * x) / (n - 2), level)
 
 
-def bootstrap_interval(
-    matrix: ArrayLike,
-    level: float = 0.95,
-    *,
-    self_pairs: bool = False,
-    draws: int = 2000,
-    rng: Rng = 0,
-) -> Interval:
-    """Percentile seed bootstrap of a pairwise mean, `matrix` [..., S, S]: not the default.
-
-    A seed drawn twice pairs with itself. By default such pairs are dropped; `self_pairs` keeps
-    them, as naive code does, with the matrix's diagonal as their score. Both undercover (table
-    above).
-    """
-    x, level = square(matrix), _level(level)
-    within("draws", draws, 1)
-    n = x.shape[-1]
-    w = np.random.default_rng(rng).multinomial(n, np.full(n, 1 / n), draws).astype(float)
-    score, pairs = np.einsum("ks,...st,kt->...k", w, x, w, optimize=True), n**2 - (w**2).sum(axis=1)
-    if self_pairs:
-        own = finite("matrix", np.diagonal(numbers("matrix", matrix), axis1=-2, axis2=-1))
-        score, pairs = score + own @ (w * (w - 1)).T, np.full(draws, n * (n - 1.0))
-    score = score[..., pairs > 0] / pairs[pairs > 0]  # all draws of one seed: no pair left
-    low, high = np.quantile(score, [(1 - level) / 2, (1 + level) / 2], axis=-1)
-    return Interval(x.sum(axis=(-2, -1)) / (n * (n - 1)), low, high)
-
-
-def interval_coverage(
-    interval: Callable[[Array], Interval],
-    sample: Callable[[np.random.Generator], Array],
-    truth: float,
-    *,
-    repeats: int = 1000,
-    rng: Rng = 0,
-) -> float:
-    """Share of `repeats` data sets `sample(generator)` whose `interval` contains `truth`."""
-    within("repeats", repeats, 1)
-    gen = np.random.default_rng(rng)
-    ends = (interval(sample(gen)) for _ in range(repeats))
-    return sum(bool(e.low <= truth <= e.high) for e in ends) / repeats
-
-
 def _level(level: float) -> float:
-    """`level` if it is a probability strictly between 0 and 1."""
+    """`level` as a float; raises ConfigError unless 0 < level < 1."""
     x = real("level", level)
     if not 0 < x < 1:
         raise ConfigError("level", level, "strictly between 0 and 1")

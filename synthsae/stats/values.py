@@ -1,42 +1,35 @@
-"""What intervals, tests and nulls ask of numbers, and the p-value that they share."""
+"""What intervals and tests share: checks of scores of seeds, and the p-value."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, numbers
-
-Rng = np.random.Generator | int  # a generator, or a seed for a fresh one
+from synthsae.checks import ConfigError, Shown, array, finite, numbers, of_shape
 
 
 def p_value(observed: Array, null: Array) -> Array:
-    """(1 + #{null >= observed}) / (1 + draws), draws last; ties count up to rounding."""
+    """One-sided permutation p-value (1 + #{null >= observed}) / (1 + n), [...] and [..., n].
+
+    Draws that equal `observed` up to rounding count as equal.
+    """
     slack = 1e-12 * np.maximum(1, np.abs(observed))
     return (1 + (null >= (observed - slack)[..., None]).sum(axis=-1)) / (1 + null.shape[-1])
 
 
-def finite(name: str, values: ArrayLike, least: int = 2) -> Array:
-    """`values` as finite floats with at least `least` seeds on the last axis."""
-    x = numbers(name, values)
-    if x.ndim < 1 or x.shape[-1] < least:
-        allowed = f"{least} or more seeds on the last axis"
-        raise ConfigError(name, Shown(f"shape {x.shape}"), allowed)
-    all_finite(name, x)
+def per_seed(name: str, values: ArrayLike) -> Array:
+    """`values` [..., S] as finite float64 numbers of two seeds or more."""
+    x = array(name, values, "[..., S]")
+    if x.shape[-1] < 2:
+        raise ConfigError(name, Shown(f"shape {x.shape}"), "2 or more seeds on the last axis")
     return x
 
 
-def all_finite(name: str, x: Array) -> None:
-    """Refuse NaN and infinities."""
-    bad = int((~np.isfinite(x)).sum())
-    if bad:
-        given = Shown(f"{bad} non-finite in shape {x.shape}")
-        raise ConfigError(name, given, "finite numbers (leave out a seed that has none)")
-
-
-def square(matrix: ArrayLike) -> Array:
-    """A copy of `matrix` [..., S, S] with a diagonal of zeros, finite beside it."""
-    x = numbers("matrix", matrix).copy()
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ConfigError("matrix", Shown(f"shape {x.shape}"), "[..., S, S]")
+def per_pair(name: str, matrix: ArrayLike) -> Array:
+    """A copy of `matrix` [..., S, S] with a diagonal of zeros; the other entries must be finite."""
+    x = numbers(name, matrix).copy()
+    of_shape(name, x, "[..., S, S]")
+    if x.shape[-1] < 2:
+        raise ConfigError(name, Shown(f"shape {x.shape}"), "2 or more seeds")
     x[..., np.arange(x.shape[-1]), np.arange(x.shape[-1])] = 0.0
-    return finite("matrix", x)
+    finite(name, x)
+    return x

@@ -1,51 +1,66 @@
 """The coverage law: how often a latent of an O(R)-invariant block reappears in another seed.
 
-Nothing in the data prefers one rotation of a block's learned code to another, so under the
-conditions of docs/science.md (section 5) two seeds learn codes that are Haar-rotated against each
-other. A latent then is uniform on the block's sphere as seen from the other seed, and it is found
-with probability equal to the share of that sphere that the other code's caps of cosine >= theta
-cover.
+No rotation of a block's learned code is better than another. Under the conditions of
+docs/science.md (section 5) two seeds therefore learn codes that differ by a Haar-random rotation.
+Seen from the other seed, a latent is uniform on the block's sphere. The probability that it is
+found is the share of that sphere within a cosine theta of a latent of the other seed: the share
+that the caps of its code cover.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, numbers
+from synthsae.arrays import Array, Rng
+from synthsae.checks import (
+    ConfigError,
+    Shown,
+    between,
+    count,
+    in_range,
+    mask,
+    numbers,
+    of_shape,
+    orthonormal_columns,
+    several_seeds,
+    whole,
+)
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import haar
-from synthsae.theory._check import Rng, mask, orthonormal, real, shape, whole
 from synthsae.theory.caps import cap_measure
 
-_CELLS = 1 << 21  # cosines held at once by the Monte Carlo: 16 MiB
+_CELLS = 1 << 21  # cosines in memory at a time: 16 MiB
 
 
 def coverage_closed(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = DEFAULTS.theta) -> Array:
-    """min(1, m A_R(theta)): the coverage of m disjoint caps, an upper bound for any m atoms.
+    """min(1, m A_R(theta)): coverage by m disjoint caps, an upper bound for any m atoms.
 
-    Equal to the coverage where atoms are at least 2 arccos(theta) apart (91.15 degrees at .7);
-    learned atoms are nearly so. `m` is the (mean) number of latents in the block, any real number
-    >= 0.
+    Caps are disjoint if atoms are at least 2 arccos(theta) apart (91.15 degrees at .7), which
+    learned atoms nearly are.
+
+    Args:
+        m: number, or mean number, of latents in the block, any real number of 0 or more.
+        rank: rank R of the block.
+        theta: least cosine of a match.
     """
-    return np.minimum(1.0, real("m", m, 0) * cap_measure(rank, theta))
+    return np.minimum(1.0, in_range("m", m, 0) * cap_measure(rank, theta))
 
 
 def coverage_independent(m: ArrayLike, rank: ArrayLike, theta: ArrayLike = DEFAULTS.theta) -> Array:
-    """1 - (1 - A_R(theta))^m: the expected coverage of m >= 0 independent uniform atoms."""
-    return 1 - (1 - cap_measure(rank, theta)) ** real("m", m, 0)
+    """1 - (1 - A_R(theta))^m: expected coverage by m >= 0 independent uniform atoms."""
+    return 1 - (1 - cap_measure(rank, theta)) ** in_range("m", m, 0)
 
 
 def coverage_a_priori(
     rank: ArrayLike, latents_left: ArrayLike, theta: ArrayLike = DEFAULTS.theta
 ) -> Array:
-    """`coverage_closed` before training, ASSUMING m = min(2R, `latents_left`) latents per block.
+    """`coverage_closed` before training, ASSUMING m = min(2R, `latents_left`) latents a block.
 
-    The count of the cross-polytope +-e_i, an assumption and not a law: runs gave m / R of 2.0 to
-    2.2 up to R = 12, and 1.8 at R = 16. `latents_left` is what the other features leave to one
-    block.
+    m = 2R is the number of atoms of the cross-polytope +-e_i. It is an assumption: trained SAEs had
+    m / R of 2.0 to 2.2 up to R = 12, and 1.8 at R = 16. `latents_left` is the number of latents
+    that the other features leave to one block.
     """
     return coverage_closed(
-        np.minimum(2 * whole("rank", rank), real("latents_left", latents_left, 0)), rank, theta
+        np.minimum(2 * whole("rank", rank), in_range("latents_left", latents_left, 0)), rank, theta
     )
 
 
@@ -59,27 +74,36 @@ def coverage_monte_carlo(
     draws: int = 64,
     rng: Rng = 0,
 ) -> Array:
-    """Mean p_hat of a block's latents, had each seed's code been Haar-rotated: [draws, S].
+    """Mean p_hat of a block's latents if each seed's code were Haar-rotated in it, [draws, S].
 
-    Every draw gives every seed s its own Haar rotation Q_s of span U, with the complement fixed.
-    With c = U^T d, the cosine of latent i of seed s and latent j of seed t becomes <d_i, d_j> -
-    <c_i, c_j> + <Q_s c_i, Q_t c_j>: whole directions, so energy outside the block counts. A member
-    of s is found in t if any *live* latent of t is within `theta`; its p_hat is the mean over t !=
-    s. Columns are seeds; NaN where a seed has no member. The mean of the result is the prediction;
-    the standard deviation over draws of its mean over seeds is that of a run's mean p_hat (codes
-    move rigidly, so latents of a run are not independent).
+    Each draw gives each seed s a Haar rotation Q_s of span U and leaves the complement fixed. With
+    c = U^T d, the cosine of latent i of seed s and latent j of seed t becomes <d_i, d_j> - <c_i,
+    c_j> + <Q_s c_i, Q_t c_j>: whole directions, so energy outside the block counts. A member of s
+    is found in t if any *live* latent of t is within `theta`; its p_hat is the mean over t != s.
 
-    `directions` [S, M, D] unit rows, S >= 2; `live` and `members` [S, M] bool (members that are not
-    live are ignored); `basis` [D, R] orthonormal columns.
+    The mean of the result is the prediction. Codes move rigidly, so latents of a run are not
+    independent: the standard deviation of a run's mean p_hat is that over draws of the mean over
+    seeds.
+
+    Args:
+        directions: unit decoder directions, [S, M, D], S >= 2.
+        live: which latents are live, bool [S, M].
+        members: which latents are in the block, bool [S, M]; dead ones are ignored.
+        basis: orthonormal columns U that span the block, [D, R].
+        theta: least cosine of a match.
+        draws: number of Monte Carlo draws.
+        rng: a generator or a seed.
+
+    Returns:
+        A column for each seed; NaN for a seed without a live member.
     """
-    u = orthonormal("basis", basis)
+    u = orthonormal_columns("basis", basis)
     d = numbers("directions", directions)
-    shape("directions", d, (None, None, u.shape[0]))
+    of_shape("directions", d, f"[S, M, {u.shape[0]}]")
+    several_seeds("directions", d.shape)
     on, own = mask("live", live, d.shape[:2]), mask("members", members, d.shape[:2])
-    theta, draws = float(real("theta", theta, -1, 1)), int(whole("draws", draws))
+    theta, draws = between("theta", theta, -1, 1), count("draws", draws)
     seeds, rank = len(d), u.shape[1]
-    if seeds < 2:
-        raise ConfigError("directions", Shown(f"{seeds} seeds, shape {d.shape}"), "2 seeds or more")
     norms = np.linalg.norm(d[on], axis=-1)
     if not np.all(np.abs(norms - 1) < 1e-3):
         raise ConfigError(
@@ -106,18 +130,18 @@ def coverage_monte_carlo(
 def _found(
     a: Array, ca: Array, b: Array, cb: Array, turn: NDArray[np.float64], theta: float
 ) -> Array:
-    """Share of rows `a` [m, D] within `theta` of any row `b` [n, D], per `turn` [draws, R, R].
+    """Share of rows a [m, D] within `theta` of some row of b [n, D], for each rotation, [draws].
 
-    `ca`, `cb` are their coordinates in the block. Only rows of `b` that some rotation could bring
-    within theta of some row of `a` take part: usually the block's own.
+    `ca` and `cb` are the rows' coordinates in the block, `turn` is [draws, R, R]. Rows of b that no
+    rotation brings within theta of a row of a are left out; usually those outside the block.
     """
-    tail = 1e-9  # spare, against rounding
+    slack = 1e-9  # against rounding
     na, nb = np.linalg.norm(ca, axis=1), np.linalg.norm(cb, axis=1)
-    lean, away = np.arccos(np.clip(na, 0, 1)), np.arccos(np.clip(nb, 0, 1))
-    near = np.abs(away - np.clip(away, lean.min(), lean.max())) <= np.arccos(theta) + tail
+    tilt_a, tilt_b = np.arccos(np.clip(na, 0, 1)), np.arccos(np.clip(nb, 0, 1))
+    near = np.abs(tilt_b - np.clip(tilt_b, tilt_a.min(), tilt_a.max())) <= np.arccos(theta) + slack
     b, cb, nb = b[near], cb[near], nb[near]
     rest = a @ b.T - ca @ cb.T
-    near = (rest + np.outer(na, nb) >= theta - tail).any(axis=0)
+    near = (rest + np.outer(na, nb) >= theta - slack).any(axis=0)
     if not near.any():
         return np.zeros(len(turn))
     cb, rest = cb[near], rest[:, near]

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy.special import beta
 
 from synthsae.arrays import Array
-from synthsae.theory._check import real, whole
+from synthsae.checks import in_range, whole
 
 _GRID = np.cos(np.linspace(np.pi / 2, 0, 4097))
 """Values of t in [0, 1], dense near 1, where F_R has its square roots."""
@@ -36,7 +36,7 @@ def coverage_cross_polytope(rank: ArrayLike, theta: ArrayLike) -> Array:
         Probabilities, with an error of at most 2e-4. At theta .7 they are .8964, .7517, .4795
         and .2862 for R = 3, 4, 6, 8.
     """
-    r, t = np.broadcast_arrays(whole("rank", rank), real("theta", theta, 0, 1))
+    r, t = np.broadcast_arrays(whole("rank", rank), in_range("theta", theta, 0, 1))
     found = [1 - np.interp(np.arccos(x), np.arccos(_GRID)[::-1], _below(int(n))[::-1])
              for n, x in zip(r.ravel(), t.ravel(), strict=True)]  # fmt: skip
     return np.reshape(found, r.shape)

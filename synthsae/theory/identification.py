@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve
 
-from synthsae.arrays import Array
+from synthsae.arrays import Array, Rng
+from synthsae.checks import array, count, in_range, orthonormal_columns
 from synthsae.geometry import haar
-from synthsae.theory._check import Rng, array, orthonormal, real, whole
 
 LARGEST_TURN = 0.2
 """Radians that a frame turns in one step of the integration, at most."""
@@ -56,10 +56,10 @@ def turning_rate(
     Returns:
         A with d frame / d (learning rate x steps) = frame A.
     """
-    c, q = array("codes", codes, (None, None)), orthonormal("frame", frame)
-    b, d = int(whole("batch_size", batch_size)), int(whole("d_model", d_model))
+    c, q = array("codes", codes, "[n, N]"), orthonormal_columns("frame", frame)
+    b, d = count("batch_size", batch_size), count("d_model", d_model)
     y = c @ q
-    kept = _largest(y, int(whole("k", k)))
+    kept = _largest(y, count("k", k))
     missed, variance = y - kept, (c**2).sum(axis=1).mean()
     positive = np.maximum(kept, 0)
     gradient = 2 * positive.T @ missed / len(y) / variance
@@ -97,9 +97,9 @@ def turning_frames(
         samples: codes for each step of the integration.
         rng: generator or seed.
     """
-    t = real("times", times, 0)
+    t = in_range("times", times, 0)
     generator = np.random.default_rng(rng)
-    start = np.zeros((int(whole("n_frames", n_frames)), sum(blocks), sum(blocks)))
+    start = np.zeros((count("n_frames", n_frames), sum(blocks), sum(blocks)))
     for i, at in zip(blocks, np.cumsum([0, *blocks]), strict=False):
         start[:, at : at + i, at : at + i] = haar(i, generator, (len(start),))
     out = np.empty((len(t), *start.shape))

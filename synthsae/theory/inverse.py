@@ -1,4 +1,4 @@
-"""The coverage law read backwards: the rank that a measured stability implies."""
+"""The coverage law inverted: the rank that a measured p_hat implies."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown
+from synthsae.checks import ConfigError, Shown, between, in_range
 from synthsae.definitions import DEFAULTS
-from synthsae.theory._check import real
 from synthsae.theory.caps import _cap
 
 _LARGEST = 1e6  # ranks above are reported as inf
 
 
 class RankEstimate(NamedTuple):
-    """An implied rank with its interval. `rank == high` and `low == 1` where p_hat is saturated."""
+    """An implied rank with its interval; `rank == high` and `low == 1` where p_hat is 1."""
 
     rank: Array
     low: Array
@@ -29,28 +28,34 @@ def implied_rank(
     *,
     interval: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> RankEstimate:
-    """The real rank R >= 1 at which min(1, m A_R(theta)) = `p`, with theta in (0, 1).
+    """The real rank R >= 1 at which min(1, m A_R(theta)) = p.
 
-    `p` is a group's mean p_hat and `m` its latents per seed, both measured; A_R falls with R, so
-    the answer is unique below saturation, and an `interval` (low, high) of p maps to one of the
-    rank: [R(p high), R(p low)]. At p >= 1 the law is flat: every rank up to the one with m A_R = 1
-    is compatible, so `rank` is that largest one and `low` is 1. A rank of 1 is returned where p >
-    m / 2 (no block of disjoint caps is that stable) and inf for p = 0. Arguments broadcast.
+    A_R falls with R, so the answer is unique for p < 1, and an interval (low, high) of p maps to
+    the interval [R(p high), R(p low)] of the rank. At p >= 1 every rank up to the one with m A_R =
+    1 is compatible: `rank` is that largest rank, and `low` is 1. Rank 1 is returned for p > m / 2,
+    which no block of disjoint caps reaches, and inf for p = 0. Arguments broadcast.
+
+    Args:
+        p: measured mean p_hat of a group of latents, in [0, 1].
+        m: measured number of latents of the group in a seed.
+        theta: least cosine of a match, in (0, 1).
+        interval: (low, high) of p, with low <= p <= high.
     """
-    cut = float(real("theta", theta, np.nextafter(0, 1), np.nextafter(1, 0)))
-    size, middle = real("m", m, 0), real("p", p, 0, 1)
+    theta = between("theta", theta, np.nextafter(0, 1), np.nextafter(1, 0))
+    size, middle = in_range("m", m, 0), in_range("p", p, 0, 1)
     least, most = (middle, middle) if interval is None else interval
-    least, most = real("interval[0]", least), real("interval[1]", most)
+    least, most = in_range("interval[0]", least), in_range("interval[1]", most)
     if np.any(least > middle) or np.any(middle > most):
         raise ConfigError(
             "interval", Shown(f"({least}, {most})"), f"low <= p <= high, p = {middle}"
         )
-    low = np.where(most >= 1, 1.0, _invert(np.minimum(most, 1), size, cut))
-    return RankEstimate(_invert(middle, size, cut), low, _invert(np.maximum(least, 0), size, cut))
+    low = np.where(most >= 1, 1.0, _invert(np.minimum(most, 1), size, theta))
+    high = _invert(np.maximum(least, 0), size, theta)
+    return RankEstimate(_invert(middle, size, theta), low, high)
 
 
 def _invert(p: Array, m: Array, theta: float) -> Array:
-    """Bisection on log R for m A_R = p: 60 halvings, relative error 1e-15."""
+    """R with m A_R = p, by bisection on log R: 60 halvings, relative error 1e-15."""
     p, m = np.broadcast_arrays(p, m)
     low, high = np.zeros(p.shape), np.full(p.shape, np.log(_LARGEST))
     for _ in range(60):

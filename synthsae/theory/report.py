@@ -1,4 +1,4 @@
-"""What can come back, block by block, said before any training."""
+"""What can be identified of each block, predicted before any training."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,9 +6,8 @@ import numpy as np
 from scipy.stats import binom
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown
+from synthsae.checks import ConfigError, Shown, between
 from synthsae.definitions import DEFAULTS
-from synthsae.theory._check import real
 from synthsae.theory.bounds import unique_sparsity, welch_bound
 from synthsae.theory.chance import chance_found
 from synthsae.theory.coverage import coverage_a_priori
@@ -47,7 +46,17 @@ class SAELike(Protocol):
 
 
 class BlockReport(NamedTuple):
-    """One block's prospects. `reappearance`: expected mean p_hat, NaN where no law gives it."""
+    """The prediction for one block.
+
+    Attributes:
+        block: index of the block.
+        verdict: `IDENTIFIABLE`, `SUBSPACE` or `LOST`.
+        why: the reason, in words.
+        latents_left: latents for each block if each isolated feature takes one.
+        binding: probability that sparsity binds while the block is active; NaN for a sparse law.
+        reappearance: expected mean p_hat; NaN where no law predicts it.
+        chance: chance level of p_hat, from `chance_found`.
+    """
 
     block: int
     verdict: str
@@ -61,26 +70,36 @@ class BlockReport(NamedTuple):
 def identifiability_report(
     world: WorldLike, sae: SAELike, *, n_samples: float = np.inf, theta: float = DEFAULTS.theta
 ) -> tuple[BlockReport, ...]:
-    """For every block of `world`: latents identifiable, subspace only, or lost, and why. [G]
+    """For each block: latents identifiable, subspace only, or lost, and why. [G]
 
-    `world` and `sae` are configs, read by attribute (a planted world's `.config` too). The rules:
+    The rules concern the optimum; training may fall short of it.
 
-    - *lost*: the block is active in fewer samples than it has dimensions, or fewer latents are left
-      than reach all of it: R + 1 non-negative atoms positively span R^R (Davis 1954), and R atoms
-      span the orthant of a sparse law with m = R;
-    - *subspace only*, with p_hat on the coverage law: O(R)-invariant laws of rank 2 or more
-      (isotropic, gaussian, generalised normal with beta = 2). Also any dense law where sparsity
-      does not bind, though an encoder, which does not re-solve the code, may still prefer the axes;
-    - beta < 2 where sparsity binds has its axes as the optimum and is identifiable with 2R latents;
-      beta > 2 prefers other directions, so its latents come back somewhat above the law and are not
-      the truth;
-    - a sparse law is identifiable with a latent for each atom, in principle only where m > R (atoms
-      then overlap, and some merge in training); with fewer latents, atoms must merge.
+    - *Lost*: the block is active in fewer samples than it has dimensions, or fewer latents are left
+    than
+      needed to reach all of it. R + 1 non-negative atoms positively span R^R (Davis 1954), and R
+      atoms span the orthant of a sparse law with m = R.
+    - *Subspace only*, with p_hat on the coverage law: O(R)-invariant laws of rank 2 or more
+    (isotropic,
+      gaussian, generalised normal with beta = 2). Without a prediction of p_hat: any dense law
+      where sparsity does not bind, though an encoder, which does not re-solve the code, may prefer
+      the axes.
+    - Generalised normal with beta < 2, where sparsity binds: the axes are the optimum, identifiable
+    with
+      2R latents. With beta > 2 other directions are the optimum: latents reappear somewhat more
+      often than the law says, and are not the truth.
+    - A sparse law is identifiable with a latent for each atom. For m > R this holds in principle
+    only:
+      atoms overlap, and some merge in training. With fewer latents than atoms, atoms must merge.
 
-    `latents_left` = (M - F) / G supposes one latent for each isolated feature. `binding` (NaN for a
-    sparse law) is the chance that, with the block active, one latent for each dimension of every
-    active block and for every active isolated feature are more than k: sparsity binds above .05.
-    The rules are of the optimum: training may still fall short of it.
+    `latents_left` is (M - F) / G, for one latent for each isolated feature. `binding` is the
+    probability that, with the block active, k is less than one latent for each dimension of each
+    active block and for each active isolated feature. Sparsity binds if it exceeds .05.
+
+    Args:
+        world: config of a planted world, or a world with a `.config`.
+        sae: config of the SAE.
+        n_samples: number of training samples.
+        theta: least cosine of a match.
     """
     w: WorldLike = getattr(world, "config", world)
     size = sae.for_width(w.d_model).size
@@ -89,7 +108,7 @@ def identifiability_report(
         raise ConfigError("n_samples", Shown(f"{n_samples}"), "above 0")
     binding = np.nan if w.law == "sparse" else _binding(w, sae.k)
     active = n_samples * w.block_p if w.block_p else 0.0
-    verdict, why, p = _verdict(w, left, binding, active, float(real("theta", theta, 0, 1)))
+    verdict, why, p = _verdict(w, left, binding, active, between("theta", theta, 0, 1))
     if w.leaning and verdict == SUBSPACE:
         why += "; isolated features lean into the block, which lifts p_hat above the law"
     chance = float(chance_found(w.d_model, size, theta))
@@ -99,15 +118,15 @@ def identifiability_report(
 def _verdict(
     w: WorldLike, left: float, binding: float, active: float, theta: float
 ) -> tuple[str, str, float]:
-    """(verdict, why, expected p_hat) of each block of `w`; `active` samples have it active."""
+    """(verdict, why, expected p_hat) of each block of `w`, which is active in `active` samples."""
     sparse = w.law == "sparse"
     atoms = (w.n_atoms or w.rank) if sparse else 2 * w.rank
-    reach = w.rank + (atoms > w.rank)
+    needed = w.rank + (atoms > w.rank)
     law = float(coverage_a_priori(w.rank, left, theta))
     if active < w.rank:
         return LOST, f"active in {active:.3g} samples, of {w.rank} dimensions", np.nan
-    if left < reach:
-        return LOST, f"{left:.3g} latents left, {reach} reach all of rank {w.rank}", np.nan
+    if left < needed:
+        return LOST, f"{left:.3g} latents left, {needed} reach all of rank {w.rank}", np.nan
     if sparse and left < atoms:
         return SUBSPACE, f"{left:.3g} latents left for {atoms} atoms: atoms merge", np.nan
     if sparse:
@@ -145,8 +164,8 @@ def _verdict(
 
 
 def _binding(w: WorldLike, k: int) -> float:
-    """P(R (1 + other active blocks) + active isolated features > k), gates independent."""
+    """P(R (1 + other active blocks) + active isolated features > k), for independent gates."""
     others = np.arange(w.n_blocks)
     weight: Array = binom.pmf(others, max(w.n_blocks - 1, 0), w.block_p)
-    room = k - w.rank * (1 + others)
-    return float((weight * binom.sf(room, w.n_isolated, w.isolated_p)).sum())
+    latents_free = k - w.rank * (1 + others)
+    return float((weight * binom.sf(latents_free, w.n_isolated, w.isolated_p)).sum())

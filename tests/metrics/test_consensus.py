@@ -62,7 +62,7 @@ def test_identities_by_hand():
     assert len(alignment.identities(x[:2] * np.array([[[1]], [[-1]]])).p) == 0  # signed
 
 
-def test_latents_in_a_plane_are_stable_and_no_identities():
+def test_latents_in_a_plane_are_stable_but_not_identifiable():
     """p_hat is 1 for all, and few are listed: fewer than a share alpha of the latents."""
     rng, wrong = np.random.default_rng(0), 0
     for _ in range(40):
@@ -103,7 +103,7 @@ def test_a_world_without_blocks_has_no_subspaces():
     assert listed <= 0.05 * 40
 
 
-def test_few_seeds_list_little_rather_than_wrong():
+def test_few_seeds_list_little_and_nothing_wrong():
     """Two seeds cannot tell a part of a block from the whole: nothing wrong is listed at 95%."""
     rng, wrong, total = np.random.default_rng(3), 0, 0
     for s in (2, 3, 4):
@@ -120,7 +120,7 @@ def test_few_seeds_list_little_rather_than_wrong():
     assert wrong <= 0.05 * total
 
 
-def test_a_missing_seed_is_said():
+def test_a_candidate_without_one_seed_has_minus_one_there():
     rng = np.random.default_rng(4)
     x, features, _ = trained(rng, 2, s=8)
     live = np.ones(x.shape[:2], dtype=bool)
@@ -179,7 +179,7 @@ def test_q_counts_every_latent_as_a_hypothesis():
     np.testing.assert_allclose(found.identity_q, want)
 
 
-def test_nothing_live_gives_empty_lists():
+def test_without_live_latents_the_lists_are_empty():
     found = consensus.consensus(np.ones((3, 4, 5)), np.zeros((3, 4), dtype=bool))
     assert len(found.identity_q) == len(found.subspaces) == len(found.subspace_q) == 0
 

@@ -16,7 +16,7 @@ def rounded(x: np.ndarray, dtype: torch.dtype) -> np.ndarray:
     return unit(torch.tensor(x).to(dtype).double().numpy())
 
 
-def test_groups_and_what_is_no_copy() -> None:
+def test_copies_are_grouped_and_other_saes_are_not() -> None:
     other_order = A[RNG.permutation(60)]  # as another training that agrees in every latent
     part = np.vstack([A[:59], np.zeros((1, 24))])
     spread = np.vstack([A[:30], np.zeros((1, 24)), A[30:]])  # a row of zeros is no latent

@@ -33,7 +33,7 @@ def test_rv_without_diagonal_is_the_cosine_of_the_pairs(rng, n):
 
 
 @given(generators(), sizes, flags)
-def test_rv_of_itself_scale_order_and_sides(rng, n, diagonal):
+def test_rv_of_itself_is_one_and_ignores_scale_and_order(rng, n, diagonal):
     a, b = covariance(rng, n), covariance(rng, n)
     order = rng.permutation(n)
     turned = np.ix_(order, order)
@@ -53,7 +53,7 @@ def test_leading_dimensions_broadcast():
     assert got[0, 2] == pytest.approx(rv(a[0], a[2]))
 
 
-def test_what_separates_the_two_forms():
+def test_rv_with_and_without_diagonal_differ():
     """Equal variances alone make RV 1, and say nothing of who varies with whom."""
     a, b = np.eye(6), np.eye(6)
     a[0, 1] = a[1, 0] = b[2, 3] = b[3, 2] = 0.5
@@ -62,14 +62,14 @@ def test_what_separates_the_two_forms():
     assert rv(-a, a, diagonal=False) == pytest.approx(-1)
 
 
-def test_nothing_to_compare_is_nan():
+def test_rv_of_zero_matrices_is_nan():
     assert np.isnan(rv(np.zeros((3, 3)), np.eye(3)))
     assert np.isnan(rv(np.eye(3), np.eye(3), diagonal=False))
     assert np.isnan(permuted_rv(np.eye(3), np.eye(3), np.random.default_rng(0), 2, False)).all()
 
 
 @pytest.mark.parametrize("diagonal", [True, False])
-def test_the_null_has_its_closed_mean(diagonal):
+def test_the_permutation_null_has_its_closed_form_mean(diagonal):
     """E tr(A P B P^T) = tr A tr B / N + (sum of A off) (sum of B off) / (N (N - 1))."""
     rng = np.random.default_rng(0)
     a, b = np.abs(covariance(rng, 12)), covariance(rng, 12)
@@ -85,7 +85,7 @@ def test_the_null_has_its_closed_mean(diagonal):
     np.testing.assert_allclose(again, draws)
 
 
-def test_the_null_sees_planted_blocks():
+def test_block_covariances_exceed_the_permutation_null():
     """Block covariances have RV 1 with themselves, and little with their own permutations."""
     blocks = np.kron(np.eye(16), np.ones((16, 16)))
     draws = permuted_rv(blocks, blocks, np.random.default_rng(0), 50, diagonal=False)
@@ -93,7 +93,7 @@ def test_the_null_sees_planted_blocks():
     assert draws.mean() == pytest.approx(15 / 255, abs=0.01)
 
 
-def test_a_ratio_of_roundings_is_no_correlation():
+def test_off_diagonal_rounding_errors_count_as_zero():
     """Orthonormal rows: their Gram matrix is diagonal but for rounding, which no two CPUs share."""
     q = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
     truth = np.cov(np.random.default_rng(1).standard_normal((6, 50)))

@@ -141,7 +141,7 @@ def test_summary_by_hand():
     np.testing.assert_allclose(s.quantiles, [0.1, 0.95])
 
 
-def test_nothing_to_compare_is_defined():
+def test_scores_of_empty_sets_are_defined():
     none, some = np.zeros((0, 3)), np.eye(3)
     assert latent.cosines(none, some).shape == (0, 3)
     np.testing.assert_array_equal(latent.max_cosines(some, none), np.zeros(3), strict=True)

@@ -69,7 +69,7 @@ def test_detection_by_hand():
     np.testing.assert_allclose(stack.recall, [[2 / 3, 0], [0, 0]])
 
 
-def test_a_feature_returns_when_its_latent_does():
+def test_a_feature_reappears_if_its_latent_does():
     features = np.eye(4)[:3]
     d = np.array([np.eye(4)[[2, 0, 3]], np.eye(4)[[0, 2, 1]]])
     p = np.array([[0.5, 1, 0.25], [0.75, 0.1, 0.2]])
@@ -101,7 +101,7 @@ def test_shared_needs_both_sides_to_agree():
 
 
 @given(generators())
-def test_shared_is_symmetric_in_number_and_spares_the_dead(rng):
+def test_shared_counts_are_symmetric_and_dead_latents_are_not_shared(rng):
     dec = rng.standard_normal((6, 4)) + 0.4 * rng.standard_normal((3, 6, 4))
     enc = dec + 0.4 * rng.standard_normal((3, 6, 4))
     live = rng.random((3, 6)) < 0.8

@@ -67,7 +67,7 @@ def test_invariances(stack):
     assert (stricter[live] <= p[live]).all()
 
 
-def test_found_names_who_finds_whom():
+def test_found_by_hand():
     x = np.array([[[1, 0], [0, 1]], [[1, 0], [1, 0.1]], [[0, 3], [-1, 0]]], dtype=float)
     hits = latent.found(x)
     assert hits.dtype == bool
@@ -150,7 +150,7 @@ def test_the_error_bound_holds():
 
 
 @pytest.mark.parametrize("rank", [2, 3, 4, 6])
-def test_rotating_a_block_leaves_the_subspace_and_takes_the_latents(rank):
+def test_rotating_a_block_keeps_the_subspace_and_loses_the_latents(rank):
     """The separating test: p_hat falls to the coverage law m A_R, the angles stay 0.
 
     One code of m atoms, pairwise at 91.15 degrees or more where the caps are to be disjoint, is

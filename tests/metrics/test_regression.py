@@ -22,7 +22,7 @@ def test_equals_scikit_learn(rng):
         assert got.unique[j] == pytest.approx(alone, abs=1e-9)
 
 
-def test_uncorrelated_variables_share_nothing_and_copies_explain_nothing_alone():
+def test_unique_r2_of_uncorrelated_and_of_copied_variables():
     x = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     got = least_squares(3 * x[:, 0] + x[:, 1], x)
     np.testing.assert_allclose(got.unique, [0.9, 0.1])
@@ -32,7 +32,7 @@ def test_uncorrelated_variables_share_nothing_and_copies_explain_nothing_alone()
 
 
 @pytest.mark.parametrize("y", [np.ones(5), np.arange(3.0)])
-def test_nothing_to_fit_is_nan(y):
+def test_a_fit_without_variance_or_samples_is_nan(y):
     got = least_squares(y, np.column_stack([np.arange(len(y)), np.arange(len(y)) ** 2]))
     assert np.isnan(got.r2)
     assert np.isnan([*got.slopes, *got.standardised, *got.unique]).all()

@@ -181,7 +181,7 @@ def test_random_directions_form_no_groups():
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 12), (200, 32), (40, 128)])
-def test_the_bar_of_a_rank_is_the_stated_error_rate(n, d):
+def test_the_threshold_of_the_rank_has_its_error_rate(n, d):
     """Above the largest singular value of random rows in 95% of draws, but not by far."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((400, n, d))
@@ -207,17 +207,17 @@ def test_straddling_latents_do_not_join_blocks(straddlers):
     x, blocks = two_blocks(rng, straddlers)
     threshold = 0.6
     assert groups.components(x, threshold).max() == 0  # they are joined
-    parts = groups.cut(x, threshold)
+    parts = groups.split(x, threshold)
     assert sorted(np.concatenate(parts)) == list(range(len(x)))
     found = groups.groups(x)
     assert [g.rank for g in found] == [3, 3]
     for g in found:
         assert max(subspace.overlap(g.span, u) for u in blocks) > 0.99
-    (whole,) = groups.cut(x[:60], threshold)  # a block is not cut
+    (whole,) = groups.split(x[:60], threshold)  # a block is not split
     np.testing.assert_array_equal(whole, np.arange(60))
 
 
-def test_the_cut_is_that_of_least_conductance():
+def test_the_split_has_least_conductance():
     """Two cliques joined by one edge: by hand, the edge is cut."""
     w = np.zeros((7, 7))
     w[:4, :4] = w[4:, 4:] = 1
@@ -226,11 +226,11 @@ def test_the_cut_is_that_of_least_conductance():
     assert set(np.flatnonzero(side)) in ({0, 1, 2, 3}, {4, 5, 6})
 
 
-def test_a_piece_grows_to_the_whole_block():
+def test_a_part_of_a_block_grows_to_the_whole_block():
     rng = np.random.default_rng(0)
     x, (a, b) = two_blocks(rng, 0, r=4)
     order = np.argsort(-np.abs(x[:60] @ a[:, 0]))
-    group = groups.settle(x, order[:8])
+    group = groups.grow(x, order[:8])
     np.testing.assert_array_equal(group.rows, np.arange(60))
     assert group.rank == 4
     assert subspace.overlap(group.span, b) < 1e-9

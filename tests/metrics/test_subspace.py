@@ -73,7 +73,7 @@ def test_overlap_is_the_mean_squared_cosine(case):
     assert got * u.shape[1] == pytest.approx(subspace.overlap(u, a) * a.shape[1])
 
 
-def test_overlap_of_what_is_missing():
+def test_overlap_of_missing_directions():
     e = np.eye(5)
     assert subspace.overlap(e[:, :2], e[:, :4]) == pytest.approx(0.5)
     assert subspace.overlap(e[:, :4], e[:, :2]) == pytest.approx(1)

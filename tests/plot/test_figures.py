@@ -36,7 +36,7 @@ def test_every_line_is_its_variable(ds: xr.Dataset) -> None:
         drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
         (bars,) = ax.containers
         assert np.allclose(
-            drawn["subspace, overlap with the truth"], part.subspace_overlap.mean(over)
+            drawn["subspace: overlap with planted"], part.subspace_overlap.mean(over)
         )
         assert np.allclose(drawn["chance"], part.block_reappearance_chance.mean("seed"))
         assert np.allclose(bars[0].get_ydata(), part.block_reappearance.mean(over))

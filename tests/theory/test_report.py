@@ -1,12 +1,15 @@
 """The report before training: every rule, its numbers, and configs read by attribute only."""
 
+import doctest
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from synthsae import theory
+from synthsae.checks import ConfigError
 from synthsae.sae import SAEConfig
 
 
@@ -68,7 +71,7 @@ def test_rules(changes: dict, latents: int, verdict: str, why: str) -> None:
     assert why in row.why
 
 
-def test_slack_sparsity_hides_the_axes() -> None:
+def test_without_binding_sparsity_the_axes_are_not_identifiable() -> None:
     law = {"law": "generalised_normal", "beta": 1.0}
     slack = report(SAEConfig(n_latents=120, k=60), **law)
     assert slack.binding == 0  # 5 blocks of 4 and 20 features are 40 latents at most
@@ -103,7 +106,7 @@ def test_samples() -> None:
     assert report(n_samples=20).verdict == "subspace only"
 
 
-def test_leaning_is_said() -> None:
+def test_the_reason_mentions_leaning_features() -> None:
     assert "lean" in report(leaning=True).why
     assert "lean" not in report().why
     assert "lean" not in report(leaning=True, law="sparse").why
@@ -116,7 +119,16 @@ def test_a_planted_world_and_a_world_without_blocks() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"^n_samples: 0; allowed: above 0"):
+    with pytest.raises(ConfigError) as error:
         report(n_samples=0)
-    with pytest.raises(ValueError, match=r"^theta: 1\.5; allowed: "):
+    assert (error.value.field, error.value.allowed) == ("n_samples", "above 0")
+    with pytest.raises(ConfigError) as error:
         theory.identifiability_report(Plan(), SAE, theta=1.5)
+    assert error.value.field == "theta"
+
+
+def test_the_example_of_the_documentation_runs() -> None:
+    page = Path(theory.__file__).parent / "README.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted == 4
+    assert result.failed == 0
