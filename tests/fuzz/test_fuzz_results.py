@@ -85,7 +85,7 @@ class Group:
     """What a checkpoint asks of a group."""
 
     def __init__(self, steps):
-        self.n_done, self.samples_since_fired = steps, torch.zeros(2)
+        self.n_done, self.loss = steps, torch.zeros(2)
 
     def state(self):
         return {"steps": torch.tensor([self.n_done]), "w": torch.arange(5.0)}
