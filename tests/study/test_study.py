@@ -29,7 +29,6 @@ from synthsae.world import PRESETS, World, WorldConfig
 
 TINY = [
     *("--seeds", "3"),
-    *("--set", "world.law=isotropic,sparse"),
     *("--set", "world.d_model=16"),
     *("--set", "world.n_isolated=4"),
     *("--set", "world.n_blocks=2"),
@@ -53,7 +52,7 @@ MEASURES = (scores.reconstruction, scores.seed_agreement)
 
 def tiny(*more: str) -> list[str]:
     """The options of TINY, but for those that `more` sets, and then `more`."""
-    pairs = list(zip(TINY[::2], TINY[1::2], strict=True))
+    pairs = [("--set", "world.law=isotropic,sparse"), *zip(TINY[::2], TINY[1::2], strict=True)]
     new = {text.split("=")[0] for text in more}
     kept = [
         (flag, text) for flag, text in pairs if not {flag, text.split("=")[0]} - {"--set"} & new
