@@ -52,7 +52,7 @@ MEASURES = (scores.reconstruction, scores.seed_agreement)
 
 def tiny(*more: str) -> list[str]:
     """The options of TINY, but for those that `more` sets, and then `more`."""
-    pairs = [("--set", "world.law=isotropic,sparse"), *zip(TINY[::2], TINY[1::2], strict=True)]
+    pairs = list(zip(TINY[::2], TINY[1::2], strict=True))
     new = {text.split("=")[0] for text in more}
     kept = [
         (flag, text) for flag, text in pairs if not {flag, text.split("=")[0]} - {"--set"} & new
@@ -61,7 +61,12 @@ def tiny(*more: str) -> list[str]:
 
 
 def go(out: Path, *more: str) -> int:
-    return cli.main(["rank_sweep", "--out", str(out), *tiny(*more)])
+    laws = (
+        []
+        if any("world.law=" in text for text in more)
+        else ["--set", "world.law=isotropic,sparse"]
+    )
+    return cli.main(["rank_sweep", "--out", str(out), *laws, *tiny(*more)])
 
 
 def cells(out: Path) -> list[Path]:
