@@ -1,5 +1,7 @@
 """Stability over training at a k that samples need, and at one far above it."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
@@ -74,7 +76,7 @@ def _variance(ax: Axes, ds: xr.Dataset) -> None:
 
 def _line(ax: Axes, ds: xr.Dataset, i: Interval, arch: str) -> None:
     name, colour, marker = look(arch)
-    style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.2, "capsize": 2}
+    style: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.2, "capsize": 2}
     ax.errorbar(ds.n_steps.values, i.estimate, error_bars(i), label=name, **style)
 
 

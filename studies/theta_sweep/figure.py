@@ -1,5 +1,7 @@
 """p_hat over the threshold, on the laws."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
@@ -56,7 +58,7 @@ def _panel(ax: Axes, ds: xr.Dataset) -> None:
     found = interval_over_worlds(ds.block_reappearance)
     ax.plot(x, ds.law_exact.mean(worlds), color=BLUE, lw=1.4, label="law: 2R orthogonal ± latents")
     ax.plot(x, ds.law_disjoint.mean(worlds), color=GREY, lw=1, ls="--", label="2R × cap measure")
-    style = {"fmt": "o", "color": ORANGE, "ms": 4.5, "capsize": 2, "lw": 1}
+    style: dict[str, Any] = {"fmt": "o", "color": ORANGE, "ms": 4.5, "capsize": 2, "lw": 1}
     ax.errorbar(x, found.estimate, error_bars(found), label="measured", **style)
     ax.set_title(f"rank {ds['rank'].item()}")
     ax.set_xlabel("cosine that counts as found again")

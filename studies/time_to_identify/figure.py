@@ -1,5 +1,7 @@
 """Stability and truth against training time: late is not never."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
@@ -53,7 +55,7 @@ def _legend(figure: Figure, means: xr.Dataset) -> None:
     """What colour, filling and marker mean."""
     marks = [Line2D([], [], color=_color(means, b), lw=2, label=f"beta {b:g}" + _null(b))
              for b in means.beta.values]  # fmt: skip
-    shape = {"color": "black", "ls": "", "ms": 4.5}
+    shape: dict[str, Any] = {"color": "black", "ls": "", "ms": 4.5}
     for i, size in enumerate(means.batch_size.values):
         fill = "black" if i else "white"
         marks.append(Line2D([], [], marker="o", mfc=fill, label=f"batch {size}", **shape))
@@ -71,14 +73,14 @@ def _color(means: xr.Dataset, beta: float) -> str:
     return GREY if beta == NULL else COLORS[list(means.beta.values).index(beta) % len(COLORS)]
 
 
-def _settings(means: xr.Dataset) -> list[tuple[xr.Dataset, dict[str, object]]]:
+def _settings(means: xr.Dataset) -> list[tuple[xr.Dataset, dict[str, Any]]]:
     """Each curve and how it is drawn: colour by beta, filled for large batches, marker by rate."""
     found = []
     for beta in means.beta.values:
         color = _color(means, beta)
         for i, size in enumerate(means.batch_size.values):
             for r, rate in enumerate(means.lr.values):
-                style = {
+                style: dict[str, Any] = {
                     "color": color,
                     "marker": MARKERS[r % len(MARKERS)],
                     "mfc": color if i else "white",
