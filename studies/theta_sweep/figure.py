@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars
+from synthsae.plot.phrases import number
 from synthsae.plot.worlds import SEEDS, averaged, interval_over_worlds
 
 AXES = ("rank", "theta")
@@ -34,9 +35,9 @@ def stability_by_theta(ds: xr.Dataset) -> Figure:
             _panel(ax, means.sel(rank=rank))
         for ax in panels[n:]:
             ax.set_axis_off()
-        gap = float(gaps(ds, "law_exact").max())
+        gap = number(gaps(ds, "law_exact").max())
         figure.suptitle(
-            f"At every threshold p_hat is within {gap:.2f} of a law that needs no training",
+            f"At every threshold p_hat is within {gap} of a law that needs no training",
             x=0.01,
             ha="left",
             fontsize=11,
