@@ -12,8 +12,7 @@ from torch import Tensor
 from realdata import arrays, shuffle
 from realdata.cache import SPLITS, Folder
 from realdata.normal import Normal, Statistics, statistics
-from realdata.rows import Rows
-from realdata.sizes import n_train
+from realdata.rows import Rows, n_train
 from synthsae.checks import one_of
 from synthsae.config.sources import SourceConfig
 

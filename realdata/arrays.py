@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realdata.rows import CHUNK
 from synthsae.checks import ConfigError
 
+CHUNK = 2**14
+"""Rows read at a time where all are read."""
 KINDS = (".npy", ".safetensors", ".zarr")
 FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.uint16}
 """Safetensors' names of what is read; uint16 holds the bits of bfloat16."""

@@ -11,45 +11,52 @@
 <cache>/<hash>/rows.npy                   a copy of arrays that cannot be memory-mapped
 """
 
+import hashlib
 import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from realdata.arrays import pieces
-from realdata.identity import identity
-from realdata.sizes import cache_folder
+from realdata import arrays, hub, text
 from synthsae import files, progress
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
+from synthsae.train import resolve_device
 
 SPLITS = ("train", "eval")
+FORMAT = 2
+"""Version of what a harvest's folder holds."""
+FIELDS = ["layer", "hook", "tokens", "context", "skip_bos", "held_out"]
+FIELDS += ["dtype", "batch", "threads", "special_tokens"]
+"""Fields that change a harvest, if only by rounding. Cut, centre and scale come at reading."""
 
 
 class Folder:
     """Where the harvest of a source is. Raises ConfigError where something else is there."""
 
     def __init__(self, source: SourceConfig):
-        self.source, self.identity = source, identity(source)
-        text = json.dumps(self.identity, sort_keys=True)
-        self.path = cache_folder(source) / files.checksum(text.encode())[:16]
+        self.source, self.identity = source, identity_of(source)
+        described = json.dumps(self.identity, sort_keys=True).encode()
+        self.path = cache_folder(source) / files.checksum(described)[:16]
         own = self.path / "identity.json"
         with self._usable():
             self.path.mkdir(parents=True, exist_ok=True)
             if not any(p for p in self.path.iterdir() if not p.name.startswith(".")):
                 try:
-                    files.write(own, text.encode(), "source.cache")
+                    files.write(own, described, "source.cache")
                 except ConfigError:
                     if not own.is_file():  # else another process wrote it, and cleared this one
                         raise
-            if not own.is_file() or own.read_bytes() != text.encode():
+            if not own.is_file() or own.read_bytes() != described:
                 allowed = "a cache whose folders realdata made; move this one away"
                 raise ConfigError("source.cache", str(self.path), allowed)
 
@@ -83,8 +90,7 @@ class Folder:
         if need > free:
             allowed = f"a disk with {need / gib:.3g} GiB of room; {free / gib:.3g} are free"
             raise ConfigError("source.cache", str(self.path), allowed)
-        text = f"{what}: {need / gib:.3g} GiB (limit {limit:g}) in {self.path}"
-        progress.say(text)
+        progress.say(f"{what}: {need / gib:.3g} GiB (limit {limit:g}) in {self.path}")
 
     def save(self, name: str, data: bytes | NDArray) -> None:
         """Write a file of the folder, whole or not at all; arrays as .npy."""
@@ -142,7 +148,7 @@ class Folder:
             bar = progress.bar("copy", n, "rows")
             with self._usable(), open(aside, "wb") as file, bar as count:
                 np.lib.format.write_array_header_1_0(file, header)
-                for rows in pieces(array, name):
+                for rows in arrays.pieces(array, name):
                     file.write(np.ascontiguousarray(rows, array.dtype).data)
                     count(len(rows))
                 file.flush()
@@ -155,7 +161,7 @@ class Folder:
 
     def check(self) -> None:
         """Raise ConfigError where arrays are no longer what this folder is of."""
-        if (what := self.source.arrays) and identity(self.source) != self.identity:
+        if (what := self.source.arrays) and identity_of(self.source) != self.identity:
             allowed = "a file that stays as it is while it is read"
             raise ConfigError("source.arrays", what, allowed)
 
@@ -182,3 +188,58 @@ def npy(values: NDArray) -> bytes:
     out = io.BytesIO()
     np.save(out, values, allow_pickle=False)
     return out.getvalue()
+
+
+def cache_folder(source: SourceConfig) -> Path:
+    """The folder of all harvests."""
+    named = source.cache or os.environ.get("SYNTHSAE_CACHE") or "~/.cache/synthsae"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:  # no home directory
+        raise ConfigError("source.cache", named, f"a folder that is there ({error})") from error
+
+
+def identity_of(source: SourceConfig) -> dict[str, Any]:
+    """Everything that tells one harvest from another; for arrays, from other arrays."""
+    if source.arrays:
+        path, tensor = arrays.located(source.arrays)
+        return {"arrays": _hash(*_files(path)), "tensor": tensor, "held_out": source.held_out}
+    fields = {name: getattr(source, name) for name in FIELDS}
+    fields["device"] = resolve_device(source.device, "source.device").type
+    return {"format": FORMAT, "model": _model(source), "text": _text(source), **fields}
+
+
+def _model(source: SourceConfig) -> str:
+    """The commit of a hub model, or the hash of a local folder's weights, config and tokenizer."""
+    if not Path(source.model).expanduser().is_dir():
+        return hub.folder(source.model, hub.SMALL).name
+    path = hub.weights(source.model)
+    return _hash(*sorted(p for kind in (*hub.SMALL, "*.safetensors") for p in path.glob(kind)))
+
+
+def _text(source: SourceConfig) -> list[str]:
+    """The hash of a local text, or the commit of a dataset, and which part of it is read."""
+    path = text.local(source)
+    found = hub.revision(source.text) if path is None else _hash(*_files(path))
+    return [found, source.subset, source.split, source.column]
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def _hash(*paths: Path) -> str:
+    """SHA-256 of the names and contents of some files."""
+    total = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        content = _content(path, stat.st_size, stat.st_mtime_ns)
+        total.update(os.fsencode(path.name) + f"\0{content}\0".encode())
+    return total.hexdigest()
+
+
+@cache
+def _content(path: Path, size: int, changed: int) -> str:
+    """The hash of a file as it was at `changed`."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from realdata.arrays import shape
-from realdata.sizes import n_eval, n_train
+from realdata.rows import n_eval, n_train
 from synthsae.checks import ConfigError, within
 from synthsae.config.kinds import Kind, register
 from synthsae.config.sources import SourceConfig as _SourceConfig
@@ -50,10 +50,10 @@ class Rows(Kind):
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that determine a number, and hashes of the model and of the text."""
-        from realdata.identity import identity
+        from realdata.cache import identity_of
 
         fields = {name: v for name, v in self.fields.items() if name not in NO_NUMBER}
-        return fields | {"identity": identity(self.config.source)}
+        return fields | {"identity": identity_of(self.config.source)}
 
     def open(self) -> "Activations":
         """The reader of the harvest, which is made where it is not there yet."""

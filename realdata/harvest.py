@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realdata import facts, hub, identity, packing, text
+from realdata import hub, packing, text
 from realdata.cache import SPLITS, Folder
 from realdata.model import LanguageModel
+from realdata.tokenizer import Tokenizer
 from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
@@ -88,13 +89,13 @@ class _Harvest:
             count(self.source.tokens)
             return whole
         local = text.local(self.source)
-        revision = "" if local else identity.revision(self.source.text)
+        revision = "" if local else hub.revision(self.source.text)
         documents = text.Documents(self.source, revision)
-        found = facts.Facts(documents, self.model.tokens, count)
+        found = TextFacts(documents, self.model.tokens, count)
         read = self.model.encode, self.model.bos, self.source
         made = packing.pack(documents, *read, found)
         documents.refuse()
-        if said := facts.notable(found.found):
+        if said := notable(found.found):
             progress.say(f"text: {said}")
         for split, (tokens, positions) in names.items():
             self.folder.save(tokens, made[split][0])
@@ -146,3 +147,63 @@ class _Harvest:
             allowed = f"finite activations; {len(bad)} of {len(x)} are not, the first at {where}"
             raise ConfigError("source.model", self.source.model, allowed)
         return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
+class TextFacts(packing.Watch):
+    """Counts of documents and of rows left out, the share of unknown tokens among those packed,
+    what is put before documents, and how many special tokens the tokenised text spells out.
+    """
+
+    def __init__(self, documents: text.Documents, tokens: Tokenizer, count: Count):
+        self._documents, self._tokens, self._count = documents, tokens, count
+        self.found: dict[str, Any] = {}
+        self._seen = 0
+
+    def begin(self, held_out: str) -> None:
+        """See `Watch`."""
+        self._count(-self._seen)
+        self._seen = 0
+        self.found = {"held_out": held_out, "spelled_out": 0}
+
+    def texts(self, texts: list[str]) -> None:
+        """See `Watch`."""
+        self.found["spelled_out"] += sum(map(self._tokens.spelled_out, texts))
+
+    def progress(self, n: int) -> None:
+        """See `Watch`."""
+        self._seen += n
+        self._count(n)
+
+    def end(self, packers: packing.Packers) -> None:
+        """See `Watch`."""
+        t = self._tokens
+        counts = [p.count(-1 if t.unk is None else t.unk) for p in packers.values()]
+        unknown, every = (sum(n) for n in zip(*counts, strict=True))
+        self.found |= self._documents.summary() | {
+            "unknown_share": unknown / max(every, 1),
+            "bos": None if t.bos is None else t.own.convert_ids_to_tokens(t.bos),
+            "bos_is_eos": t.bos != t.declared["bos"],
+            "special_tokens": "parse" if t.parsed else "text",
+        }
+
+
+def notable(facts: dict[str, Any]) -> str:
+    """What is out of the ordinary, in one line; empty for ordinary text."""
+    said = []
+    if left_out := sum(n for why, n in facts["left_out"].items() if why != "blank"):
+        examples = "; ".join(facts["examples"])
+        said.append(f"{left_out} of {facts['rows']} rows left out for want of text ({examples})")
+    if files := facts["files_left_out"]:
+        said.append(f"files not read: {', '.join(files[:3])}, {len(files)} in all")
+    if facts["unknown_share"]:
+        said.append(f"{facts['unknown_share']:.2%} of the tokens are unknown to the tokenizer")
+    if facts["bos"] is None:
+        said.append("the tokenizer has no BOS and no EOS, nothing is put before documents")
+    elif facts["bos_is_eos"]:
+        said.append(f"the tokenizer has no BOS, its EOS {facts['bos']!r} is put before documents")
+    if facts["spelled_out"]:
+        how = "parsed as such" if facts["special_tokens"] == "parse" else "read as text"
+        said.append(f"{facts['spelled_out']} special tokens are spelled out in it and {how}")
+    if facts["held_out"] != "documents":
+        said.append(f"too few documents to hold out every n-th: the {facts['held_out']} are")
+    return "; ".join(said)

@@ -95,3 +95,16 @@ def _download(model: str, patterns: tuple[str, ...]) -> Path:
     else:
         return Path(got)
     raise ConfigError("source.model", model, text)
+
+
+@cache
+def revision(dataset: str) -> str:
+    """The commit of a dataset on the hub. Raises ConfigError where it cannot be asked."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().dataset_info(dataset).sha)
+    except Exception as error:  # no network, no such dataset, not allowed
+        kinds = "a file of text, a folder, or a dataset that the hub has"
+        why = f"{kinds} ({type(error).__name__}; without a network, a file or a folder)"
+        raise ConfigError("source.text", dataset, why) from error

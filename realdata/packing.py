@@ -6,15 +6,14 @@ where that does not do either, the last share `held_out` of each document.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realdata import pieces
-from realdata.pieces import Encode
-from realdata.sizes import n_eval, n_train
+from realdata.rows import n_eval, n_train
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
 
@@ -22,6 +21,15 @@ AT_ONCE = 2**18
 """Characters tokenised in one call: a tokenizer needs some 100 bytes for each."""
 OVERHEAD = 256
 """What a text costs a tokenizer whatever its length, in characters."""
+LONG = 2**16
+"""Characters of a piece, about."""
+AROUND = 64
+"""Characters on each side of a cut that must give the same tokens, cut or whole."""
+TRIES = 50
+SPACES = re.compile(r"(?<=\w) (?=\w)"), re.compile(r"\s"), re.compile("")
+"""Where a cut is tried: between words, at any whitespace, anywhere."""
+Encode = Callable[[list[str]], Sequence[Any]]
+"""From texts to the token ids of each."""
 Packed = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Contexts [N, T], and the flat positions in them whose activations are kept, [rows]."""
 Parts = Iterator[tuple[str, str, int, int]]
@@ -175,7 +183,7 @@ def _fill(
     batch = _Batch(encode, packers, watch)
     for split, text, start, stop in parts:
         if not packers[split].full:
-            for i, piece in enumerate(pieces.cut(text, start, stop, encode)):
+            for i, piece in enumerate(pieces(text, start, stop, encode)):
                 batch.add(split, piece, new=i == 0)
                 if packers[split].full:
                     break
@@ -225,3 +233,39 @@ def _most(packers: Packers, source: SourceConfig) -> int:
             return most
         most -= 1
     return 0
+
+
+def pieces(text: str, start: int, stop: int, encode: Encode) -> Iterator[str]:
+    """Pieces that have the same tokens, one after another, as text[start:stop] in one piece.
+
+    A tokenizer looks at few characters at once: a cut is taken where the text around it gives the
+    same tokens in one piece and in two, with the space at the cut or (where a tokenizer puts one
+    before each text) without. Where there is no such place the rest is one piece.
+    """
+    while stop - start > 2 * LONG:
+        found = next((c for c in _candidates(text, start + LONG) if (_same(text, c, encode))), None)
+        if found is None:
+            break
+        yield text[start : found[0]]
+        start = found[1]
+    yield text[start:stop]
+
+
+def _candidates(text: str, near: int) -> Iterator[tuple[int, int]]:
+    """Where a piece may end, and where the next one may begin."""
+    for spaces in SPACES:
+        for _, at in zip(range(TRIES), spaces.finditer(text, near, near + LONG), strict=False):
+            yield at.start(), at.start()
+            if at.end() > at.start():
+                yield at.start(), at.end()
+
+
+def _same(text: str, at: tuple[int, int], encode: Encode) -> bool:
+    end, start = at
+    around = (
+        text[end - AROUND : start + AROUND],
+        text[end - AROUND : end],
+        text[start : start + AROUND],
+    )
+    whole, before, behind = (list(ids) for ids in encode(list(around)))
+    return whole == before + behind

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 2**14
-"""Rows read at a time where all are read."""
+from realdata.arrays import CHUNK, shape
+from synthsae.config.sources import SourceConfig
 
 
 class Rows:
@@ -45,3 +45,21 @@ def widen(x: NDArray) -> NDArray[np.float32]:
         with np.errstate(over="ignore", invalid="ignore"):
             return x.astype(np.float32)
     return (x.astype(np.uint32) << 16).view(np.float32)
+
+
+def n_rows(source: SourceConfig) -> int:
+    """All activations of a model or an array."""
+    if not source.arrays:
+        return source.tokens
+    return shape(source.arrays)[0]
+
+
+def n_eval(source: SourceConfig) -> int:
+    """Activations held out."""
+    n = n_rows(source)
+    return min(max(1, round(n * source.held_out)), n - 1)
+
+
+def n_train(source: SourceConfig) -> int:
+    """Activations to train on, before extreme norms are left out."""
+    return n_rows(source) - n_eval(source)

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from realdata import folders
 from realdata.readers import PACKED, READERS, Bad, Row, kind, listed, rows
-from synthsae.checks import ConfigError, nearest
+from synthsae.checks import ConfigError, nearest, one_of
 from synthsae.config.sources import SourceConfig
 
 BLANK = "blank"
@@ -23,6 +22,8 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 JOIN = "\n\n"
 """What the strings of a list, such as the messages of a chat, are joined by."""
 FILES = f"{', '.join(READERS)} (also {', '.join(PACKED)})"
+BESIDE = re.compile(r"(readme|license|dataset_infos?\.json|requirements\.txt)", re.IGNORECASE)
+"""Files that belong to a dataset and hold none of its rows."""
 
 
 def local(source: SourceConfig) -> Path | None:
@@ -137,9 +138,9 @@ class Documents:
     def _read(self) -> Iterator[Row]:
         path = local(self.source)
         if path is None:
-            yield from folders.dataset(self.source, self._revision)
+            yield from _dataset(self.source, self._revision)
         elif path.is_dir():
-            yield from folders.rows(path, self.source, self.files)
+            yield from _folder(path, self.source, self.files)
         else:
             yield from rows(path, self.source.column)
 
@@ -178,3 +179,71 @@ def _dig(value: Any, column: str) -> Any:
         if rest and head in value:
             return _dig(value[head], rest)
     return Bad("no such column", "source.column")
+
+
+def _folder(folder: Path, source: SourceConfig, unread: list[str]) -> Iterator[Row]:
+    """The rows of a split: of what `datasets` saved to disk, or of the files, in order.
+
+    The names of files that are of another kind than most are added to `unread`.
+    """
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        yield from _saved(folder, source)
+        return
+    every = [p for p in folder.rglob("*") if p.is_file() and not BESIDE.match(p.name)]
+    every = [p for p in every if not any(x.startswith(".") for x in p.relative_to(folder).parts)]
+    kinds = Counter(known for p in every if (known := kind(p.name)))
+    if not kinds:
+        yield from _dataset(source, "")
+        return
+    (most, _), *_ = kinds.most_common()
+    unread += sorted(str(p.relative_to(folder)) for p in every if kind(p.name) != most)
+    for path in _split(folder, source):
+        if kind(path.name) == most and not BESIDE.match(path.name):
+            yield from rows(path, source.column)
+
+
+def _split(folder: Path, source: SourceConfig) -> list[Path]:
+    """The files of the split, which their names tell, or the card where it has configurations."""
+    from datasets import load_dataset_builder
+    from datasets.data_files import DataFilesDict, get_data_patterns
+
+    card = folder / "README.md"
+    if source.subset or (card.is_file() and "configs:" in card.read_text(errors="replace")):
+        found = load_dataset_builder(str(folder), source.subset or None).config.data_files
+    else:
+        found = DataFilesDict.from_patterns(get_data_patterns(str(folder)), base_path=str(folder))
+    splits = {str(split): files for split, files in found.items()}
+    one_of("source.split", source.split, splits)
+    return sorted(Path(file) for file in splits[source.split])
+
+
+def _saved(folder: Path, source: SourceConfig) -> Iterator[Row]:
+    from datasets import DatasetDict, load_from_disk
+
+    found: Any = load_from_disk(str(folder))
+    if isinstance(found, DatasetDict):
+        one_of("source.split", source.split, list(found))
+        found = found[source.split]
+    names = found.column_names
+    head = source.column if source.column in names else source.column.partition(".")[0]
+    return iter(found.select_columns([head]) if head in names else found)
+
+
+def _dataset(source: SourceConfig, revision: str) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset, streamed. Raises ConfigError where it cannot be read."""
+    from datasets import load_dataset
+
+    path = Path(source.text).expanduser()
+    try:
+        yield from load_dataset(
+            str(path) if path.is_dir() else source.text,
+            source.subset or None,
+            split=source.split,
+            streaming=True,
+            revision=revision or None,
+        )
+    except Exception as error:  # whatever a hub, a file system and a parser raise
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            "source.text", source.text, f"a dataset that can be read ({why})"
+        ) from error

@@ -11,7 +11,7 @@ from saelens_format import put, weights
 from safetensors.torch import save_file
 
 from realdata import compare
-from realdata.dictionaries import read, stacked
+from realdata.saes import read, stacked
 from synthsae import theory
 from synthsae.checks import ConfigError
 from synthsae.geometry import haar

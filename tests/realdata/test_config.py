@@ -18,7 +18,8 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from language_models import KINDS, LAYERS, WIDTH
 
 from realdata import hub
-from realdata.sizes import cache_folder, n_eval, n_rows, n_train
+from realdata.cache import cache_folder
+from realdata.rows import n_eval, n_rows, n_train
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.config.sources import SourceConfig

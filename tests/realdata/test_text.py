@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import lzma
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realdata import packing, pieces, readers
+from realdata import packing, readers
 from realdata.packing import Packer, Watch, pack
 from realdata.text import Documents
 from synthsae.checks import ConfigError
@@ -427,7 +428,7 @@ def test_long_documents_are_tokenised_as_far_as_they_are_used(
         return encode(some)
 
     whole = pack(texts, encode, BOS, asked)
-    monkeypatch.setattr(pieces, "LONG", 1000)
+    monkeypatch.setattr(packing, "LONG", 1000)
     monkeypatch.setattr(packing, "AT_ONCE", 4000)
     found = pack(texts, counted, BOS, asked)
     assert max(seen) <= 6000
@@ -445,7 +446,7 @@ def by_four(texts: list[str]) -> list[list[int]]:
     """Words with the space before them, in tokens of up to four characters."""
     found = []
     for text in texts:
-        parts = [part for word in pieces.re.findall(r" ?[^ ]+| +", text) for part in _fours(word)]
+        parts = [part for word in re.findall(r" ?[^ ]+| +", text) for part in _fours(word)]
         found.append([sum(ord(c) << 21 * i for i, c in enumerate(part)) for part in parts])
     return found
 
@@ -462,8 +463,8 @@ def test_pieces_have_the_tokens_of_the_whole(
 ) -> None:
     text = "".join(np.random.default_rng(seed).choice(list("abc .\n語"), 2000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "LONG", 200)
-        found = list(pieces.cut(text, 0, len(text), encoder))
+        patch.setattr(packing, "LONG", 200)
+        found = list(packing.pieces(text, 0, len(text), encoder))
     tokens = [i for ids in encoder(found) for i in ids]
     assert tokens == encoder([text])[0]
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from realdata.sae_config import Said
+from realdata.saes.config import Declared
 from synthsae.checks import ConfigError, nearest
 
 NAMES = {
@@ -62,11 +62,11 @@ class Layout(NamedTuple):
 def layout(
     where: str,
     shapes: Mapping[str, tuple[int, ...]],
-    said: Said,
+    declared: Declared,
     decoder: str | None = None,
     transpose: bool = False,
 ) -> Layout:
-    """How the tensors of these shapes are to be read as [M, D], given what the config `said`.
+    """How the tensors of these shapes are to be read as [M, D], given what the config `declared`.
 
     `decoder` names the decoder, [M, D] unless its name is known; `transpose` turns it over. Raises
     ConfigError where names, shapes and config contradict one another, and where nothing says which
@@ -75,9 +75,9 @@ def layout(
     which = _decoder(where, shapes, decoder)
     named = _nearest(which, [n for n, s in shapes.items() if len(s) == 2 and known(n, "encoder")])
     encoder = named[0] if len(named) == 1 else None
-    axes, notes = _axes(where, shapes, said, which, encoder, decoder is not None, transpose)
+    axes, notes = _axes(where, shapes, declared, which, encoder, decoder is not None, transpose)
     m, d = shapes[which] if axes == "MD" else shapes[which][::-1]
-    d = said.d_in or d
+    d = declared.d_in or d
     if not named:
         fits = [n for n, s in shapes.items() if s in ((m, d), (d, m)) and kind(n) != "decoder"]
         fits = [n for n in fits if n != which]
@@ -140,7 +140,7 @@ def _decoder(where: str, shapes: Mapping[str, tuple[int, ...]], chosen: str | No
 def _axes(
     where: str,
     shapes: Mapping[str, tuple[int, ...]],
-    said: Said,
+    declared: Declared,
     which: str,
     encoder: str | None,
     chosen: bool,
@@ -151,7 +151,7 @@ def _axes(
     What was asked for stands, then what sizes say, then the name; none may contradict the others.
     """
     a, b = shape = shapes[which]
-    evidence = [*said.sizes, *_vectors(shapes, shape, said)]
+    evidence = [*declared.sizes, *_vectors(shapes, shape, declared)]
     fits = [axes for axes in ("MD", "DM") if not _against(evidence, axes, shape)]
     usual = usual_axes(which) or ("MD" if chosen or transpose else None)
     if usual is not None and transpose:
@@ -185,7 +185,7 @@ def _axes(
 
 
 def _vectors(
-    shapes: Mapping[str, tuple[int, ...]], decoder: tuple[int, ...], said: Said
+    shapes: Mapping[str, tuple[int, ...]], decoder: tuple[int, ...], declared: Declared
 ) -> list[Evidence]:
     """What vectors say: those of known names always, others where they are as long as an axis."""
     found = []
@@ -194,7 +194,7 @@ def _vectors(
         axis = known(name, "vector")
         if axis is None and len(shape) == 1 and long and long[0] in decoder:
             axis = PATTERNS.get(str(kind(name)), (None, None))[1]
-        if axis is None or len(long) != 1 or (axis == "D" and long[0] == said.d_in):
+        if axis is None or len(long) != 1 or (axis == "D" and long[0] == declared.d_in):
             continue
         found.append((axis, long[0], f"{name} {list(shape)}"))
     return found

@@ -48,11 +48,11 @@ ONE_SIGNED = re.compile(
 
 
 @dataclass(frozen=True)
-class Said:
+class Declared:
     """What configs say of one SAE; None or nothing where they do not say.
 
     Attributes:
-        sizes: (axis "M" or "D" of the decoder, size, where it is said).
+        sizes: (axis "M" or "D" of the decoder, size, where it is declared).
         d_in: width of the encoder, where it is not that of the decoder: a transcoder.
         architectures: names of the architecture and of the activation.
     """
@@ -73,20 +73,20 @@ class Said:
         return tuple(name for name in names if ONE_SIGNED.sub("", _plain(name)))
 
 
-def said(file: Path, metadata: Mapping[str, str]) -> Said:
-    """What is said of the SAE in `file`: by the file itself, by `FILE.json` and by `FILES` beside.
+def read_configs(file: Path, metadata: Mapping[str, str]) -> Declared:
+    """What the metadata of `file`, the config `FILE.json` and the configs `FILES` beside it say.
 
     Raises ConfigError for a config that cannot be read, or holds no size where one should be.
     """
     own = {key: _value(text) for key, text in metadata.items()}
-    found = [_said(str(file), own)]
+    found = [_from_config(str(file), own)]
     for name in (f"{file.stem}.json", *FILES):
         path = file.with_name(name)
         if path.is_file():
-            found.append(_said(str(path), load(path)))
+            found.append(_from_config(str(path), load(path)))
     sizes = tuple(size for one in found for size in one.sizes)
     d_in = next((one.d_in for one in found if one.d_in), None)
-    return Said(sizes, d_in, tuple(name for one in found for name in one.architectures))
+    return Declared(sizes, d_in, tuple(name for one in found for name in one.architectures))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def load(path: Path) -> dict[str, Any]:
     return config
 
 
-def _said(where: str, config: dict[str, Any]) -> Said:
+def _from_config(where: str, config: dict[str, Any]) -> Declared:
     parts = [config, *(config[key] for key in INSIDE if isinstance(config.get(key), dict))]
     names = tuple(name for part in parts for name in _architectures(part))
     size, width = _first(where, parts, SIZES), _first(where, parts, WIDTHS)
@@ -118,7 +118,7 @@ def _said(where: str, config: dict[str, Any]) -> Said:
     apart = width and (out[0] != width[0] if out else transcoder)
     sizes = (("M", size), ("D", out or (None if apart else width)))
     d_in = width[0] if width and apart else None
-    return Said(tuple((axis, *value) for axis, value in sizes if value), d_in, names)
+    return Declared(tuple((axis, *value) for axis, value in sizes if value), d_in, names)
 
 
 def _expanded(parts: list[dict[str, Any]], width: int, where: str) -> tuple[int, str] | None:
