@@ -1,4 +1,4 @@
-"""The reader: harvested activations, or arrays at hand, as a source that training can use."""
+"""`Activations`: harvested activations, or an array on disk, as a source for training."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +12,7 @@ from torch import Tensor
 from realdata import arrays, shuffle
 from realdata.cache import SPLITS, Folder
 from realdata.normal import Normal, Statistics, statistics
-from realdata.rows import Rows
-from realdata.sizes import n_train
+from realdata.rows import Rows, n_train
 from synthsae.checks import one_of
 from synthsae.config.sources import SourceConfig
 
@@ -21,18 +20,18 @@ if TYPE_CHECKING:
     from realdata.model import LanguageModel
 
 STREAMS = {"data": "train", "eval": "eval"}
-"""Which rows a stream draws from."""
+"""The split that each stream of batches draws from."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows [n, D], and where they come from.
+    """Rows [n, D] of one split, and the tokens that they belong to.
 
     Attributes:
         rows: the activations as they are in the model.
-        left_out: rows that the cut leaves out, in order.
+        left_out: sorted numbers of the rows whose norm is beyond `max_norm`.
         contexts: token ids, [N, T]; None for arrays.
-        positions: where in the contexts a row is, flat, [n]; None for arrays.
+        positions: index of each row's token in the flattened contexts, [n]; None for arrays.
     """
 
     rows: Rows
@@ -44,24 +43,24 @@ class Split:
         return len(self.rows) - len(self.left_out)
 
     def stored(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The numbers of rows among all that are stored, from those among the rows left in."""
+        """Numbers among all stored rows, from numbers among the rows that are not left out."""
         before = self.left_out - np.arange(len(self.left_out))
         return at + np.searchsorted(before, at, side="right")
 
 
 class Activations:
-    """An `ActivationSource` on disk: memory-mapped, shuffled across all shards, shared by seeds.
+    """An `ActivationSource` on disk, memory-mapped, with rows shuffled across all shards.
 
-    Stream `data` has the training rows, `eval` those of documents held out. The rows of a stream
-    are numbered from 0, without those that the cut leaves out. Each comes once an epoch, in an
-    order that the seed and the epoch determine.
+    The stream `data` has the training rows, the stream `eval` the held-out rows. The rows of a
+    stream are numbered from 0, without those beyond `max_norm`. Each row comes once in an epoch;
+    the seed and the epoch determine the order.
 
     Attributes:
         source: the configuration.
         manifest: how the harvest was made; empty for arrays.
-        statistics: what was found in it, and which rows the cut leaves out.
-        normal: centre and scale, and how to undo them.
-        splits: `train` and `eval`.
+        statistics: mean and norms of the rows, and the rows that are left out.
+        normal: centring and scaling, and their inverse.
+        splits: the splits `train` and `eval`.
     """
 
     def __init__(
@@ -76,7 +75,11 @@ class Activations:
 
     @classmethod
     def open(cls, source: SourceConfig) -> "Activations":
-        """The reader of `source`, harvested where that was not done. Raises ConfigError."""
+        """The activations of `source`; a model's are harvested where they are not cached yet.
+
+        Raises:
+            ConfigError: the model, text or array cannot be read, or the harvest would not fit.
+        """
         if source.model:
             from realdata.harvest import harvest
 
@@ -103,7 +106,7 @@ class Activations:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What became of rows and text, for the record: `Statistics.about`, and the harvest's."""
+        """What results record of the source: `Statistics.about`, and the harvest's text counts."""
         return self.statistics.about | {"text": self.manifest.get("text", {})}
 
     @property
@@ -113,12 +116,12 @@ class Activations:
 
     @property
     def n_train(self) -> int:
-        """Rows of the stream `data`."""
+        """Number of rows in the stream `data`."""
         return len(self.splits["train"])
 
     @property
     def n_eval(self) -> int:
-        """Rows of the stream `eval`."""
+        """Number of rows in the stream `eval`."""
         return len(self.splits["eval"])
 
     def batch(
@@ -130,29 +133,32 @@ class Activations:
         stream: str = "data",
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Batch `t` of a data seed, [size, D] float32: a function of these arguments alone."""
+        """Batch `t` of a data seed, [size, D] float32; it depends on these arguments alone."""
         return self.read(self.rows(t, size, seed=seed, stream=stream), stream, device)
 
     def rows(self, t: int, size: int, *, seed: int, stream: str = "data") -> NDArray[np.int64]:
-        """The numbers of the rows in a batch, [size]."""
+        """Numbers of the rows in batch `t`, [size]."""
         return shuffle.rows(len(self._split(stream)), t * size, size, seed=seed, stream=stream)
 
     def read(
         self, rows: NDArray[np.int64], stream: str = "eval", device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Rows of a stream as SAEs see them, centred and scaled, [len(rows), D] float32."""
+        """The rows with these numbers, centred and scaled for SAEs, [len(rows), D] float32."""
         split = self._split(stream)
         x = torch.from_numpy(split.rows.read(split.stored(rows)))
         return self.normal.apply(x.to(device))
 
     def contexts(self, stream: str = "eval") -> NDArray[np.int32]:
-        """The token ids of all contexts of a stream, [N, T]. Raises ValueError for arrays."""
+        """Token ids of all contexts of a stream, [N, T]. Raises ValueError for arrays."""
         return self._text(stream)[0]
 
     def places(
         self, rows: NDArray[np.int64], stream: str = "eval"
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Context and position of each row, [len(rows)] each. Raises ValueError for arrays."""
+        """Context number and position in it of each row, [len(rows)] each.
+
+        Raises ValueError for arrays.
+        """
         contexts, positions = self._text(stream)
         context, position = np.divmod(
             positions[self._split(stream).stored(rows)], contexts.shape[1]
@@ -160,12 +166,12 @@ class Activations:
         return context, position
 
     def tokens(self, rows: NDArray[np.int64], stream: str = "eval") -> NDArray[np.int32]:
-        """The token id at each row, [len(rows)]. Raises ValueError for arrays."""
+        """Token id of each row, [len(rows)]. Raises ValueError for arrays."""
         return np.asarray(self.contexts(stream)[self.places(rows, stream)])
 
     @cached_property
     def model(self) -> "LanguageModel":
-        """The model that was harvested, and its tokenizer, loaded. Raises ValueError for arrays."""
+        """The harvested model and its tokenizer, loaded. Raises ValueError for arrays."""
         from realdata.model import LanguageModel
 
         self._text("eval")
@@ -178,5 +184,5 @@ class Activations:
     def _text(self, stream: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         split = self._split(stream)
         if split.contexts is None or split.positions is None:
-            raise ValueError(f"source: {self.source.arrays}; allowed: a language model, for tokens")
+            raise ValueError(f"source: {self.source.arrays}; allowed: a language model with a text")
         return split.contexts, split.positions

@@ -1,7 +1,7 @@
-"""Activations at hand: one array [rows, D] in a .npy, .safetensors or .zarr file.
+"""Open an array of activations on disk: [rows, D] in a .npy, .safetensors or .zarr file.
 
-The first two are memory-mapped. Zarr is compressed in chunks, so that rows at random would be slow:
-`Folder.copy` makes a mapped one of it. A file that does not hold what its header says is refused.
+.npy and .safetensors are memory-mapped. Zarr is compressed in chunks, where reading random rows is
+slow: `Folder.copy` makes a memory-mapped copy. A file that contradicts its header is refused.
 """
 
 import json
@@ -14,35 +14,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realdata.rows import CHUNK
 from synthsae.checks import ConfigError
 
+CHUNK = 2**14
+"""Number of rows read at a time in a pass over all rows."""
 KINDS = (".npy", ".safetensors", ".zarr")
 FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.uint16}
-"""Safetensors' names of what is read; uint16 holds the bits of bfloat16."""
-_PICKLE = "no pickle; safetensors.torch.save_file({'acts': tensor}, 'acts.safetensors') makes"
+"""Types of safetensors that are read; NumPy has no bfloat16, so uint16 holds its bits."""
+_PICKLE = "no pickle: safetensors.torch.save_file({'acts': tensor}, 'acts.safetensors') makes"
 OTHERS = dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".pkl"), _PICKLE) | {
-    ".npz": "no archive; np.save('acts.npy', np.load(FILE)[NAME]) makes",
-    ".zip": "no archive; unzip makes",
+    ".npz": "no archive: np.save('acts.npy', np.load(FILE)[NAME]) makes",
+    ".zip": "no archive: unzip makes",
 }
-"""What is not read, and what makes a file of it that is."""
+"""Kinds of files that are not read, and how to make a file that is read."""
 
 
 def shape(arrays: str) -> tuple[int, int]:
-    """Rows and D, from the header. Raises ConfigError as `mapped`."""
+    """Number of rows and D, from the header. Raises ConfigError as `mapped` does."""
     rows, d_model = mapped(arrays).shape
     return int(rows), int(d_model)
 
 
 def mapped(arrays: str) -> NDArray:
-    """The array [rows, D] without its values, which stay on disk; a zarr array for a .zarr.
+    """The array [rows, D], memory-mapped; for .zarr an array of zarr, whose values stay on disk.
 
-    Raises ConfigError for anything but rows of floats.
+    Raises:
+        ConfigError: the file cannot be read, or does not hold two or more rows of floats.
     """
     path, tensor = located(arrays)
     try:
         kind = _kind(path)
-        with warnings.catch_warnings(action="ignore"):  # the readers' own, on headers of old kinds
+        with warnings.catch_warnings(action="ignore"):  # readers warn about old headers
             array = {".npy": _npy, ".safetensors": _safetensors, ".zarr": _zarr}[kind](path, tensor)
     except ConfigError:
         raise
@@ -53,12 +55,12 @@ def mapped(arrays: str) -> NDArray:
     if array.ndim != 2 or min(array.shape) == 0:
         raise ConfigError("source.arrays", arrays, f"two dimensions [rows, D], not {array.shape}")
     if array.shape[0] < 2:
-        raise ConfigError("source.arrays", arrays, "two rows or more")
+        raise ConfigError("source.arrays", arrays, f"two rows or more, not {array.shape[0]}")
     return array
 
 
 def located(arrays: str) -> tuple[Path, str]:
-    """The file, and the tensor in it that FILE.safetensors:NAME names."""
+    """The path, and the name of the tensor in FILE.safetensors:NAME ("" for other files)."""
     named = re.fullmatch(r"(.+?\.safetensors):(.*)", arrays, re.IGNORECASE | re.DOTALL)
     try:
         whole = Path(arrays).expanduser()
@@ -70,7 +72,7 @@ def located(arrays: str) -> tuple[Path, str]:
 
 
 def _kind(path: Path) -> str:
-    """Which of `KINDS` is there. A zarr array or group, or one in a group, may have any name."""
+    """The kind of a file, one of `KINDS`. A folder of zarr may have any name."""
     is_zarr = any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
     kind = ".zarr" if is_zarr else path.suffix.lower()
     if kind not in KINDS or not (path.is_dir() if kind == ".zarr" else path.is_file()):
@@ -81,13 +83,13 @@ def _kind(path: Path) -> str:
 
 
 def pieces(array: Any, arrays: str) -> Iterator[NDArray]:
-    """The rows of a zarr array in order, whole chunks at a time, each read once.
+    """The rows of a zarr array in order, in pieces of whole chunks.
 
-    Raises ConfigError for a chunk that is damaged or missing, which zarr reads as its fill value.
+    Raises ConfigError for a damaged chunk, and for a missing one, which zarr would read as zeros.
     """
     if missing := array.nchunks - array.nchunks_initialized:
-        keep = "zarr keeps chunks of zeros where its config says array.write_empty_chunks"
-        allowed = f"all of its {array.nchunks} chunks; {missing} are missing ({keep})"
+        hint = "if they hold zeros, write them with zarr's array.write_empty_chunks"
+        allowed = f"all of its {array.nchunks} chunks; {missing} are missing ({hint})"
         raise ConfigError("source.arrays", arrays, allowed)
     rows = (array.shards or array.chunks)[0]
     step = rows * max(1, CHUNK // rows)
@@ -100,18 +102,18 @@ def pieces(array: Any, arrays: str) -> Iterator[NDArray]:
 
 def _unreadable(arrays: str, error: Exception) -> ConfigError:
     why = str(error).strip().split("\n")[0] or type(error).__name__
-    return ConfigError("source.arrays", arrays, f"an array of floats ({why})")
+    return ConfigError("source.arrays", arrays, f"a whole file with an array of floats ({why})")
 
 
 def _npy(path: Path, tensor: str) -> NDArray:
     array = np.lib.format.open_memmap(path, mode="r")
     if beyond := path.stat().st_size - array.offset - array.nbytes:
-        raise ValueError(f"it goes on for {beyond} bytes after the array {array.shape}")
+        raise ValueError(f"the file has {beyond} bytes behind the array {array.shape}")
     return array
 
 
 def _safetensors(path: Path, tensor: str) -> NDArray:
-    """One tensor of the file, mapped: safetensors' own reader gives slices, not rows at random."""
+    """One tensor of the file, memory-mapped: safetensors itself reads slices, not random rows."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as checked:  # sizes and offsets agree
@@ -125,7 +127,7 @@ def _safetensors(path: Path, tensor: str) -> NDArray:
         length = int.from_bytes(file.read(8), "little")
         about = json.loads(file.read(length))[tensor]
     if about["dtype"] not in FLOATS:
-        raise ValueError(f"it holds {about['dtype']}")
+        raise ValueError(f"its type is {about['dtype']}")
     start, dims = 8 + length + about["data_offsets"][0], tuple(about["shape"])
     if 0 in dims:  # an empty file cannot be mapped
         return np.empty(dims, FLOATS[about["dtype"]])
@@ -136,7 +138,7 @@ def _zarr(path: Path, tensor: str) -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise ValueError('pip install "synthsae[real]"') from error
+        raise ValueError('zarr is needed: pip install "synthsae[real]"') from error
     found = zarr.open(path, mode="r")
     if isinstance(found, zarr.Group):
         inside = ", ".join(str(path / name) for name in sorted(found.array_keys()))

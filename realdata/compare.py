@@ -31,7 +31,7 @@ from typing import NoReturn
 
 import xarray as xr
 
-from realdata.dictionaries import read, shown, stacked
+from realdata.saes import read, shown, stacked
 from synthsae import files, progress, scores
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions

@@ -1,10 +1,10 @@
-"""The kinds of sources here: a language model reading text, and arrays on disk."""
+"""The kinds of sources that `realdata` adds: a language model reading text, an array on disk."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from realdata.arrays import shape
-from realdata.sizes import n_eval, n_train
+from realdata.rows import n_eval, n_train
 from synthsae.checks import ConfigError, within
 from synthsae.config.kinds import Kind, register
 from synthsae.config.sources import SourceConfig as _SourceConfig
@@ -13,18 +13,18 @@ from synthsae.deprecated import warn
 if TYPE_CHECKING:
     from realdata.activations import Activations
 
-NO_NUMBER = ("cache", "cache_limit", "bad_rows")
-"""Fields on which no number depends."""
+WITHOUT_EFFECT = ("cache", "cache_limit", "bad_rows")
+"""Fields on which no result depends."""
 
 
-class Rows(Kind):
-    """Rows of activations on disk, of which the last or those of some documents are held out."""
+class OnDisk(Kind):
+    """Activations on disk, of which a share is held out for evaluation."""
 
     def check(self) -> None:
-        """Raise ConfigError for more rows than there are."""
+        """Raise ConfigError for more held-out rows than there are, and for less than a step."""
         config, s = self.config, self.config.source
         if config.eval_samples > n_eval(s):
-            allowed = f"at most {n_eval(s)}, the activations held out (source.held_out of them all)"
+            allowed = f"at most {n_eval(s)}, the number of held-out activations (source.held_out)"
             raise ConfigError("eval_samples", config.eval_samples, allowed)
         if s.passes and self.n_steps == 0:
             size = config.train.batch_size
@@ -33,7 +33,7 @@ class Rows(Kind):
 
     @property
     def n_steps(self) -> int:
-        """Steps of a training: those of the passes over the rows, unless `passes` is 0."""
+        """Number of training steps, by the passes over the rows unless `passes` is 0."""
         source, train = self.config.source, self.config.train
         if not source.passes:
             return train.n_steps
@@ -49,31 +49,31 @@ class Rows(Kind):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The fields that determine a number, and hashes of the model and of the text."""
-        from realdata.identity import identity
+        """The fields that determine results, and the hashes of model and text, or of the array."""
+        from realdata.cache import identity_of
 
-        fields = {name: v for name, v in self.fields.items() if name not in NO_NUMBER}
-        return fields | {"identity": identity(self.config.source)}
+        fields = {name: v for name, v in self.fields.items() if name not in WITHOUT_EFFECT}
+        return fields | {"identity": identity_of(self.config.source)}
 
     def open(self) -> "Activations":
-        """The reader of the harvest, which is made where it is not there yet."""
+        """The activations, harvested where they are not cached yet. Raises ConfigError."""
         from realdata.activations import Activations
 
         found, asked = Activations.open(self.config.source), self.config.eval_samples
         if asked > found.n_eval:
-            allowed = f"at most {found.n_eval}, the held-out activations that the cut leaves"
+            allowed = f"at most {found.n_eval}, the held-out activations within source.max_norm"
             raise ConfigError("eval_samples", asked, allowed)
         return found
 
 
 @register("model")
-class OfModel(Rows):
+class OfModel(OnDisk):
     """Activations of a language model on a text."""
 
     what = "a model"
 
     def check(self) -> None:
-        """Raise ConfigError for a layer or a context that the model has not."""
+        """Raise ConfigError for a layer or a context length that the model does not have."""
         from realdata.hub import facts
 
         source, known = self.config.source, facts(self.config.source.model)
@@ -90,8 +90,8 @@ class OfModel(Rows):
 
 
 @register("arrays")
-class OfArrays(Rows):
-    """Activations at hand, in a file."""
+class OfArrays(OnDisk):
+    """Activations in a file."""
 
     what = "an array"
 

@@ -1,7 +1,8 @@
-"""From a model's name to a folder of its files. This is the only door to the network.
+"""Find the files of a model, and ask the Hugging Face hub for models and revisions.
 
-A folder is taken as it is; of a hub name the safetensors, the configuration and the tokenizer are
-downloaded (or found in Hugging Face's cache) and the folder of that revision is used.
+A local folder is used as it is. For a name on the hub, the safetensors, the configuration and the
+tokenizer are downloaded, or found in Hugging Face's cache. Only `realdata.text` uses the network
+besides this module: it streams datasets.
 """
 
 import json
@@ -13,18 +14,18 @@ from typing import Any
 from synthsae.checks import ConfigError
 
 SMALL = ["*.json", "*.txt", "*.model"]
-"""Configuration and tokenizer."""
+"""Files of the configuration and of the tokenizer."""
 WEIGHTS = ["*.safetensors", "*.safetensors.index.json"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 WIDTH = ("hidden_size", "n_embd", "d_model")
 DEPTH = ("num_hidden_layers", "n_layer", "num_layers")
 LENGTH = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
-"""What models call their width D, number of blocks and longest context."""
+"""Keys of `config.json` for D, the number of blocks and the longest context."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model's `config.json` says."""
+    """D, the number of blocks and the longest context, by a model's `config.json`."""
 
     d_model: int
     n_layers: int
@@ -33,7 +34,7 @@ class Facts:
 
 @cache
 def facts(model: str) -> Facts:
-    """What is known of a model before its weights are loaded. Raises ConfigError."""
+    """The facts of a model, without its weights. Raises ConfigError for no language model."""
     path = folder(model, SMALL) / "config.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -43,7 +44,9 @@ def facts(model: str) -> Facts:
             for keys in (WIDTH, DEPTH, LENGTH)
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError("source.model", model, f"a folder with a config.json ({error})") from None
+        raise ConfigError(
+            "source.model", model, f"a folder with a config.json that can be read ({error})"
+        ) from None
     if not (width and depth):
         text = f"a language model; its config.json has none of {', '.join(WIDTH + DEPTH)}"
         raise ConfigError("source.model", model, text)
@@ -51,17 +54,17 @@ def facts(model: str) -> Facts:
 
 
 def weights(model: str) -> Path:
-    """The folder of a model with its weights, which must be safetensors."""
+    """The folder of a model with its weights. Raises ConfigError unless these are safetensors."""
     path = folder(model, SMALL + WEIGHTS)
     if not list(path.glob("*.safetensors")):
         pickles = [p.name for kind in PICKLES for p in path.glob(kind)]
-        found = f"pickles, {', '.join(pickles)}, which can run code" if pickles else "none"
-        raise ConfigError("source.model", model, f"weights in .safetensors; there are {found}")
+        found = f"only pickles, which can run code: {', '.join(pickles)}" if pickles else "none"
+        raise ConfigError("source.model", model, f"weights in .safetensors; found {found}")
     return path
 
 
 def folder(model: str, patterns: list[str]) -> Path:
-    """The folder `model`, or the files of the hub model of that name that match."""
+    """The local folder `model`, or a folder with those files of a hub model that match."""
     path = Path(model).expanduser()
     if path.is_dir():
         return path
@@ -72,7 +75,7 @@ def folder(model: str, patterns: list[str]) -> Path:
 
 @cache
 def _download(model: str, patterns: tuple[str, ...]) -> Path:
-    """The local folder of a hub model; without a network, what was downloaded before."""
+    """The local folder of a hub model; without a network, that of an earlier download."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -95,3 +98,16 @@ def _download(model: str, patterns: tuple[str, ...]) -> Path:
     else:
         return Path(got)
     raise ConfigError("source.model", model, text)
+
+
+@cache
+def revision(dataset: str) -> str:
+    """The commit of a dataset on the hub. Raises ConfigError where the hub does not answer."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().dataset_info(dataset).sha)
+    except Exception as error:  # no network, no such dataset, not allowed
+        kinds = "a file of text or a folder that exists, or a dataset on the hub"
+        why = f"{kinds} ({type(error).__name__}; without a network, only a file or a folder)"
+        raise ConfigError("source.text", dataset, why) from error

@@ -1,7 +1,7 @@
-"""A language model that yields its activations at one site, and its loss with them replaced.
+"""A language model's activations at one site, and its loss with these activations replaced.
 
-Weights are those of the folder, neither folded nor centred. `transformers` loads them, safetensors
-only and without the hub; transformer-lens' `TransformerBridge` (3 or 4) puts the hooks in.
+`transformers` loads the weights, from safetensors and without the hub; they are neither folded nor
+centred. The `TransformerBridge` of transformer-lens (3 or 4) adds the hooks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,31 +15,32 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from realdata import hub
-from realdata.from_site import FromSite, n_skipped
 from realdata.tokenizer import Ids, Tokenizer
 from synthsae import progress
 from synthsae.checks import ConfigError
 from synthsae.config.sources import HOOKS, SourceConfig
 from synthsae.train import resolve_device
 
-CAUSAL = 8
-"""Tokens of a context in which attention is tried, and how many contexts are compared."""
+CAUSAL_TEST = 8
+"""Number of tokens, and of contexts, in the test whether attention is causal."""
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-3}
-"""How far rounding may move an activation, as a share of its norm."""
+"""Largest effect of rounding on an activation, as a share of its norm."""
+SKIP_TEST = 8
+"""Number of tokens in the test whether blocks below the site can be skipped."""
 
 
 class LanguageModel:
     """A model and its tokenizer, at the site of a `SourceConfig`.
 
     Attributes:
-        source: the configuration it was loaded by.
-        tokens: its tokenizer, as the model's folder has it.
-        n_vocab: token ids that it knows.
-        device: where it is.
+        source: the configuration.
+        tokens: the tokenizer.
+        n_vocab: size of the model's vocabulary.
+        device: the device of the weights.
     """
 
     def __init__(self, source: SourceConfig):
-        """Load it. Raises ConfigError for what cannot be loaded."""
+        """Load the model. Raises ConfigError where it cannot be loaded or lacks the site."""
         self.source = source
         self.device = resolve_device(source.device, "source.device")
         folder = hub.weights(source.model)
@@ -47,7 +48,7 @@ class LanguageModel:
             with _quiet(), progress.bar(f"loading {source.model}"):
                 self._bridge, tokenizer = _load(folder, source.dtype, self.device)
         except ImportError as error:
-            text = f'only with transformer-lens: pip install "synthsae[real]" ({error})'
+            text = f'a model only where transformer-lens is: pip install "synthsae[real]" ({error})'
             raise ConfigError("source.model", source.model, text) from error
         except Exception as error:  # whatever three libraries raise for a folder they do not know
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -63,12 +64,12 @@ class LanguageModel:
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer of transformers."""
+        """The tokenizer, as transformers has it."""
         return self.tokens.own
 
     @property
     def bos(self) -> int | None:
-        """The id put before documents and contexts; see `Tokenizer`."""
+        """The id put before documents and contexts, or None; see `Tokenizer`."""
         return self.tokens.bos
 
     def encode(self, texts: list[str]) -> list[Ids]:
@@ -76,11 +77,9 @@ class LanguageModel:
         return self.tokens.encode(texts)
 
     def causal(self, tokens: Tensor) -> bool:
-        """Whether what is at the site of the first token of a context [T] is the same whatever
-        tokens come behind it.
-        """
-        several = tokens[:CAUSAL].to(torch.long).repeat(CAUSAL, 1)
-        shifts = torch.arange(CAUSAL)[:, None] * max(1, self.n_vocab // CAUSAL)
+        """Whether the activation of the first token of a context [T] ignores later tokens."""
+        several = tokens[:CAUSAL_TEST].to(torch.long).repeat(CAUSAL_TEST, 1)
+        shifts = torch.arange(CAUSAL_TEST)[:, None] * max(1, self.n_vocab // CAUSAL_TEST)
         several[:, 1:] = (several[:, 1:] + shifts) % self.n_vocab
         x = self.activations(several)[:, 0].float()
         moved = (x - x[0]).norm(dim=1).max()
@@ -88,7 +87,7 @@ class LanguageModel:
 
     @torch.inference_mode()
     def activations(self, tokens: Tensor) -> Tensor:
-        """What is at the site for contexts [B, T], [B, T, D]. No later module is run."""
+        """Activations at the site for contexts [B, T], [B, T, D]. No later module is run."""
         from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
         def stop(x: Tensor, hook: object) -> None:
@@ -100,8 +99,8 @@ class LanguageModel:
     def loss(self, tokens: Tensor, replace: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Cross-entropy of tokens 1 .. T - 1 of each context [B, T] in nats, [B, T - 1].
 
-        `replace` gets what is at the site, [B, T, D] in the model's dtype and as it is in the
-        model, and returns what the model goes on with, of the same shape.
+        `replace` gets the activations at the site, [B, T, D] in the model's dtype, neither centred
+        nor scaled. The model continues with what it returns, of the same shape.
         """
 
         def spliced(x: Tensor, hook: object) -> Tensor | None:
@@ -115,16 +114,16 @@ class LanguageModel:
         ]
         return torch.stack(losses)
 
-    def from_site(self, tokens: Tensor) -> FromSite:
-        """Contexts [B, T], read up to the site once; what is below it is not run again.
+    def from_site(self, tokens: Tensor) -> "FromSite":
+        """Contexts [B, T] for which the blocks below the site are run only once.
 
-        In a model where that changes the loss all of it is run, each time.
+        The whole model is run each time in a model where skipping blocks changes the loss.
         """
         return FromSite(self, tokens, self._n_skipped)
 
     @property
     def blocks(self) -> Sequence[Any]:
-        """Its blocks, as transformers has them."""
+        """The blocks, as transformers has them."""
         return [block.original_component for block in self._bridge.blocks]
 
     @cached_property
@@ -136,8 +135,78 @@ class LanguageModel:
         return self._bridge.run_with_hooks(at, fwd_hooks=[(self._site, hook)])
 
 
+class FromSite:
+    """Activations of contexts [B, T] at the site, and the loss with replacements for them.
+
+    The blocks below the site run once; afterwards they return the stored output of the last of
+    them. Memory: two arrays of B x T x D, in the model's dtype and on its device.
+
+    Attributes:
+        tokens: the contexts, [B, T].
+        x: activations at the site, [B, T, D].
+        clean: cross-entropy of the unchanged model in nats, [B, T - 1].
+    """
+
+    def __init__(self, model: LanguageModel, tokens: Tensor, n_skipped: int):
+        """Run the model once; the first `n_skipped` blocks are not run again."""
+        self.tokens, self._model, self._skipped = tokens, model, model.blocks[:n_skipped]
+        seen: dict[str, Any] = {}
+
+        def at_site(x: Tensor) -> Tensor:
+            seen["x"] = x.clone()
+            return x
+
+        def behind(block: object, inputs: object, output: Any) -> None:
+            seen["output"] = output
+
+        handles = [block.register_forward_hook(behind) for block in self._skipped[-1:]]
+        try:
+            self.clean = model.loss(tokens, at_site)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.x, self._output = seen["x"], seen.get("output")
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Cross-entropy in nats with A replacements `x` [A, B, T, D] at the site, [A, B, T - 1]."""
+        tokens, flat = self.tokens.repeat(len(x), 1), x.to(self.x).flatten(0, 1)
+        with self._skipping(len(x)):
+            return self._model.loss(tokens, lambda _: flat).unflatten(0, x.shape[:2])
+
+    @contextmanager
+    def _skipping(self, times: int) -> Iterator[None]:
+        """Let the blocks below the site return the stored output, repeated `times` times."""
+        if isinstance(self._output, tuple):
+            again: Any = (self._output[0].repeat(times, 1, 1), *self._output[1:])
+        else:
+            again = None if self._output is None else self._output.repeat(times, 1, 1)
+        for block in self._skipped:
+            block.forward = lambda *args, **how: again
+        try:
+            yield
+        finally:
+            for block in self._skipped:
+                del block.forward
+
+
+def n_skipped(model: LanguageModel) -> int:
+    """Number of blocks that need not run again: those below the site.
+
+    0 in a model whose later blocks use more of the earlier ones than the residual stream.
+    """
+    n = model.source.layer + (model.source.hook == "resid_post")
+    tokens = (torch.arange(SKIP_TEST) * max(1, model.n_vocab // SKIP_TEST))[None]
+    try:
+        site = FromSite(model, tokens, n)
+        again = site.loss(site.x[None].flip(-1))[0]
+    except Exception:  # of a block that lacks what a skipped block would store
+        return 0
+    whole = model.loss(tokens, lambda x: x.flip(-1))
+    return n if torch.allclose(again, whole, rtol=1e-5, atol=1e-5) else 0
+
+
 def _load(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
-    """The bridge and the tokenizer, from files of this folder alone."""
+    """The bridge and the tokenizer, from the files of this folder alone."""
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -147,10 +216,10 @@ def _load(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
         local_files_only=True,
         use_safetensors=True,
         dtype=getattr(torch, dtype),
-        attn_implementation="eager",  # what the bridge's hooks suppose
+        attn_implementation="eager",  # needed by the bridge's hooks
         output_loading_info=True,
     )
-    if missing := sorted(found["missing_keys"]):  # transformers would fill them at random
+    if missing := sorted(found["missing_keys"]):  # transformers would initialise them at random
         raise ValueError(f"its weights lack {', '.join(missing[:3])}, {len(missing)} in all")
     model = model.to(device).eval().requires_grad_(False)
     bridge: Any = TransformerBridge.boot_transformers(
@@ -164,8 +233,9 @@ def _load(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
 
 
 def _placeholder() -> Any:
-    """A tokenizer for the bridge, which writes into the one that it gets and loads it again; here
-    it is only given token ids.
+    """A tokenizer for the bridge, which modifies and reloads the tokenizer that it gets.
+
+    The bridge only gets token ids here, so any tokenizer will do.
     """
     from tokenizers import Tokenizer as Backend
     from tokenizers.models import WordLevel
@@ -177,7 +247,7 @@ def _placeholder() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars for the loading of weights."""
+    """Hide the progress bars of transformers."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

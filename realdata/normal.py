@@ -1,4 +1,4 @@
-"""What is done to activations when they are read: a cut, the centre and the scale, all recorded."""
+"""Leave out rows of extreme norm, centre and scale activations as they are read, and record it."""
 
 import json
 from collections.abc import Iterator
@@ -19,27 +19,27 @@ from synthsae.config.sources import SourceConfig
 from synthsae.sae import SAEStack
 
 LARGEST = 1e36
-"""Root mean square of a coordinate, and the inverse of the smallest, that float32 can scale; its
-root is what float32 can square without scaling."""
-SAID = 0.02
-"""Share of a split's rows above which a cut, or rows of zeros, are said on the screen."""
-MOST = 0.1
-"""Share of a split's rows above which a cut is refused."""
+"""Largest root mean square of a coordinate that can be scaled in float32; 1 / LARGEST is the
+smallest. Without scaling the square root of both applies, because squares must not overflow."""
+REPORTED = 0.02
+"""Share of a split's rows above which rows left out, or rows of zeros, are reported."""
+MOST_LEFT_OUT = 0.1
+"""Largest share of a split's rows that `max_norm` may leave out."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What was found in the training rows, and which rows a cut leaves out.
+    """Statistics of the training rows, and the rows of each split that `max_norm` leaves out.
 
     Attributes:
-        max_norm: the cut, in median norms; 0 is none.
-        median_norm: of all training rows that are not zero.
-        rows: the number of rows by split, before the cut.
-        zero: the number of rows that are zero, by split.
-        cut: rows of larger norm than the cut, by split, in order.
-        mean: of the training rows that are left, [D].
-        square: their mean squared norm.
-        variance: their mean squared distance from the mean.
+        max_norm: largest norm that is kept, in units of `median_norm`; 0 keeps all rows.
+        median_norm: median norm of the training rows that are not zero.
+        rows: number of rows by split, with those that are left out.
+        zero: number of rows that are zero, by split.
+        cut: sorted numbers of the rows that are left out, by split.
+        mean: mean of the training rows that are kept, [D].
+        square: mean squared norm of the training rows that are kept.
+        variance: mean squared distance of the training rows that are kept from their mean.
     """
 
     max_norm: float
@@ -53,18 +53,18 @@ class Statistics:
 
     @property
     def about(self) -> dict[str, Any]:
-        """How many rows there are, are zero and are left out, by split, and by which cut."""
+        """Numbers of all rows, of zero rows and of rows left out, by split, and the limit."""
         counts = {"rows": self.rows, "zero": self.zero}
         counts["cut"] = {split: len(rows) for split, rows in self.cut.items()}
         return counts | {"max_norm": self.max_norm, "median_norm": self.median_norm}
 
 
 class Normal:
-    """x -> (x - mean) factor, and back. Without centring mean is 0, without scaling factor is 1.
+    """The map x -> (x - mean) * factor from activations to what SAEs see, and its inverse.
 
     Attributes:
-        mean: [D], float32.
-        factor: brings the mean squared norm of the training rows to D.
+        mean: mean of the training rows, [D] float32; 0 without centring.
+        factor: makes the mean squared norm of the training rows D; 1 without scaling.
     """
 
     def __init__(self, found: Statistics, source: SourceConfig):
@@ -82,22 +82,23 @@ class Normal:
             raise ConfigError("source", what, allowed)
 
     def apply(self, x: Tensor) -> Tensor:
-        """Activations as SAEs see them, from what is in the model, [..., D]."""
+        """Centred and scaled activations, from those in the model, [..., D]."""
         return (x - self.mean.to(x.device)) * self.factor
 
     def undo(self, x: Tensor) -> Tensor:
-        """What is in the model, from activations as SAEs see them, [..., D]."""
+        """Activations as they are in the model, from centred and scaled ones, [..., D]."""
         return x / self.factor + self.mean.to(x.device)
 
     def fold(self, stack: SAEStack) -> SAEStack:
-        """The SAEs of `stack`, trained behind `apply`, for what is in the model.
+        """SAEs for activations as they are in the model, from SAEs trained on `apply` of them.
 
-        Same codes, and reconstructions that `undo` need not touch, up to rounding:
+        Codes are the same up to rounding, and reconstructions are those that `undo` would give:
 
             W_enc factor (x - (b_dec / factor + mean)) = W_enc (apply(x) - b_dec)
 
-        and decoder rows, which were unit, have length 1 / factor. Every architecture sees x by its
-        encoder alone, so thresholds, gates and biases stay. `save_saelens` writes such a stack.
+        Decoder rows of unit length get the length 1 / factor. Thresholds, gates and other biases
+        stay, because every architecture reads x through its encoder alone. `save_saelens` can
+        write the result.
         """
         p = stack.params
         folded = {"w_enc": p["w_enc"] * self.factor, "w_dec": p["w_dec"] / self.factor}
@@ -105,10 +106,10 @@ class Normal:
 
 
 def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) -> Statistics:
-    """The statistics of a harvest under the cut of `source`, saved in its folder once found.
+    """The statistics of `splits` with the `max_norm` of `source`, cached in `folder`.
 
-    Says which share of the rows is zero or left out. Raises ConfigError where a row is not finite,
-    and where the cut leaves out more than `MOST` of a split.
+    Reports shares above `REPORTED` of zero rows or rows left out. Raises ConfigError for a row
+    that is not finite, and where more than `MOST_LEFT_OUT` of a split is left out.
     """
     name = f"statistics-{source.max_norm!r}.json"
     try:
@@ -119,35 +120,35 @@ def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) ->
             found = _measure(splits, source, count)
         folder.check()
         folder.save(name, json.dumps(asdict(found)).encode())
-    _judge(found, source.arrays or f"{source.model}, {source.hook} {source.layer}")
+    _check_left_out(found, source.arrays or f"{source.model}, {source.hook} {source.layer}")
     return found
 
 
-def _judge(found: Statistics, what: str) -> None:
-    """Say, or refuse, what a cut leaves out."""
+def _check_left_out(found: Statistics, what: str) -> None:
+    """Report the rows that are left out, or raise ConfigError where they are too many."""
     for split, n in found.rows.items():
         cut, zero = len(found.cut[split]), found.zero[split]
         beyond = f"{found.max_norm:g} times the median norm {found.median_norm:.3g}"
-        if cut > MOST * n:
+        if cut > MOST_LEFT_OUT * n:
             allowed = (
-                f"a cut that leaves out at most {MOST:.0%} of the {split} rows: {cut} of {n} are "
-                f"beyond {beyond}; source.max_norm=0 keeps all"
+                f"at most {MOST_LEFT_OUT:.0%} of the {split} rows left out: {cut} of {n} are "
+                f"beyond {beyond} (source.max_norm=0 keeps all rows)"
             )
             raise ConfigError("source.max_norm", found.max_norm, allowed)
-        if cut > SAID * n:
-            _say(f"{what}: left out {cut} of {n} {split} rows ({cut / n:.1%}), beyond {beyond}")
-        if zero > SAID * n:
-            _say(f"{what}: zero are {zero} of {n} {split} rows ({zero / n:.1%}), which are kept")
+        if cut > REPORTED * n:
+            _report(f"{what}: left out {cut} of {n} {split} rows ({cut / n:.1%}), beyond {beyond}")
+        if zero > REPORTED * n:
+            _report(f"{what}: {zero} of {n} {split} rows ({zero / n:.1%}) are zero, and are kept")
 
 
 @cache
-def _say(text: str) -> None:
-    """Once in a process: every cell of a grid reads the same rows."""
+def _report(text: str) -> None:
+    """Report a text once in a process, because every cell of a grid reads the same rows."""
     progress.say(text)
 
 
 def _measure(splits: dict[str, Rows], source: SourceConfig, count: progress.Count) -> Statistics:
-    """The statistics; `count` is told of every row of all splits, and of training rows again."""
+    """The statistics; `count` counts the rows of all splits, and the training rows twice."""
     norms = {split: _norms(rows, split, source, count) for split, rows in splits.items()}
     zero = {split: int((v == 0).sum()) for split, v in norms.items()}
     train = norms["train"]
@@ -161,7 +162,7 @@ def _measure(splits: dict[str, Rows], source: SourceConfig, count: progress.Coun
         count(len(x))
     mean, square = total / n, square / n
     variance = square - float(mean @ mean)
-    if variance < 1e-6 * square:  # rounding would be seen in their difference
+    if variance < 1e-6 * square:  # the difference would be mostly rounding
         near = (float(((x - mean) ** 2).sum()) for x in _kept(splits["train"], train <= limit))
         variance = sum(near) / n
     cut = {split: np.flatnonzero(v > limit).tolist() for split, v in norms.items()}
@@ -170,7 +171,7 @@ def _measure(splits: dict[str, Rows], source: SourceConfig, count: progress.Coun
 
 
 def _kept(rows: Rows, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
-    """The rows to keep, a few at a time."""
+    """The rows where `keep` is true, in float64, a few at a time."""
     start = 0
     for x in rows.chunks():
         yield x[keep[start : start + len(x)]].astype(np.float64)
@@ -180,21 +181,21 @@ def _kept(rows: Rows, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
 def _norms(
     rows: Rows, split: str, source: SourceConfig, count: progress.Count
 ) -> NDArray[np.float64]:
-    """The norm of every row, [n]; raises ConfigError unless all are finite and some differ."""
+    """The norm of every row, [n]. Raises ConfigError where one is not finite or all rows agree."""
     norms, first, differ = np.empty(len(rows)), rows.read(np.zeros(1, np.int64)), len(rows) == 1
     start = 0
     for x in rows.chunks():
-        with np.errstate(invalid="ignore"):  # a signalling NaN
+        with np.errstate(invalid="ignore"):  # signalling NaNs warn
             norms[start : start + len(x)] = np.linalg.norm(x.astype(np.float64), axis=1)
         differ = differ or bool((x != first).any())
         start += len(x)
         count(len(x))
     if not np.isfinite(norms).all():
         bad = np.flatnonzero(~np.isfinite(norms))
-        where = f"row {bad[0]} of the {split} rows is the first"
-        text = f"finite activations; {len(bad)} of {len(norms)} are not, in float32; {where}"
+        where = f"the first is row {bad[0]} of the {split} rows"
+        text = f"finite activations; {len(bad)} of {len(norms)} are not, in float32 ({where})"
         raise ConfigError("source", source.arrays or source.model, text)
     if not differ:
-        allowed = f"activations that vary; the {len(rows)} {split} rows are the same"
+        allowed = f"activations that vary; all {len(rows)} {split} rows are the same"
         raise ConfigError("source", source.arrays or source.model, allowed)
     return norms

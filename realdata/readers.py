@@ -1,8 +1,8 @@
-"""Rows of text files. The kind of a file follows from its name's ending in any case, its
-compression (gzip, bzip2, xz, Zstandard) from its first bytes.
+"""Read the rows of text files.
 
-A reader yields a row as a mapping from column to value, or a `Bad` one. Invalid UTF-8 arrives as
-the surrogates that Python's `surrogateescape` makes, so that only its row is lost.
+The ending of a file's name, in any case, says its kind. Its first bytes say its compression: gzip,
+bzip2, xz or Zstandard. A reader yields each row as a mapping from column to value, or as a
+`BadRow`. Invalid UTF-8 is decoded with `surrogateescape`, so that only its row is lost.
 """
 
 import bz2
@@ -20,36 +20,39 @@ from typing import Any, TextIO
 
 from synthsae.checks import ConfigError, nearest
 
-PACKED = (".gz", ".bz2", ".xz", ".zst")
-WIDE = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b"\xfe\xff")}
-"""Byte order marks of the encodings that are refused."""
-SHOWN = 20
-"""Names of columns in a message."""
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+OTHER_ENCODINGS = {
+    "UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"),
+    "UTF-16": (b"\xff\xfe", b"\xfe\xff"),
+}
+"""Byte order marks of encodings that are refused."""
+COLUMNS_SHOWN = 20
+"""Largest number of column names in a message."""
 AT_ONCE = 256
-"""Rows of a parquet file in memory."""
+"""Number of rows of a parquet file in memory."""
 
 
 @dataclass(frozen=True)
-class Bad:
-    """A row that cannot be used: why, which field of the source names the fault, what to do."""
+class BadRow:
+    """A row that cannot be used: the reason, the config field to blame, and what to do."""
 
     why: str
     field: str = "source.text"
     hint: str = ""
 
 
-Row = Mapping[str, Any] | Bad
+Row = Mapping[str, Any] | BadRow
 
 
 def kind(name: str) -> str | None:
-    """The ending of a file's name that says how it is read, or None."""
+    """The ending that says how a file of this name is read, a key of `READERS`, or None."""
     lower = name.lower()
-    bare = next((lower.removesuffix(end) for end in PACKED if lower.endswith(end)), lower)
+    bare = next((lower.removesuffix(end) for end in COMPRESSED if lower.endswith(end)), lower)
     return next((known for known in READERS if bare.endswith(known)), None)
 
 
 def rows(path: Path, column: str) -> Iterator[Row]:
-    """Every row of a file. Raises ConfigError, or what the libraries raise for damaged files."""
+    """Every row of a file. Raises ConfigError, or the libraries' errors for damaged files."""
     return READERS[kind(path.name) or ""](path, column)
 
 
@@ -69,12 +72,12 @@ def _object(line: str) -> Row:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        return Bad("broken JSON")
-    return found if isinstance(found, dict) else Bad("no JSON object")
+        return BadRow("broken JSON")
+    return found if isinstance(found, dict) else BadRow("no JSON object")
 
 
 def _json(path: Path, column: str) -> Iterator[Row]:
-    """A list of rows or of texts, an object of columns, or (under this name too) JSON Lines."""
+    """Rows of a JSON file: a list of rows or texts, an object of columns, or JSON Lines."""
     with _text(path) as file:
         whole = file.read()
     try:
@@ -88,15 +91,15 @@ def _json(path: Path, column: str) -> Iterator[Row]:
         found = _columns(found, column)
     for row in found if isinstance(found, list) else [found]:
         row = {column: row} if isinstance(row, str) else row
-        yield row if isinstance(row, dict) else Bad("no JSON object")
+        yield row if isinstance(row, dict) else BadRow("no JSON object")
 
 
 def _columns(found: dict[str, Any], column: str) -> list[Any]:
-    """The rows of an object: of columns, with rows under its only list, or one row itself."""
+    """The rows of an object that holds columns, holds one list of rows, or is one row."""
     head = _head(found, column)
     if head in found:
         values = found[head]
-        if isinstance(values, dict) and head == column:  # as pandas writes a column
+        if isinstance(values, dict) and head == column:  # pandas writes columns so
             values = list(values.values())
         return [{head: v} for v in values] if isinstance(values, list) else [found]
     lists = [v for v in found.values() if isinstance(v, list)]
@@ -106,7 +109,7 @@ def _columns(found: dict[str, Any], column: str) -> list[Any]:
 
 
 def _csv(path: Path, column: str, delimiter: str = ",") -> Iterator[Row]:
-    limit = csv.field_size_limit(sys.maxsize)  # 131,072 characters otherwise, for everybody
+    limit = csv.field_size_limit(sys.maxsize)  # global; the default is 131,072 characters
     try:
         with _text(path, newline="") as lines:
             found = csv.DictReader(lines, delimiter=delimiter)
@@ -118,9 +121,9 @@ def _csv(path: Path, column: str, delimiter: str = ",") -> Iterator[Row]:
                 except StopIteration:
                     return
                 except csv.Error:
-                    yield Bad("broken CSV")
+                    yield BadRow("broken CSV")
                 else:
-                    yield Bad("more fields than the header") if None in row else row
+                    yield BadRow("more fields than the header") if None in row else row
     finally:
         csv.field_size_limit(limit)
 
@@ -141,7 +144,7 @@ def _parquet(path: Path, column: str) -> Iterator[Row]:
                 try:
                     yield {head: value.as_py()}
                 except UnicodeDecodeError:
-                    yield Bad("not UTF-8")
+                    yield BadRow("not UTF-8")
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
@@ -156,32 +159,34 @@ READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
 
 
 def _head(names: Any, column: str) -> str:
-    """The column of a table that `column` lies in: itself, or what is before its first dot."""
+    """The column of a table with the text: `column`, or its part before the first dot."""
     return column if column in names else column.partition(".")[0]
 
 
 def _no_column(column: str, names: Any) -> ConfigError:
-    return ConfigError("source.column", column, f"a column that is there: {listed(column, names)}")
+    return ConfigError("source.column", column, f"a column of the file: {listed(column, names)}")
 
 
 def listed(column: str, names: Iterable[Any]) -> str:
-    """The columns that are there, and which of them `column` may mean, as they can be printed."""
+    """Column names as a message can print them, and the one that `column` may mean."""
     known = [str(name) if str(name).isprintable() else ascii(name) for name in names]
     known = [name[:40] for name in known]
-    some = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" * (len(known) > SHOWN))
+    some = ", ".join(known[:COLUMNS_SHOWN]) + (
+        f" and {len(known) - COLUMNS_SHOWN} more" * (len(known) > COLUMNS_SHOWN)
+    )
     return some + nearest(column, known)
 
 
 def _text(path: Path, newline: str | None = None) -> TextIO:
-    """A text file opened, compressed or not. Raises ConfigError for UTF-16 and UTF-32."""
+    """Open a text file, compressed or not. Raises ConfigError for UTF-16 and UTF-32."""
     file = io.BufferedReader(_bytes(path))
     start = file.peek(4096)[:4096]
-    wide = next((name for name, marks in WIDE.items() if start.startswith(marks)), None)
-    if wide is None and start.count(0) * 4 > len(start) > 1:
-        wide = "UTF-16"  # without a mark: every other byte of most texts is zero
-    if wide:
+    other = next((name for name, marks in OTHER_ENCODINGS.items() if start.startswith(marks)), None)
+    if other is None and start.count(0) * 4 > len(start) > 1:
+        other = "UTF-16"  # without a byte order mark: in most texts every other byte is zero
+    if other:
         file.close()
-        allowed = f"UTF-8, not {wide}: text that can be read (iconv -f {wide} -t UTF-8 FILE > NEW)"
+        allowed = f"UTF-8 text, not {other} (convert it: iconv -f {other} -t UTF-8 FILE > NEW)"
         raise ConfigError("source.text", str(path), allowed)
     return io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline=newline)
 
@@ -193,7 +198,9 @@ def _zstandard(path: Path, mode: str) -> Any:
         else:
             import zstandard as zstd
     except ImportError:
-        allowed = "zstandard for a .zst file: pip install zstandard, or unpack it: zstd -d FILE"
+        allowed = (
+            "a file without .zst, as zstandard is missing (pip install zstandard, or zstd -d FILE)"
+        )
         raise ConfigError("source.text", str(path), allowed) from None
     return zstd.open(path, mode)
 
@@ -204,7 +211,7 @@ MAGIC: dict[bytes, Callable[..., Any]] = {
     b"\xfd7zXZ": lzma.open,
     b"\x28\xb5\x2f\xfd": _zstandard,
 }
-"""How a compressed file begins, and what opens it."""
+"""First bytes of compressed files, and the functions that open them."""
 
 
 def _bytes(path: Path) -> Any:

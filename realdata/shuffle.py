@@ -1,8 +1,8 @@
-"""A permutation of n rows that is a function of a key and takes no memory.
+"""A permutation of n rows that is computed from a key and is never stored.
 
-A generalised Feistel network on pairs (l, r) with n <= a^2, a = ceil(sqrt n): a round maps (l, r)
-to (r, l + F(r) mod a), which is a bijection whatever F is; points that land beyond n walk on until
-they are back (Black & Rogaway, Ciphers with arbitrary finite domains, 2002).
+Method: a generalised Feistel network on pairs (l, r) of numbers below a = ceil(sqrt n). A round
+maps (l, r) to (r, l + F(r) mod a), a bijection for every F. The network is applied again to
+points that it maps to n or beyond (Black & Rogaway, Ciphers with arbitrary finite domains, 2002).
 """
 
 from math import isqrt
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from synthsae.rng import sequence
 
 ROUNDS = 6
-"""Four make a pseudo-random permutation of a pseudo-random F (Luby & Rackoff); two to spare."""
+"""Four rounds of a pseudo-random F give a pseudo-random permutation (Luby & Rackoff 1988)."""
 
 
 def rows(n: int, start: int, size: int, *, seed: int, stream: str) -> NDArray[np.int64]:
-    """Elements start .. start + size - 1 of an endless run of epochs, [size].
+    """Row numbers at places start .. start + size - 1 of an endless sequence of epochs, [size].
 
-    Each epoch is all of 0 .. n - 1 once, in an order of its own.
+    Each epoch has every number of 0 .. n - 1 once, in its own order.
     """
     at = np.arange(start, start + size)
     out = np.empty(size, np.int64)
@@ -31,7 +31,7 @@ def rows(n: int, start: int, size: int, *, seed: int, stream: str) -> NDArray[np
 
 
 def permute(at: NDArray[np.int64], n: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Where the permutation of 0 .. n - 1 that `keys` [rounds] choose takes the places `at`."""
+    """Images of the numbers `at` under the permutation of 0 .. n - 1 with `keys`, [rounds]."""
     side = isqrt(n - 1) + 1
     out = _network(at, side, keys)
     while (beyond := out >= n).any():
@@ -40,6 +40,7 @@ def permute(at: NDArray[np.int64], n: int, keys: NDArray[np.uint64]) -> NDArray[
 
 
 def _network(at: NDArray[np.int64], side: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Images of the numbers `at` under the network on 0 .. side^2 - 1."""
     left, right = np.divmod(at.astype(np.uint64), np.uint64(side))
     for key in keys:
         left, right = right, (left + _mix(right ^ key) % np.uint64(side)) % np.uint64(side)

@@ -1,7 +1,7 @@
-"""A tokenizer as its own files have it, and the ids of texts.
+"""Tokenise texts with the special tokens that the tokenizer's own files declare.
 
-transformer-lens writes BOS, EOS and padding into the tokenizer that it is given, transformers the
-defaults of a tokenizer's class. Only a token that the files of the tokenizer know is taken for one.
+transformer-lens adds BOS, EOS and padding to the tokenizer that it gets, and transformers adds the
+defaults of the tokenizer's class. A special token that the files do not declare is ignored here.
 """
 
 import json
@@ -20,19 +20,19 @@ Ids = NDArray[np.int32]
 
 
 class Tokenizer:
-    """A tokenizer of transformers, and the ids that it puts before documents and for the unknown.
+    """A tokenizer of transformers, with the ids for the start of documents and for unknown text.
 
     Attributes:
         own: the tokenizer of transformers.
-        declared: the ids of `bos`, `eos` and `unk` that the tokenizer's files know, or None.
-        bos: the id put before documents and contexts: BOS, EOS where there is no BOS, or None.
+        declared: the ids of `bos`, `eos` and `unk` by the tokenizer's files, or None.
+        bos: the id put before documents and contexts: BOS, or EOS where there is no BOS, or None.
         unk: the id of unknown characters, or None.
-        parsed: whether special tokens that a text spells out become special: where the source says
-            so, or where the tokenizer cannot read them as text.
+        parsed: whether special tokens that a text spells out are parsed as special tokens: by
+            `source.special_tokens`, or because the tokenizer cannot read them as text.
     """
 
     def __init__(self, own: Any, folder: Path, source: SourceConfig, n_vocab: int):
-        """`n_vocab` is of the model. Raises ConfigError where it lacks the id of BOS."""
+        """`n_vocab` is the model's. Raises ConfigError where the id of BOS is not below it."""
         self.own, self._source, self._n_vocab = own, source, n_vocab
         self.declared = {kind: _declared(own, folder, kind) for kind in ("bos", "eos", "unk")}
         self.bos = next(
@@ -50,8 +50,10 @@ class Tokenizer:
             self._check(self.bos)
 
     def encode(self, texts: list[str]) -> list[Ids]:
-        """Token ids of each text, [n], no BOS added; where special tokens are parsed, one that a
-        text begins with is left to the packer. Raises ConfigError where the model lacks an id.
+        """Token ids of each text, [n], without BOS, which the packer adds.
+
+        Where special tokens are parsed, a BOS at the start of a text is removed. Raises ConfigError
+        for an id beyond the model's vocabulary.
         """
         found = [np.array(ids, np.int32) for ids in self._ids(texts)]
         self._check(max((int(ids.max()) for ids in found if len(ids)), default=0))
@@ -60,7 +62,7 @@ class Tokenizer:
         return found
 
     def spelled_out(self, text: str) -> int:
-        """How many special tokens a text spells out."""
+        """Number of special tokens that a text spells out."""
         return sum(1 for _ in self._special.finditer(text)) if self._special else 0
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
@@ -77,22 +79,24 @@ class Tokenizer:
         if top >= self._n_vocab:
             name = self.own.convert_ids_to_tokens(top)
             text = (
-                f"a tokenizer that fits: it has the id {top} ({name!r}), the model's vocabulary "
-                f"ends at {self._n_vocab - 1}"
+                f"a tokenizer that fits the model: it has the id {top} ({name!r}), but the model's "
+                f"vocabulary ends at {self._n_vocab - 1}"
             )
             raise ConfigError("source.model", self._source.model, text)
 
 
 def _declared(own: Any, folder: Path, kind: str) -> int | None:
-    """The id of a special token that the tokenizer's files know, or None."""
+    """The id of a special token that the tokenizer's files declare, or None."""
     token, found = getattr(own, f"{kind}_token"), getattr(own, f"{kind}_token_id")
-    if found is None or own.convert_ids_to_tokens(found) != token:  # the id of the unknown
+    if (
+        found is None or own.convert_ids_to_tokens(found) != token
+    ):  # `found` is the id of the unknown token
         return None
     return found if found < own.vocab_size or token in _added(folder) else None
 
 
 def _added(folder: Path) -> set[str]:
-    """The tokens beyond the vocabulary proper that the files of a tokenizer list."""
+    """The tokens that a tokenizer's files add to its vocabulary."""
     names: set[str] = set()
     with suppress(OSError, ValueError, KeyError, TypeError):
         names |= {t["content"] for t in _json(folder / "tokenizer.json")["added_tokens"]}

@@ -32,6 +32,7 @@ MODULES = {
     "synthsae.executors": "synthsae.study.executors",
     "synthsae.cli": "synthsae.study.cli",
     "realdata.measures": "realdata.scores",
+    "realdata.dictionaries": "realdata.saes",
 }
 """Old module -> new module."""
 

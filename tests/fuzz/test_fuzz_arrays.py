@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
 from realdata.activations import Activations
-from realdata.sizes import n_train
+from realdata.rows import n_train
 from synthsae.config.sources import SourceConfig
 
 DTYPES = ["<f4", "<f8", "<f2", "bf16"]

@@ -17,7 +17,7 @@ from language_models import save
 from realdata import text
 from realdata.activations import Activations
 from realdata.packing import pack
-from realdata.sizes import n_eval, n_train
+from realdata.rows import n_eval, n_train
 from synthsae.config.sources import SourceConfig
 
 DOCUMENTS = getattr(text, "Documents", None) or text.documents

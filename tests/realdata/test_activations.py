@@ -152,8 +152,11 @@ def test_bfloat16_and_named_tensors(tmp_path: Path) -> None:
 def test_values_that_are_not_finite(opened: Any, kind: str, value: float) -> None:
     x = X.copy()
     x[[30, 40, 700], 2] = value
-    with pytest.raises(ConfigError, match=r"3 of 800 are not, in float32; row 30 of the train"):
+    with pytest.raises(ConfigError) as error:
         opened(x, kind)
+    assert error.value.field == "source"
+    assert "3 of 800" in error.value.allowed
+    assert "row 30 of the train" in error.value.allowed
 
 
 def test_what_arrays_have_not(opened: Any) -> None:
@@ -161,8 +164,9 @@ def test_what_arrays_have_not(opened: Any) -> None:
     for ask in (found.contexts, lambda: found.tokens(np.arange(2)), lambda: found.model):
         with pytest.raises(ValueError, match="allowed: a language model"):
             ask()
-    with pytest.raises(ConfigError, match=r"stream: 'null'; allowed: data, eval"):
+    with pytest.raises(ConfigError) as error:
         found.batch(0, 2, seed=0, stream="null")
+    assert (error.value.field, error.value.value) == ("stream", "null")
 
 
 @pytest.mark.parametrize("fields", [{}, RAW], ids=["scaled", "raw"])
@@ -170,8 +174,10 @@ def test_what_arrays_have_not(opened: Any) -> None:
 def test_activations_that_do_not_vary(opened: Any, where: slice, fields: dict[str, Any]) -> None:
     x = X.copy()
     x[where] = 0.1
-    with pytest.raises(ConfigError, match="activations that vary"):
+    with pytest.raises(ConfigError) as error:
         opened(x, **fields)
+    assert error.value.field == "source"
+    assert "vary" in error.value.allowed
 
 
 def test_a_cut_beyond_a_few_percent_is_said_once(opened: Any, capfd: Any) -> None:
@@ -223,8 +229,10 @@ def test_zero_rows_are_counted_and_do_not_move_the_median(opened: Any, capfd: An
     )
     assert (found.read(np.arange(799), "data").double() ** 2).sum(1).mean() == pytest.approx(6)
     assert "600 of 800 train rows (75.0%)" in capfd.readouterr().err
-    with pytest.raises(ConfigError, match="activations that vary"):
+    with pytest.raises(ConfigError) as error:
         opened(x * 0, kind=".safetensors")
+    assert error.value.field == "source"
+    assert "vary" in error.value.allowed
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-12, 1e12, 1e30])
@@ -247,8 +255,9 @@ def test_sizes_beyond_float32(opened: Any, size: float, fields: dict[str, Any]) 
 def test_numbers_beyond_float32_are_not_finite(opened: Any) -> None:
     x = X.astype(np.float64)
     x[[30, 40, 700], 2] = 1e300
-    with pytest.raises(ConfigError, match=r"3 of 800 are not, in float32; row 30"):
+    with pytest.raises(ConfigError) as error:
         opened(x)
+    assert "3 of 800" in error.value.allowed
 
 
 def test_one_dimension_and_a_constant_column(opened: Any) -> None:

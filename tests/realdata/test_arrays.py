@@ -18,7 +18,7 @@ from safetensors.numpy import save, save_file
 
 from realdata import arrays
 from realdata.activations import Activations
-from realdata.sizes import n_train
+from realdata.rows import n_train
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
 

@@ -18,7 +18,8 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from language_models import KINDS, LAYERS, WIDTH
 
 from realdata import hub
-from realdata.sizes import cache_folder, n_eval, n_rows, n_train
+from realdata.cache import cache_folder
+from realdata.rows import n_eval, n_rows, n_train
 from synthsae.checks import ConfigError
 from synthsae.config import Config, describe, override
 from synthsae.config.sources import SourceConfig
@@ -110,13 +111,16 @@ def test_bad_fields(language_model: Folders, field: str, value: Any, allowed: st
 
 
 def test_a_model_needs_text(language_model: Folders) -> None:
-    with pytest.raises(ConfigError, match=r"source.text: ''; allowed: a file of text"):
+    with pytest.raises(ConfigError) as error:
         config(language_model("gpt2"), text="")
+    assert (error.value.field, error.value.value) == ("source.text", "")
 
 
 def test_more_evaluation_than_is_held_out(language_model: Folders) -> None:
-    with pytest.raises(ConfigError, match=r"eval_samples: 100; allowed: at most 50, "):
+    with pytest.raises(ConfigError) as error:
         config(language_model("gpt2"), tokens=500)
+    assert (error.value.field, error.value.value) == ("eval_samples", 100)
+    assert error.value.allowed.startswith("at most 50,")
 
 
 def test_cells_know_the_model_and_the_text(language_model: Folders, tmp_path: Path) -> None:
@@ -149,17 +153,20 @@ def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "a/b/c"])
 def test_no_such_folder(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"source.model: .*a folder that exists"):
+    with pytest.raises(ConfigError) as error:
         config(name)
+    assert (error.value.field, error.value.value) == ("source.model", name)
 
 
 def test_a_folder_that_holds_no_language_model(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a folder with a config.json"):
+    with pytest.raises(ConfigError) as error:
         config(tmp_path)
+    assert error.value.field == "source.model"
     (tmp_path / "config.json").write_text("{}")
     hub.facts.cache_clear()
-    with pytest.raises(ConfigError, match=r"a language model; its config.json has none of"):
+    with pytest.raises(ConfigError) as error:
         config(tmp_path)
+    assert error.value.field == "source.model"
 
 
 def test_no_network_and_not_downloaded(tmp_path: Path) -> None:
@@ -191,8 +198,9 @@ def test_no_network_but_downloaded(language_model: Folders, tmp_path: Path) -> N
 
 def test_no_such_device(language_model: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"source.device: 'cuda'; allowed: cpu or auto"):
+    with pytest.raises(ConfigError) as error:
         config(language_model("gpt2"), device="cuda").to_json()
+    assert (error.value.field, error.value.value) == ("source.device", "cuda")
 
 
 @pytest.mark.parametrize(

@@ -218,24 +218,28 @@ def test_a_damaged_shard_is_harvested_again(
     harvest(make())
     assert contents(path) == before
     told = capsys.readouterr().err
-    assert f"damaged, and mended: {path}" in told
-    assert f"damaged, and harvested again: {shards[3]}" in told
+    damaged = [line for line in told.splitlines() if line.startswith("damaged")]
+    assert any(line.endswith(str(path)) for line in damaged)
+    assert any(line.endswith(str(shards[3])) for line in damaged)
 
 
 def test_a_foreign_folder(make: Make) -> None:
     path = Folder(make()).path
     (path / "identity.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"source.cache: .*a cache whose folders realdata made"):
+    with pytest.raises(ConfigError) as error:
         harvest(make())
+    assert (error.value.field, error.value.value) == ("source.cache", str(path))
     (path / "identity.json").rename(path / "mine.txt")
-    with pytest.raises(ConfigError, match=r"source.cache: .*a cache whose folders realdata made"):
+    with pytest.raises(ConfigError) as error:
         harvest(make())
+    assert (error.value.field, error.value.value) == ("source.cache", str(path))
     assert (path / "mine.txt").read_text() == "{}"
 
 
 def test_the_size_limit(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigError, match=r"source.cache_limit: 1e-05; allowed: .* or more for"):
+    with pytest.raises(ConfigError) as error:
         harvest(make(cache_limit=1e-5))
+    assert (error.value.field, error.value.value) == ("source.cache_limit", 1e-5)
     folder = harvest(make())
     assert "2,000 activations of" in capsys.readouterr().err
     taken = sum(p.stat().st_size for p in folder.path.glob("*-*"))
@@ -247,8 +251,10 @@ def test_a_disk_without_room(make: Make, monkeypatch: pytest.MonkeyPatch) -> Non
 
     usage = namedtuple("usage", "total used free")(1, 1, 1)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ConfigError, match=r"a disk with .* GiB of room"):
+    with pytest.raises(ConfigError) as error:
         harvest(make())
+    assert error.value.field == "source.cache"
+    assert "GiB" in error.value.allowed
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -364,5 +370,6 @@ def test_a_model_that_sees_what_comes(
 
 def test_text_shorter_than_a_context(make: Make, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("w1 w2 w3")
-    with pytest.raises(ConfigError, match=r"source.text: .*a longer one"):
+    with pytest.raises(ConfigError) as error:
         harvest(make(text=str(tmp_path / "a.txt")))
+    assert error.value.field == "source.text"

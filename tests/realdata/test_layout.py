@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from realdata.dictionaries import read
+from realdata.saes import read
 from synthsae.checks import ConfigError
 
 M, D = 7, 5

@@ -152,8 +152,10 @@ def test_loss_of_the_shared_model() -> None:
 
 
 def test_tokenizer_that_does_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a tokenizer that fits: it has the id 42 \('w39'\)"):
+    with pytest.raises(ConfigError) as error:
         load(save("gpt2", tmp_path, vocabulary=20)).encode(["w0", "w39 w1"])
+    assert error.value.field == "source.model"
+    assert "id 42 ('w39')" in error.value.allowed
 
 
 def letters(folder: Path, special: list[str], **declared: str) -> Path:
@@ -198,7 +200,7 @@ def test_bos_beyond_the_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load(tmp_path)
     assert error.value.field == "source.model"
-    assert "id 97 ('<s>'), the model's vocabulary ends at 96" in error.value.allowed
+    assert "id 97 ('<s>')" in error.value.allowed
 
 
 @pytest.mark.parametrize("mode", ["text", "parse"])
@@ -233,8 +235,10 @@ def test_pickles_are_refused(language_model: Folders, tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(ConfigError, match=r"safetensors; there are pickles, pytorch_model.bin"):
+    with pytest.raises(ConfigError) as error:
         load(tmp_path)
+    assert error.value.field == "source.model"
+    assert "pytorch_model.bin" in error.value.allowed
 
 
 def test_weights_that_are_not_all_there(language_model: Folders, tmp_path: Path) -> None:
@@ -244,15 +248,18 @@ def test_weights_that_are_not_all_there(language_model: Folders, tmp_path: Path)
     lost = next(name for name in weights if name.endswith("h.1.mlp.c_fc.weight"))
     del weights[lost]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match=r"weights lack .*h.1.mlp.c_fc.weight, 1 in all"):
+    with pytest.raises(ConfigError) as error:
         load(tmp_path)
+    assert error.value.field == "source.model"
+    assert "h.1.mlp.c_fc.weight" in error.value.allowed
 
 
 def test_a_folder_without_a_tokenizer(language_model: Folders, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((language_model("llama") / name).read_bytes())
-    with pytest.raises(ConfigError, match=r"source.model: .* with a tokenizer"):
+    with pytest.raises(ConfigError) as error:
         load(tmp_path)
+    assert error.value.field == "source.model"
 
 
 def test_importing_is_cheap() -> None:

@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import lzma
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realdata import packing, pieces, readers
-from realdata.packing import Packer, Watch, pack
+from realdata import packing, readers
+from realdata.packing import Listener, Packer, pack
 from realdata.text import Documents
 from synthsae.checks import ConfigError
 from synthsae.config.sources import SourceConfig
@@ -359,7 +360,7 @@ def test_documents_are_held_out_whole() -> None:
     assert [len(found[split][1]) for split in ("train", "eval")] == [675, 225]  # to the row
 
 
-class Held(Watch):
+class Held(Listener):
     way = ""
 
     def begin(self, held_out: str) -> None:
@@ -427,7 +428,7 @@ def test_long_documents_are_tokenised_as_far_as_they_are_used(
         return encode(some)
 
     whole = pack(texts, encode, BOS, asked)
-    monkeypatch.setattr(pieces, "LONG", 1000)
+    monkeypatch.setattr(packing, "PIECE", 1000)
     monkeypatch.setattr(packing, "AT_ONCE", 4000)
     found = pack(texts, counted, BOS, asked)
     assert max(seen) <= 6000
@@ -445,7 +446,7 @@ def by_four(texts: list[str]) -> list[list[int]]:
     """Words with the space before them, in tokens of up to four characters."""
     found = []
     for text in texts:
-        parts = [part for word in pieces.re.findall(r" ?[^ ]+| +", text) for part in _fours(word)]
+        parts = [part for word in re.findall(r" ?[^ ]+| +", text) for part in _fours(word)]
         found.append([sum(ord(c) << 21 * i for i, c in enumerate(part)) for part in parts])
     return found
 
@@ -462,16 +463,17 @@ def test_pieces_have_the_tokens_of_the_whole(
 ) -> None:
     text = "".join(np.random.default_rng(seed).choice(list("abc .\n語"), 2000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "LONG", 200)
-        found = list(pieces.cut(text, 0, len(text), encoder))
+        patch.setattr(packing, "PIECE", 200)
+        found = list(packing.pieces(text, 0, len(text), encoder))
     tokens = [i for ids in encoder(found) for i in ids]
     assert tokens == encoder([text])[0]
 
 
 def test_text_that_is_too_short() -> None:
     texts = ["1 2 3 4 5 6"] * 20
-    with pytest.raises(ConfigError, match=r"source.text: .* a context of 128 each"):
+    with pytest.raises(ConfigError) as error:
         pack(texts, encode, BOS, source("-"))
+    assert error.value.field == "source.text"
     with pytest.raises(ConfigError, match=r"source.tokens: 1000; allowed: at most (\d+)") as error:
         pack(texts, encode, BOS, source("-", tokens=1000, context=4, held_out=0.5))
     most = int(str(error.value).split("at most ")[1].split(":")[0])

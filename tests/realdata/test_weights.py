@@ -14,7 +14,7 @@ import xarray as xr
 from safetensors.torch import save_file
 
 from realdata import compare
-from realdata.dictionaries import read, stacked
+from realdata.saes import read, stacked
 from synthsae import theory
 from synthsae.checks import ConfigError
 from synthsae.sae import SAEConfig, SAEStack

@@ -1,4 +1,4 @@
-"""The named arrays of a file of weights: safetensors, or `.npz` without pickles."""
+"""Read the named arrays of a file of weights: safetensors, or `.npz` without pickles."""
 
 import zipfile
 import zlib
@@ -15,18 +15,19 @@ from synthsae.arrays import Array
 from synthsae.checks import ConfigError
 
 FLOATS = ("F64", "F32", "F16", "BF16")
-"""Types that are read: each number stands for itself. Others need a scale, or are no numbers."""
+"""Types that are read. Integers are refused: they are often quantised weights without a scale."""
+ALLOWED_TYPES = f"{', '.join(FLOATS)} (dequantise the weights before you save them)"
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """What a file holds, without its numbers.
+    """Names, shapes and types of the arrays in a file; `get` reads the numbers.
 
     Attributes:
         path: the file.
         shapes: shape of each array.
         dtypes: type of each array; one of `FLOATS` where it can be read.
-        metadata: what a safetensors file says about itself.
+        metadata: the metadata of a safetensors file; empty for npz.
     """
 
     path: Path
@@ -36,14 +37,13 @@ class Tensors:
 
     @classmethod
     def open(cls, path: Path) -> "Tensors":
-        """The arrays of a file; raises ConfigError for one that is damaged or of another kind."""
+        """The arrays of a file. Raises ConfigError where it is damaged or of another format."""
         return (_npz if path.suffix == ".npz" else _safetensors)(path)
 
     def get(self, name: str) -> Array:
         """The numbers of one array in float64; raises ConfigError where they cannot be read."""
         if self.dtypes[name] not in FLOATS:
-            allowed = f"{', '.join(FLOATS)}: dequantise it where it was made"
-            raise ConfigError(f"{self.path}: {name}", self.dtypes[name], allowed)
+            raise ConfigError(f"{self.path}: {name}", self.dtypes[name], ALLOWED_TYPES)
         with _whole(self.path):
             if self.path.suffix == ".npz":
                 with np.load(self.path, allow_pickle=False) as f:
@@ -54,7 +54,7 @@ class Tensors:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[None]:
-    """Raise ConfigError for what the readers raise on a damaged file."""
+    """Turn the errors that readers raise on a damaged file into a ConfigError."""
     errors = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zlib.error)
     try:
         yield
@@ -63,7 +63,7 @@ def _whole(path: Path) -> Iterator[None]:
     except (SafetensorError, zipfile.BadZipFile, NotImplementedError, *errors) as error:
         why = str(error) or type(error).__name__
         kind = "npz" if path.suffix == ".npz" else "safetensors"
-        raise ConfigError(str(path), why[:200], f"a whole {kind} file") from error
+        raise ConfigError(str(path), why[:200], f"a whole {kind} file (copy it again)") from error
 
 
 def _safetensors(path: Path) -> Tensors:
@@ -75,7 +75,7 @@ def _safetensors(path: Path) -> Tensors:
 
 
 def _npz(path: Path) -> Tensors:
-    """From the headers, which have to agree with the sizes in the archive."""
+    """The arrays by their headers, which must agree with the sizes in the archive."""
     shapes, dtypes = {}, {}
     with _whole(path), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
@@ -83,7 +83,7 @@ def _npz(path: Path) -> Tensors:
                 shape, dtype = _header(f)
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
                 if size != info.file_size - f.tell():
-                    raise ValueError(f"{info.filename} is not as long as its header says")
+                    raise ValueError(f"the length of {info.filename} differs from its header")
             name = info.filename.removesuffix(".npy")
             shapes[name] = shape
             plain = dtype.kind == "f" and dtype.itemsize <= 8
@@ -92,9 +92,10 @@ def _npz(path: Path) -> Tensors:
 
 
 def _header(f: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array, from the header of an npy file."""
     form = np.lib.format
     readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
     if (version := form.read_magic(f)) not in readers:
-        raise ValueError(f"version {version} of npy")
+        raise ValueError(f"npy version {version} is not supported")
     shape, _, dtype = readers[version](f)
     return shape, dtype

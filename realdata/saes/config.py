@@ -1,7 +1,7 @@
-"""What the config beside the weights of an SAE says: its sizes, and whether signs mean anything.
+"""Read the config beside the weights of an SAE: its sizes, and whether its codes have a sign.
 
-Read from JSON as SAELens, sparsify, dictionary_learning, OpenMOSS and others write it, and from the
-metadata of a safetensors file. A key that is not listed here plays no part.
+Configs are JSON files as SAELens, sparsify, dictionary_learning, OpenMOSS and others write them,
+and the metadata of safetensors files. Keys that are not listed here are ignored.
 """
 
 import json
@@ -27,10 +27,10 @@ SIZES = (
     *("nb_concepts", "n_learned_features", "n_features", "num_features"),
 )
 EITHER = ("hidden_dim", "hidden_size", "d_hidden")
-"""Names of D where another key has M, and of M where another has D."""
+"""Keys that hold D where another key holds M, and M where another key holds D."""
 
 INSIDE = ("trainer", "sae", "sae_config", "config", "cfg", "model", "autoencoder", "ae")
-"""Keys whose objects are read as the config itself."""
+"""Keys of nested objects that are read as if they were the config itself."""
 
 ARCHITECTURES = (
     *("architecture", "arch", "sae_type", "dict_class", "activation", "activation_fn"),
@@ -38,23 +38,23 @@ ARCHITECTURES = (
 )
 
 SYMMETRIC = re.compile(r"abs(olute)?(batch)?topk|topkabs|magnitudetopk|(?<!un)signedtopk")
-"""Codes of either sign: a latent and its negative are the same latent."""
+"""Architectures whose codes have either sign: a latent and its negative are the same latent."""
 
 ONE_SIGNED = re.compile(
     "batch|topk|jump|relu|gated|standard|vanilla|matryoshka|hierarchical|kron|tanh|tied"
     "|autoencoder|sparse|sae|skip|transcoder|crosscoder|trainer|torch|modules|activation|new|nn"
 )
-"""Words of the names of architectures whose codes are never negative, and words that say nothing"""
+"""Words in the names of architectures with codes >= 0, and words that say nothing about signs."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What configs say of one SAE; None or nothing where they do not say.
+class Declared:
+    """What configs declare of one SAE; None or empty where they declare nothing.
 
     Attributes:
-        sizes: (axis "M" or "D" of the decoder, size, where it is said).
-        d_in: width of the encoder, where it is not that of the decoder: a transcoder.
-        architectures: names of the architecture and of the activation.
+        sizes: tuples of the decoder axis, "M" or "D", its size, and the key that declares it.
+        d_in: input width of a transcoder, whose encoder is not as wide as its decoder.
+        architectures: names of the architecture and of the activation function.
     """
 
     sizes: tuple[tuple[str, int, str], ...] = ()
@@ -68,29 +68,29 @@ class Said:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Architectures of which we do not know whether signs mean anything."""
+        """Architectures of which it is not known whether codes have either sign."""
         names = {} if self.symmetric else dict.fromkeys(self.architectures)
         return tuple(name for name in names if ONE_SIGNED.sub("", _plain(name)))
 
 
-def said(file: Path, metadata: Mapping[str, str]) -> Said:
-    """What is said of the SAE in `file`: by the file itself, by `FILE.json` and by `FILES` beside.
+def read_configs(file: Path, metadata: Mapping[str, str]) -> Declared:
+    """What the metadata of `file`, the config `FILE.json` and the configs `FILES` beside it say.
 
-    Raises ConfigError for a config that cannot be read, or holds no size where one should be.
+    Raises ConfigError for a config that cannot be read, and for a size that is no whole number.
     """
     own = {key: _value(text) for key, text in metadata.items()}
-    found = [_said(str(file), own)]
+    found = [_from_config(str(file), own)]
     for name in (f"{file.stem}.json", *FILES):
         path = file.with_name(name)
         if path.is_file():
-            found.append(_said(str(path), load(path)))
+            found.append(_from_config(str(path), load(path)))
     sizes = tuple(size for one in found for size in one.sizes)
     d_in = next((one.d_in for one in found if one.d_in), None)
-    return Said(sizes, d_in, tuple(name for one in found for name in one.architectures))
+    return Declared(sizes, d_in, tuple(name for one in found for name in one.architectures))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, in UTF-8, -16 or -32; raises ConfigError for anything else."""
+    """The JSON object in a file (UTF-8, UTF-16 or UTF-32); raises ConfigError otherwise."""
     try:
         with open(path, "rb") as f:
             data = f.read(LARGEST + 1)
@@ -98,13 +98,14 @@ def load(path: Path) -> dict[str, Any]:
             raise ValueError(f"more than {LARGEST} bytes")
         config = json.loads(data)
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(str(path), str(error), "JSON") from error
+        raise ConfigError(str(path), str(error), "a JSON file that can be read") from error
     if not isinstance(config, dict):
         raise ConfigError(str(path), type(config).__name__, "a JSON object")
     return config
 
 
-def _said(where: str, config: dict[str, Any]) -> Said:
+def _from_config(where: str, config: dict[str, Any]) -> Declared:
+    """What one config, found in the file `where`, declares."""
     parts = [config, *(config[key] for key in INSIDE if isinstance(config.get(key), dict))]
     names = tuple(name for part in parts for name in _architectures(part))
     size, width = _first(where, parts, SIZES), _first(where, parts, WIDTHS)
@@ -114,15 +115,15 @@ def _said(where: str, config: dict[str, Any]) -> Said:
     out = _first(where, parts, ("d_out",))
     if width and not size:
         size = _expanded(parts, *width)
-    transcoder = any("transcoder" in _plain(name) for name in names)
-    apart = width and (out[0] != width[0] if out else transcoder)
-    sizes = (("M", size), ("D", out or (None if apart else width)))
-    d_in = width[0] if width and apart else None
-    return Said(tuple((axis, *value) for axis, value in sizes if value), d_in, names)
+    named_so = any("transcoder" in _plain(name) for name in names)
+    transcodes = width and (out[0] != width[0] if out else named_so)
+    sizes = (("M", size), ("D", out or (None if transcodes else width)))
+    d_in = width[0] if width and transcodes else None
+    return Declared(tuple((axis, *value) for axis, value in sizes if value), d_in, names)
 
 
 def _expanded(parts: list[dict[str, Any]], width: int, where: str) -> tuple[int, str] | None:
-    """M where a config has it as a multiple of D."""
+    """M and its origin, where a config gives M as a multiple of D."""
     for part in parts:
         factor = part.get("expansion_factor")
         if isinstance(factor, int | float) and 0 < factor < 1e9 and factor * width % 1 == 0:
@@ -133,7 +134,7 @@ def _expanded(parts: list[dict[str, Any]], width: int, where: str) -> tuple[int,
 def _first(
     where: str, parts: list[dict[str, Any]], keys: tuple[str, ...]
 ) -> tuple[int, str] | None:
-    """The first of these keys that says a size, as (size, where); None, 0 and null say nothing."""
+    """The first size under one of `keys`, as (size, key and file); 0 and null are ignored."""
     for key in keys:
         for part in parts:
             value = part.get(key)
@@ -148,7 +149,7 @@ def _first(
 
 
 def _architectures(part: dict[str, Any]) -> Iterator[str]:
-    """Names of the architecture; an object has its own under `name`, `type` or `class`."""
+    """Names of the architecture; in an object the name is under `name`, `type` or `class`."""
     for key in ARCHITECTURES:
         value = part.get(key)
         if isinstance(value, dict):
@@ -158,12 +159,12 @@ def _architectures(part: dict[str, Any]) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
-    """The letters of a name in lower case, without what is in brackets."""
+    """The letters of a name in lower case, without any part in brackets."""
     return re.sub(r"[^a-z]", "", re.sub(r"\(.*\)", "", name.lower()))
 
 
 def _value(text: str) -> Any:
-    """What a text of the metadata holds: JSON, or the text."""
+    """The value of a metadata text: parsed JSON, or the text where it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

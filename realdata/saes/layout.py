@@ -1,7 +1,7 @@
-"""Which tensor of a file is the decoder, which the encoder, and which way round they are.
+"""Find the decoder and the encoder among the tensors of a file, and the order of their axes.
 
-Names say what a tensor is. Its axes follow from the sizes that the config and the vectors fix, and
-from its name only where those leave both ways open:
+The name of a tensor says what it is. The order of its axes follows from the sizes in the config and
+the lengths of vectors; where these allow both orders, it follows from the name:
 
 | name                                | is      | axes                | as in               |
 |-------------------------------------|---------|---------------------|---------------------|
@@ -12,7 +12,7 @@ from its name only where those leave both ways open:
 | `b_enc`, `latent_bias`, `threshold` | vector  | [M]                 |                     |
 | `b_dec`, `pre_bias`, `bias`         | vector  | [D]                 |                     |
 
-What stands before the last parts of a name, as in `sae.decoder.weight`, does not matter.
+A prefix, such as `sae.` in `sae.decoder.weight`, is ignored.
 """
 
 import re
@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from realdata.sae_config import Said
+from realdata.saes.config import Declared
 from synthsae.checks import ConfigError, nearest
 
 NAMES = {
@@ -35,7 +35,7 @@ NAMES = {
     **dict.fromkeys(("b_dec", "b_d", "decoder.bias", "dec.bias", "bias"), ("vector", "D")),
     **dict.fromkeys(("pre_bias", "b_pre", "tied_bias", "pre_encoder_bias"), ("vector", "D")),
 }
-"""Known names in lower case: what each is, and its axes in the file."""
+"""Known names in lower case, with the role of the tensor and its axes in the file."""
 
 PATTERNS = {
     "decoder": (re.compile(r"(^|[\W_bw])dec(oder)?([\W_\d]|bias|weight|$)"), "D"),
@@ -43,61 +43,70 @@ PATTERNS = {
     "encoder": (re.compile(r"(^|[\W_bw])enc(oder)?([\W_\d]|bias|weight|$)"), "M"),
     "latents": (re.compile(r"(^|[\W_])(latents?|gate|mag|thresholds?|theta)([\W_]|$)"), "M"),
 }
-"""What other names look like, and how long a vector of such a name is."""
+"""Patterns of other names by role, and the axis as long as a vector of such a name."""
 
 Evidence = tuple[str, int, str]
-"""An axis "M" or "D", its size, and what says so."""
+"""An axis "M" or "D", its size, and where the size comes from."""
 
 
 class Layout(NamedTuple):
-    """The tensors that are read, whether each is transposed in the file, and what to tell."""
+    """Names of the tensors to read, whether each is transposed in the file, and notes on it."""
 
     decoder: str
-    turned: bool
+    transposed: bool
     encoder: str | None
-    encoder_turned: bool
+    encoder_transposed: bool
     notes: tuple[str, ...]
 
 
 def layout(
     where: str,
     shapes: Mapping[str, tuple[int, ...]],
-    said: Said,
+    declared: Declared,
     decoder: str | None = None,
     transpose: bool = False,
 ) -> Layout:
-    """How the tensors of these shapes are to be read as [M, D], given what the config `said`.
+    """The tensors to read as decoder and encoder, and the order of their axes.
 
-    `decoder` names the decoder, [M, D] unless its name is known; `transpose` turns it over. Raises
-    ConfigError where names, shapes and config contradict one another, and where nothing says which
-    tensor is the decoder or which way round it is.
+    Args:
+        where: the file, as error messages show it.
+        shapes: name and shape of each tensor of floats.
+        declared: what the configs say.
+        decoder: name of the decoder, [M, D] unless the name is a known one.
+        transpose: the decoder's axes are in the other order.
+
+    Raises:
+        ConfigError: names, shapes and configs contradict one another, or do not determine which
+            tensor is the decoder or the order of its axes.
     """
     which = _decoder(where, shapes, decoder)
-    named = _nearest(which, [n for n, s in shapes.items() if len(s) == 2 and known(n, "encoder")])
+    named = _nearest(
+        which, [n for n, s in shapes.items() if len(s) == 2 and known_axes(n, "encoder")]
+    )
     encoder = named[0] if len(named) == 1 else None
-    axes, notes = _axes(where, shapes, said, which, encoder, decoder is not None, transpose)
+    axes, notes = _axes(where, shapes, declared, which, encoder, decoder is not None, transpose)
     m, d = shapes[which] if axes == "MD" else shapes[which][::-1]
-    d = said.d_in or d
+    d = declared.d_in or d
     if not named:
-        fits = [n for n, s in shapes.items() if s in ((m, d), (d, m)) and kind(n) != "decoder"]
+        fits = [n for n, s in shapes.items() if s in ((m, d), (d, m)) and role(n) != "decoder"]
         fits = [n for n in fits if n != which]
-        named = _nearest(which, [n for n in fits if kind(n) == "encoder"] or fits)
+        named = _nearest(which, [n for n in fits if role(n) == "encoder"] or fits)
         if len(named) == 1:
             encoder = named[0]
             notes.append(f"{encoder} is read as the encoder" + ", [M, D]" * (m == d))
     if encoder is None:
-        odd = named or [n for n, s in shapes.items() if len(s) > 1 and kind(n) == "encoder"]
-        notes += [f"no encoder is read: {_listed(shapes, odd)} may be it"] * bool(odd)
+        odd = named or [n for n, s in shapes.items() if len(s) > 1 and role(n) == "encoder"]
+        notes += [f"no encoder is read: candidates are {_listed(shapes, odd)}"] * bool(odd)
         return Layout(which, axes == "DM", None, False, tuple(notes))
     if shapes[encoder] not in ((m, d), (d, m)):
-        allowed = f"({m}, {d}) or ({d}, {m}), as {which} {list(shapes[which])} has"
+        allowed = f"({m}, {d}) or ({d}, {m}), to fit {which} {list(shapes[which])}"
         raise ConfigError(f"{where}: {encoder}", shapes[encoder], allowed)
-    turned = shapes[encoder] != (m, d) if m != d else usual_axes(encoder) == "DM"
-    return Layout(which, axes == "DM", encoder, turned, tuple(notes))
+    transposed = shapes[encoder] != (m, d) if m != d else usual_axes(encoder) == "DM"
+    return Layout(which, axes == "DM", encoder, transposed, tuple(notes))
 
 
-def known(name: str, what: str) -> str | None:
-    """The axes in the file of a decoder, an encoder or a vector whose name is known."""
+def known_axes(name: str, what: str) -> str | None:
+    """The axes in the file of a tensor with a known name and the role `what`, or None."""
     parts = name.lower().split(".")
     for key in (".".join(parts[-2:]), parts[-1]):
         if NAMES.get(key, ("",))[0] == what and (key != "bias" or len(parts) == 1):
@@ -105,68 +114,70 @@ def known(name: str, what: str) -> str | None:
     return None
 
 
-def kind(name: str) -> str | None:
-    """What a name looks like, known or not: a key of `PATTERNS`."""
+def role(name: str) -> str | None:
+    """The role that a known or unknown name suggests, a key of `PATTERNS`, or None."""
     for what in ("decoder", "encoder"):
-        if known(name, what):
+        if known_axes(name, what):
             return what
     return next((k for k, (p, _) in PATTERNS.items() if p.search(name.lower())), None)
 
 
 def usual_axes(name: str) -> str | None:
-    """The axes of a decoder or encoder by its name alone; those of `nn.Linear` for any weight."""
+    """The axes of a decoder or encoder by its name alone; a `.weight` has those of `nn.Linear`."""
     linear = {"decoder": "DM", "encoder": "MD"} if name.lower().endswith(".weight") else {}
-    return known(name, "decoder") or known(name, "encoder") or linear.get(str(kind(name)))
+    return known_axes(name, "decoder") or known_axes(name, "encoder") or linear.get(str(role(name)))
 
 
 def _decoder(where: str, shapes: Mapping[str, tuple[int, ...]], chosen: str | None) -> str:
-    """The tensor that is the decoder."""
-    tables = [name for name, shape in shapes.items() if len(shape) == 2]
-    if chosen is not None and chosen in tables:
+    """The name of the decoder. Raises ConfigError where no or several tensors may be it."""
+    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+    if chosen is not None and chosen in matrices:
         return chosen
     if chosen is None:
-        sure = [name for name in shapes if known(name, "decoder") and len(shapes[name]) > 1]
-        found = sure or [name for name in tables if kind(name) == "decoder"]
-        if len(found) == 1 and found[0] in tables:
+        sure = [name for name in shapes if known_axes(name, "decoder") and len(shapes[name]) > 1]
+        found = sure or [name for name in matrices if role(name) == "decoder"]
+        if len(found) == 1 and found[0] in matrices:
             return found[0]
         if sure:
-            allowed = "one decoder with two axes; --decoder NAME chooses"
+            allowed = "one decoder with two axes (choose it with --decoder NAME)"
             raise ConfigError(f"{where}: decoder", _listed(shapes, sure), allowed)
-    there = _listed(shapes, tables) or "no matrix of numbers is in this file"
-    allowed = f"{there} (and --transpose if [D, M]){nearest(chosen, tables) if chosen else ''}"
+    candidates = _listed(shapes, matrices) or "no matrix of numbers is in this file"
+    allowed = f"{candidates} (with --transpose if it is [D, M])"
+    allowed += nearest(chosen, matrices) if chosen else ""
     raise ConfigError(f"{where}: --decoder", chosen, allowed)
 
 
 def _axes(
     where: str,
     shapes: Mapping[str, tuple[int, ...]],
-    said: Said,
+    declared: Declared,
     which: str,
     encoder: str | None,
     chosen: bool,
     transpose: bool,
 ) -> tuple[str, list[str]]:
-    """The axes of the decoder in the file, "MD" or "DM", and what to tell of how they were found.
+    """The axes of the decoder in the file, "MD" or "DM", and notes on how they were found.
 
-    What was asked for stands, then what sizes say, then the name; none may contradict the others.
+    The user's choice comes first, then the sizes, then the name. Raises ConfigError where the
+    user's choice and the sizes contradict each other, and where the axes stay undetermined.
     """
     a, b = shape = shapes[which]
-    evidence = [*said.sizes, *_vectors(shapes, shape, said)]
-    fits = [axes for axes in ("MD", "DM") if not _against(evidence, axes, shape)]
+    evidence = [*declared.sizes, *_vectors(shapes, shape, declared)]
+    fits = [axes for axes in ("MD", "DM") if not _contradictions(evidence, axes, shape)]
     usual = usual_axes(which) or ("MD" if chosen or transpose else None)
     if usual is not None and transpose:
         usual = usual[::-1]
-    asked = transpose or (chosen and not known(which, "decoder"))
+    asked = transpose or (chosen and not known_axes(which, "decoder"))
     if not fits or (asked and usual not in fits):
-        axis, size, source = _against(evidence, usual or "MD", shape)[0]
-        turn = "; --transpose turns it over" if fits and not transpose else ""
+        axis, size, source = _contradictions(evidence, usual or "MD", shape)[0]
+        turn = " (try --transpose)" if fits and not transpose else ""
         field = f"{where}: {which} as [{', '.join(usual or 'MD')}]"
         raise ConfigError(field, shape, f"{axis} = {size}, by {source}{turn}")
     if asked and usual:
         return usual, []
     if len(fits) == 1:
-        turned = f"{which} {list(shape)} is read as [{', '.join(fits[0])}], by {evidence[0][2]}"
-        return fits[0], [turned] * (usual not in (None, fits[0]))
+        note = f"{which} {list(shape)} is read as [{', '.join(fits[0])}], by {evidence[0][2]}"
+        return fits[0], [note] * (usual not in (None, fits[0]))
     by_encoder = None
     if encoder is not None and a != b and sorted(shapes[encoder]) == sorted(shape):
         same = shapes[encoder] == shape
@@ -176,8 +187,8 @@ def _axes(
             return by_encoder, []
         shown = _listed(shapes, [which, encoder] if encoder else [which])
         axes = ", ".join(usual or "MD")
-        way = f"--decoder {which} reads it as [{axes}], --transpose turns it over"
-        allowed = f"a config or vectors that fix M and D; {way}"
+        way = f"--decoder {which} reads it as [{axes}], --transpose swaps the axes"
+        allowed = f"a config or vectors that say which axis is M ({way})"
         raise ConfigError(f"{where}: decoder", shown, allowed)
     m, d = shape if usual == "MD" else shape[::-1]
     note = f"{which} {list(shape)} is read as [{', '.join(usual)}], by its name alone"
@@ -185,33 +196,36 @@ def _axes(
 
 
 def _vectors(
-    shapes: Mapping[str, tuple[int, ...]], decoder: tuple[int, ...], said: Said
+    shapes: Mapping[str, tuple[int, ...]], decoder: tuple[int, ...], declared: Declared
 ) -> list[Evidence]:
-    """What vectors say: those of known names always, others where they are as long as an axis."""
+    """Sizes by vectors: of known names, and of other names where they are as long as an axis."""
     found = []
     for name, shape in shapes.items():
         long = [n for n in shape if n != 1]
-        axis = known(name, "vector")
+        axis = known_axes(name, "vector")
         if axis is None and len(shape) == 1 and long and long[0] in decoder:
-            axis = PATTERNS.get(str(kind(name)), (None, None))[1]
-        if axis is None or len(long) != 1 or (axis == "D" and long[0] == said.d_in):
+            axis = PATTERNS.get(str(role(name)), (None, None))[1]
+        if axis is None or len(long) != 1 or (axis == "D" and long[0] == declared.d_in):
             continue
         found.append((axis, long[0], f"{name} {list(shape)}"))
     return found
 
 
-def _against(evidence: Sequence[Evidence], axes: str, shape: tuple[int, ...]) -> list[Evidence]:
-    """What contradicts these axes of a shape."""
+def _contradictions(
+    evidence: Sequence[Evidence], axes: str, shape: tuple[int, ...]
+) -> list[Evidence]:
+    """The evidence that contradicts these axes of a shape."""
     size = dict(zip(axes, shape, strict=True))
     return [e for e in evidence if size[e[0]] != e[1]]
 
 
 def _nearest(which: str, names: Sequence[str]) -> list[str]:
-    """The names that share most of what stands before the decoder's."""
+    """The names that share the longest prefix with the decoder's name, `which`."""
     pairs = [zip(which.split("."), name.split("."), strict=False) for name in names]
     shared = [len(list(takewhile(lambda pair: pair[0] == pair[1], p))) for p in pairs]
     return [name for name, n in zip(names, shared, strict=True) if n == max(shared)]
 
 
 def _listed(shapes: Mapping[str, tuple[int, ...]], names: Sequence[str]) -> str:
+    """Names with their shapes, for a message."""
     return ", ".join(f"{name} {list(shapes[name])}" for name in names)

@@ -1,0 +1,199 @@
+"""Read the decoders of SAEs on disk: SAELens folders, files of `SAEStack.save`, safetensors, npz.
+
+In every array here, rows are latents. `realdata.saes.layout` finds the tensors and their axes, and
+`realdata.saes.config` reads the config beside them. Nothing is unpickled.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from realdata.saes.config import Declared, read_configs
+from realdata.saes.layout import known_axes, layout, role
+from realdata.saes.tensors import ALLOWED_TYPES, FLOATS, Tensors
+from synthsae.arrays import Array
+from synthsae.checks import ConfigError
+from synthsae.sae import SAEStack
+
+PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
+SHARD = re.compile(r"-\d+-of-0*([2-9]|[1-9]\d+)\b")
+QUANTISED = re.compile(
+    r"(^|[._])(qweight|qzeros|g_idx|(nested_)?absmax|quant_(map|state)|scb|weight_(scale|packed)"
+    r"|(weight_)?zero_point|weight_scale_inv)($|[._])"
+)
+"""Names of the tensors that bitsandbytes, GPTQ and others store beside quantised weights."""
+
+LARGEST = 1e150
+"""Largest magnitude that is accepted: the squares of such numbers do not overflow."""
+
+
+class Dictionary(NamedTuple):
+    """One SAE.
+
+    Attributes:
+        name: its name in reports.
+        decoder: decoder rows, [M, D]; zero for a latent that never fires.
+        encoder: encoder rows, [M, d_in], or None.
+        declared: what its config says.
+        notes: what a user should know about how it was read, one line each.
+    """
+
+    name: str
+    decoder: Array
+    encoder: Array | None
+    declared: Declared = Declared()
+    notes: tuple[str, ...] = ()
+
+
+def read(path: str | Path, decoder: str | None = None, transpose: bool = False) -> list[Dictionary]:
+    """The SAEs in a folder or file: one for each seed of a file of `SAEStack.save`, otherwise one.
+
+    Args:
+        path: a folder with one file of weights, or a `.safetensors` or `.npz` file.
+        decoder: name of the decoder tensor, [M, D], where the known names do not find it.
+        transpose: the decoder has the other orientation: [D, M] for a tensor named by `decoder`,
+            the opposite of the usual one for a known name.
+
+    Raises:
+        ConfigError: the file is a pickle or cannot be read; names, shapes and config contradict one
+            another; weights are not floating-point numbers; the decoder is zero or not finite.
+    """
+    name = shown(path)
+    file = _file(Path(path), name)
+    tensors = Tensors.open(file)
+    if {"config", "seeds"} <= set(tensors.metadata):
+        return _seeds(name, SAEStack.load(file))
+    return [_single(name, tensors, decoder, transpose)]
+
+
+def shown(path: str | Path) -> str:
+    """`path` as printable text: undecodable bytes and control characters are escaped."""
+    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _file(path: Path, name: str) -> Path:
+    """The file of weights at `path`, or the only one in the folder `path`."""
+    try:
+        if path.is_dir():
+            path = _in_folder(path, name)
+        if path.suffix in PICKLES:
+            raise ConfigError(
+                name, "a pickle", "safetensors (convert it: loading a pickle can run code)"
+            )
+        if not path.is_file():
+            allowed = "a SAELens folder, or a .safetensors or .npz file, that exists"
+            raise ConfigError(name, "not found", allowed)
+    except OSError as error:
+        raise ConfigError(name, str(error.strerror), "a folder or file that can be read") from error
+    if SHARD.search(path.name):
+        raise ConfigError(name, "one of several shards", "a single file: merge the shards")
+    return path
+
+
+def _in_folder(folder: Path, name: str) -> Path:
+    """The only file of weights in a folder: safetensors, or npz where there is none."""
+    present = sorted(f for f in folder.iterdir() if f.is_file())
+    for ending in (".safetensors", ".npz"):
+        files = [f for f in present if f.suffix == ending]
+        if files := [f for f in files if f.name == "sae_weights.safetensors"] or files:
+            break
+    if len(files) != 1:
+        names = [shown(f.name) for f in present]
+        names = [*names[:8], f"... {len(names)} files"] if len(names) > 8 else names
+        allowed = "a folder with one .safetensors or .npz file (pickles and shards are not read)"
+        raise ConfigError(name, names, allowed)
+    return files[0]
+
+
+def _single(name: str, tensors: Tensors, decoder: str | None, transpose: bool) -> Dictionary:
+    """The SAE in a file that `SAEStack.save` did not write."""
+    _readable(name, tensors, decoder)
+    declared = read_configs(tensors.path, tensors.metadata)
+    shapes = {n: s for n, s in tensors.shapes.items() if tensors.dtypes[n] in FLOATS}
+    found = layout(name, shapes, declared, decoder, transpose)
+    values, vectors = {}, {}
+    for n in shapes:
+        rows = n in (found.decoder, found.encoder)
+        may_be_infinite = "threshold" in n.lower() and not rows
+        numbers = _finite(f"{name}: {n}", tensors.get(n), may_be_infinite)
+        if rows:
+            values[n] = numbers
+        elif axis := known_axes(n, "vector"):
+            vectors[n.rsplit(".", 1)[-1].lower()] = numbers.ravel() if axis == "M" else numbers
+    decoder_rows = values[found.decoder].T if found.transposed else values[found.decoder]
+    encoder = None if found.encoder is None else values[found.encoder]
+    if encoder is not None and found.encoder_transposed:
+        encoder = encoder.T
+    return _checked(Dictionary(name, decoder_rows, encoder, declared, found.notes), vectors)
+
+
+def _readable(name: str, tensors: Tensors, decoder: str | None) -> None:
+    """Raise ConfigError for weights that are quantised or are not floating-point numbers."""
+    for n, dtype in tensors.dtypes.items():
+        if QUANTISED.search(n.lower()):
+            raise ConfigError(f"{name}: {n}", "quantised weights", "floats (dequantise them first)")
+        vector = len(tensors.shapes[n]) < 2
+        named = known_axes(n, "vector") if vector else role(n) in ("decoder", "encoder")
+        if dtype not in FLOATS and (named or n == decoder):
+            raise ConfigError(f"{name}: {n}", dtype, ALLOWED_TYPES)
+
+
+def _finite(field: str, values: Array, may_be_infinite: bool) -> Array:
+    """`values`; raises ConfigError for NaN, and for infinities where these are not allowed."""
+    bad = np.isnan(values) if may_be_infinite else ~(abs(values) <= LARGEST)
+    if bad.any():
+        what = "NaN" if may_be_infinite else "NaN, infinite or above 1e150"
+        raise ConfigError(field, f"{int(bad.sum())} {what}", "finite numbers")
+    return values
+
+
+def _checked(sae: Dictionary, vectors: dict[str, Array]) -> Dictionary:
+    """`sae` with its `scaling_factor` applied, and with zero rows for latents that never fire.
+
+    A decoder row is the direction that the latent writes, so a negative `scaling_factor` reverses
+    it. A latent with an infinite threshold never fires. A note counts the dead latents.
+    """
+    rows, notes, m = sae.decoder, [*sae.notes], len(sae.decoder)
+    scale = vectors.get("scaling_factor", np.ones(1))
+    if len(scale) == m:
+        rows = rows * scale[:, None]
+    if negative := int((scale < 0).sum()):
+        notes.append(
+            f"{negative} latents have a negative scaling_factor, which reverses their rows"
+        )
+    never = np.zeros(m, dtype=bool)
+    for name, values in vectors.items():
+        if "threshold" in name and len(values) in (1, m):
+            never |= values == np.inf
+    rows = np.where(never[:, None], 0.0, rows)
+    zero = ~rows.any(axis=1)
+    if zero.all():
+        raise ConfigError(f"{sae.name}: decoder", "all zeros", "a latent that is not zero")
+    if zero.any():
+        why = f"{int((zero & ~never).sum())} decoder rows of zero"
+        why += f", {int(never.sum())} infinite thresholds" * bool(never.any())
+        notes.append(f"{int(zero.sum())} of {m} latents are dead: {why}")
+    return sae._replace(decoder=rows, notes=tuple(notes))
+
+
+def _seeds(name: str, stack: SAEStack) -> list[Dictionary]:
+    """One SAE for each seed of `stack`."""
+    params = {
+        n: _finite(f"{name}: {n}", p.double().numpy(), may_be_infinite="threshold" in n)
+        for n, p in stack.params.items()
+    }
+    rows, encoders = params["w_dec"], params["w_enc"]
+    paired = encoders.shape == rows.shape
+    unread = f"the encoder of {stack.config.arch} is not read: it has no row for each latent"
+    notes = () if paired else (unread,)
+    declared = Declared(architectures=(stack.config.arch,))
+    return [
+        _checked(
+            Dictionary(f"{name} seed {seed}", w, e if paired else None, declared, notes),
+            {n: np.atleast_1d(p[i]) for n, p in params.items() if "threshold" in n},
+        )
+        for i, (seed, w, e) in enumerate(zip(stack.seeds, rows, encoders, strict=True))
+    ]
