@@ -8,7 +8,8 @@ latents and among all, beside random directions. On a language model, offline fr
 
 The publishable minimum of Wyatt (2026) is that with `--seeds 20 --n-latents 128,512,2048,8192` and
 five layers of each of three models. Its five-seed original (GPT-2, residual before layers 0 and 6,
-about 1k tokens, live only; passes and k are not given, these are ours):
+about 1k tokens in 8 epochs, live only) has k = 8 at 128 latents and, at layer 6, k = 32 at 512: its
+effect of size is also one of k. With one k for both sizes, and more passes than those 8:
 
     python -m synthsae.study seed_stability --model gpt2 --hook resid_pre --layer 0,6 --seeds 5 \\
         --n-latents 128,512 --k 8 --text TEXT --tokens 1100 --set source.passes=100 \\
