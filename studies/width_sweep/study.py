@@ -2,10 +2,10 @@
 
 The public seed report (Wyatt 2026) found larger ones less stable, but with another k at each size
 (8 at 128 latents, 32 at 512, layer 6), so size and k are confounded. The coverage law says that
-more latents in a block that no rotation changes come back *more* often, since their caps cover more of
-it. Both hold, of different latents. Inside blocks p_hat rises with the latents there. Data with
-noise in every direction, or a k above what fires, give a large dictionary *surplus* latents that
-nothing planted fixes; these never come back, and the mean over all live latents falls. With k
+more latents in a block that no rotation changes come back *more* often, since their caps cover
+more of it. Both hold, of different latents. Inside blocks p_hat rises with the latents there. Data
+with noise in every direction, or a k above what fires, give a large dictionary *surplus* latents
+that nothing planted fixes; these never come back, and the mean over all live latents falls. With k
 scarce and no noise the surplus is dead, and the mean rises.
 
 Against docs/science.md: m = 2R latents a block is no law, blocks take up to 5R at k = 2. m A_R is
