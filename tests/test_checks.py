@@ -86,3 +86,16 @@ def test_live_latents_are_unit_rows_that_are_not_zero() -> None:
     d, live = checks.live_latents(x, None)
     np.testing.assert_array_equal(live, [[True, False]] * 2)
     np.testing.assert_array_equal(d[live], [[1, 0, 0]] * 2)
+
+
+def test_a_strict_range_leaves_out_its_ends() -> None:
+    tiny = np.nextafter(0, 1)
+    assert checks.between("level", tiny, 0, 1, strict=True) == tiny
+    assert checks.in_range("beta", [tiny, 1e300], 0, strict=True).tolist() == [tiny, 1e300]
+    for bad in (0, 1, 1.5):
+        with pytest.raises(ConfigError) as one:
+            checks.between("level", bad, 0, 1, strict=True)
+        with pytest.raises(ConfigError) as many:
+            checks.in_range("level", [0.5, bad], 0, 1, strict=True)
+        assert one.value.value == bad
+        assert many.value.field == one.value.field == "level"

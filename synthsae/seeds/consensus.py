@@ -27,7 +27,7 @@ from safetensors.numpy import save
 
 from synthsae import checks, files
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, real
+from synthsae.checks import ConfigError, Shown, between
 from synthsae.checks import plain as plain_array
 from synthsae.metrics import consensus as plain
 from synthsae.metrics import function
@@ -71,7 +71,7 @@ def consensus(
             than two seeds or two dimensions; or two SAEs are copies (`metrics.copies`), so the
             second is not an independent training.
     """
-    level = _level(level)
+    level = between("level", level, 0, 1, strict=True)
     d, alive = checks.live_latents(directions, live)
     if d.shape[2] < 2:
         raise ConfigError("directions", Shown(f"shape {d.shape}"), "rows of 2 dimensions or more")
@@ -225,14 +225,6 @@ def _add(ds: xr.Dataset, name: str, dim: str, values: Interval, text: str) -> xr
     for end, value in zip(("", "_low", "_high"), values, strict=True):
         ds[name + end] = dim, value, {"long_name": text}
     return ds
-
-
-def _level(level: Any) -> float:
-    """`level` as a float strictly between 0 and 1."""
-    x = real("level", level)
-    if not 0 < x < 1:
-        raise ConfigError("level", level, "strictly between 0 and 1")
-    return x
 
 
 def _names(seeds: Iterable[Any] | None, n: int) -> NDArray[Any]:
