@@ -148,7 +148,7 @@ def caveat(ds: xr.Dataset) -> str:
     """A warning for below a figure of `ds` (quick run, trainings of earlier code), or ""."""
     warnings = []
     if ds.attrs.get("quick") == "true":
-        warnings.append("quick run: few steps and seeds")
+        warnings.append("quick run: undertrained, for a smoke test")
     if stale := json.loads(ds.attrs.get("stale", "[]")):
         more = f" and {len(stale) - 2} more" if len(stale) > 2 else ""
         warnings.append(f"trained by earlier code: {', '.join(stale[:2])}{more} changed since")

@@ -20,6 +20,8 @@ from synthsae.train import resolve_device
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from synthsae.plot.finding import Finding
+
 
 @renamed("measures", "scores")
 @dataclass(frozen=True)
@@ -35,12 +37,13 @@ class Study:
         scores: functions of a `scores.run.Run` that return labelled Datasets, which are merged into
             one for each cell. A score is left out of cells that lack what the score needs
             (`scores.needs.requires`).
-        figure: draws the saved Dataset.
-        finding: says in one sentence what the saved Dataset shows.
+        figure: draws the saved Dataset: at most four panels, whose title says the finding.
+        finding: says in one or two sentences what the saved Dataset shows.
         quick: fields and axes that `--quick` changes.
         needs: what every cell must have for the figure and the finding (`scores.needs`). `plan`
             refuses a grid that lacks it.
         axes_of: more axes for one kind of source: `model`, `arrays`, `file` or `world`.
+        supplement: draws what the headline figure leaves out.
     """
 
     question: str
@@ -48,10 +51,11 @@ class Study:
     axes: Mapping[str, Sequence[Any]]
     scores: Sequence[Score]
     figure: "Callable[[xr.Dataset], Figure]"
-    finding: Callable[[xr.Dataset], str]
+    finding: "Callable[[xr.Dataset], Finding]"
     quick: Mapping[str, Any] = field(default_factory=dict)
     needs: Sequence[Need] = ()
     axes_of: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    supplement: "Callable[[xr.Dataset], Figure] | None" = None
 
 
 @dataclass(frozen=True)

@@ -332,7 +332,10 @@ def test_a_figure_reads_the_definitions():
 def test_what_a_figure_warns_of():
     assert caveat(xr.Dataset(attrs={"quick": "false", "stale": "[]"})) == ""
     ds = xr.Dataset(attrs={"quick": "true", "stale": json.dumps(["a:b", "a:c", "a:d"])})
-    said = "quick run: few steps and seeds; trained by earlier code: a:b, a:c and 1 more changed"
+    said = (
+        "quick run: undertrained, for a smoke test; "
+        "trained by earlier code: a:b, a:c and 1 more changed"
+    )
     assert caveat(ds) == f"{said} since"
 
 
@@ -372,4 +375,4 @@ def test_a_quick_run_says_so_on_its_figure(plain, monkeypatch):
         "synthsae.plot.common.with_line_below", lambda figure, text: said.append(text)
     )
     assert cli.main(["rank_sweep", "--figures-only", "--out", str(plain)]) == 0
-    assert said == ["quick run: few steps and seeds"]
+    assert said == ["quick run: undertrained, for a smoke test"]
