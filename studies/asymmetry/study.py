@@ -59,10 +59,13 @@ def _row(name: str, part: xr.Dataset) -> dict[str, object]:
 study = Study(
     question="Do stable latents carry the function because they are stable, or fire more often?",
     base=Config(
-        world=WorldConfig(n_isolated=128, zipf=0.5, rank=12, block_p=0.15, noise=0.01),
+        world=WorldConfig(
+            n_isolated=128, isolated_p=0.008, zipf=0.5, rank=12, block_p=0.15, noise=0.01
+        ),
         train=TrainConfig(n_steps=1500, lr=0.01),
+        eval_samples=16384,
     ),
-    axes={"world.isolated_p": (0.03, 0.008, 0.002)},
+    axes={"world.block_scale": (1.0, 2.0, 3.0), "world_seed": (0, 1)},
     scores=(
         latent_function,
         class_in_blocks,
@@ -76,7 +79,8 @@ study = Study(
     figure=cost_by_stability,
     finding=finding,
     quick={
-        "world.isolated_p": (0.03, 0.002),
+        "world.block_scale": (1.0, 3.0),
+        "world_seed": 0,
         "n_seeds": 4,
         "train.n_steps": 100,
         "eval_samples": 4096,
