@@ -38,7 +38,8 @@ class Sampler:
             self.copula = Copula(world.loadings, q, np.flatnonzero(top), device)
         self.gates = Gates(_probabilities(world, q * top * (self.copula is None)), device)
         self.singles = tensor(world.features)
-        self.block_axes = tensor(world.bases.transpose(0, 2, 1).reshape(-1, c.d_model))
+        axes = world.bases * np.sqrt(c.block_variances())  # codes have variances that are equal
+        self.block_axes = tensor(axes.transpose(0, 2, 1).reshape(-1, c.d_model))
         self.circle_axes = tensor(world.planes.transpose(0, 2, 1).reshape(-1, c.d_model))
         self.first_circle = len(self.singles) + (c.n_blocks if c.law != "sparse" else 0)
         self.bias = tensor(world.bias)
