@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 from synthsae.studies.asymmetry import figure as told
 from synthsae.studies.asymmetry.figure import cost_by_stability
+from synthsae.studies.asymmetry.headline import cost_at_equal_rate
 from synthsae.studies.asymmetry.ideal import ideal_code
 from synthsae.studies.asymmetry.masking import masking_by_class
 from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
@@ -76,7 +77,8 @@ study = Study(
         text.spliced_loss,
         text.surface_form,
     ),
-    figure=cost_by_stability,
+    figure=cost_at_equal_rate,
+    supplement=cost_by_stability,
     finding=finding,
     quick={
         "world.block_scale": (1.0, 3.0),

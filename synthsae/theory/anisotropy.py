@@ -70,7 +70,7 @@ def one_term_atoms(
     Args:
         variances: variances l_i along the axes, [R].
         m: number of atoms.
-        rng: draws the start and the samples.
+        rng: generator or seed, which draws the start and the samples.
         n_samples: Gaussian samples that stand for the population.
         n_rounds: rounds at most; ends earlier where no sample changes its atom.
 
@@ -78,6 +78,7 @@ def one_term_atoms(
         Unit atoms [m, R]. An atom that no sample goes to stays where it is.
     """
     scale = np.sqrt(in_range("variances", array("variances", variances, "[R]"), 0))
+    rng = np.random.default_rng(rng)
     x = rng.standard_normal((count("n_samples", n_samples), len(scale))) * scale
     atoms = unit(rng.standard_normal((count("m", m), len(scale))))
     before = np.full(len(x), -1)

@@ -18,6 +18,7 @@ from synthsae.studies.asymmetry.figure import (
     ratio,
     worlds,
 )
+from synthsae.studies.asymmetry.headline import cost_at_equal_rate
 from synthsae.studies.asymmetry.ideal import ideal_code
 from synthsae.studies.asymmetry.masking import masking_by_class
 from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
@@ -288,3 +289,25 @@ def test_an_array_in_place_of_the_world(tmp_path: Path, capsys: pytest.CaptureFi
     assert "times as much explained variance" in text
     assert "nan" not in text
     assert (tmp_path / "r" / "asymmetry" / "asymmetry.png").stat().st_size > 1000
+
+
+def test_the_headline_has_the_ratios_and_their_prediction() -> None:
+    """Costs of stable over unstable latents at equal rate: 4 at scale 1, and 1 at scale 2."""
+    slope = np.log([4.0, 1.0])[:, None] + np.array([-0.1, 0, 0.1])
+    curves = ("block_scale", "seed", "label", "masked")
+    cost = np.ones((2, 3, 3, 3)) * np.array([1, 2, 0])[:, None] * np.array([0, 0.1, 0.2])
+    ds = xr.Dataset(
+        {
+            "p_hat_slope": (("block_scale", "seed"), slope),
+            "masked_cost": (curves, cost),
+            "matched_cost": (curves, cost),
+        },
+        {"block_scale": [1.0, 2.0], "masked": [0, 1, 2], "label": ["stable", "middle", "unstable"]},
+    )
+    ratios, classes = cost_at_equal_rate(ds).axes
+    (dots,) = ratios.containers
+    np.testing.assert_allclose(dots[0].get_ydata(), [4, 1])
+    line = next(x for x in ratios.lines if len(x.get_xdata()) == 100)
+    np.testing.assert_allclose(line.get_ydata()[[0, -1]], [4, 1])
+    drawn = [c[0].get_ydata().item() for c in classes.containers]
+    np.testing.assert_allclose(drawn, [0.1, 0.1, 0, 0])
