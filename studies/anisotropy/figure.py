@@ -45,10 +45,10 @@ def stability_by_ratio(ds: xr.Dataset) -> Figure:
             ax.set_xticks(by.spectrum.values, [f"{v:g}" for v in by.spectrum.values])
             ax.xaxis.set_minor_locator(NullLocator())
             ax.set_xlabel("largest / smallest variance of a block")
-        gap = number(gaps(ds).max())
+        gap, theta = number(gaps(ds).isel(theta=0).max()), by.theta.values[0]
         figure.suptitle(
-            f"Unequal variances alone make latents come back, within {gap} of what no training "
-            "predicts",
+            "Nothing is planted along these latents, yet unequal variances make them come back\n"
+            f"as predicted without training (to within {gap} at a cosine of {theta:g})",
             x=0.01,
             ha="left",
             fontsize=11,
@@ -65,6 +65,9 @@ def _reappearance(ax: Axes, by: xr.Dataset) -> None:
         line = part.reappearance_predicted.isel(n_steps=0).mean("world_seed")
         ax.plot(by.spectrum, line, color=colour, lw=1.4, label=f"rank {rank}: predicted")
         _dots(ax, part.block_reappearance, colour, f"rank {rank}: measured, a dot a world")
+    if by.sizes["n_steps"] > 1:
+        text = f"after {by.n_steps.values[0]} of {by.n_steps.values[-1]} steps"
+        ax.plot([], [], "o", color=GREY, mfc="none", ms=4, label=text)
     ax.set_ylabel("p_hat of block latents")
     ax.set_ylim(-0.03, 1.03)
 

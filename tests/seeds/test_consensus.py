@@ -276,7 +276,7 @@ def test_names_and_levels_of_any_type_come_back_from_the_file(tmp_path, names) -
     assert made.seed.values.tolist() == (
         names.tolist() if hasattr(names, "tolist") else list(names)
     )
-    assert made.attrs == {"level": float(np.float32(0.9))}
+    assert made.level == float(np.float32(0.9))
     made = made.assign_coords(model=("seed", list("wxyz"))).assign_attrs(scale=np.float32(2))
     synthsae.save_consensus(made, path)
     back = synthsae.load_consensus(path)
@@ -291,7 +291,7 @@ def test_names_and_levels_of_any_type_come_back_from_the_file(tmp_path, names) -
     "level", [Fraction(9, 10), Decimal("0.9"), torch.tensor(0.9, dtype=torch.float64)]
 )
 def test_a_level_is_any_real_number(level: Any) -> None:
-    assert synthsae.consensus(FOUR, level=level).attrs == {"level": 0.9}
+    assert synthsae.consensus(FOUR, level=level).level == 0.9
 
 
 def test_what_is_no_consensus_is_not_written(tmp_path, ds: xr.Dataset) -> None:
