@@ -21,6 +21,8 @@ from synthsae.metrics.subspace import overlap
 from synthsae.scores.run import Run, run_cell
 
 RIGHT = 0.9
+SAMPLES = 16_384
+"""Activations for the test of two-sided identities."""
 GAUSSIAN: dict[str, object] = {"world.law": "gaussian"}
 KINDS: dict[str, Mapping[str, object]] = {
     "isotropic": {},
@@ -36,22 +38,26 @@ KINDS: dict[str, Mapping[str, object]] = {
     "features lean into blocks": {"world.leaning": True},
     "few samples": {"train.n_steps": 100},
 }
-COLUMNS = "features claimed, wrong, two-sided, no feature, subspaces, wrong, rank too low, too high"
+COLUMNS = (
+    "features claimed, wrong, not claimed, no feature, subspaces, wrong, rank too low, too high"
+)
 
 
 def counts(config: Config) -> np.ndarray:
     """The numbers of `COLUMNS` of one world, [8]."""
     run = run_cell(config)
-    found = synthsae.consensus(run.directions, run.live, level=0.95)
+    x = run.world.batch(0, SAMPLES, seed=0, stream="eval")
+    found = synthsae.consensus(run.directions, run.live, activations=x, level=0.95)
     right = (found.identity_direction.values @ _features(run).T >= RIGHT).any(axis=1)
-    two = found.identity_two_sided.values
+    claimed = found.identity_claimed.values
     ranks = found.subspace_rank.values
     spans = [basis[:r].T for basis, r in zip(found.subspace_basis.values, ranks, strict=True)]
     inside = np.array([max(overlap(span, u) for u in run.bases) >= RIGHT for span in spans], bool)
     low, high, rank = found.subspace_rank_low, found.subspace_rank_high, config.world.rank
     return np.array(
         [
-            *((~two).sum(), (~two & ~right).sum(), two.sum(), (two & ~right).sum()),
+            *(claimed.sum(), (claimed & ~right).sum()),
+            *((~claimed).sum(), (~claimed & ~right).sum()),
             *(len(spans), (~inside).sum()),
             *((inside & (high < rank).values).sum(), (inside & (low > rank).values).sum()),
         ]

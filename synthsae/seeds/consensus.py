@@ -31,14 +31,16 @@ from synthsae.checks import ConfigError, Shown, between
 from synthsae.checks import plain as plain_array
 from synthsae.metrics import consensus as plain
 from synthsae.metrics import function
+from synthsae.metrics.axis_test import axis_test
 from synthsae.metrics.consensus import Consensus
 from synthsae.metrics.copies import copies
 from synthsae.metrics.opposites import opposite_found
 from synthsae.stats import Interval, mean_interval, pairwise_interval
 
 CLAIMS = (
-    "one-sided identities: features; two-sided ones: nothing; subspaces: they lie in one planted "
-    "subspace, of this rank or more; supposing SAEs with independent initialisation and data"
+    "identity_claimed: a feature; other identities: a reproducible direction and no more; "
+    "subspaces: they lie in one planted subspace, of this rank or more; supposing SAEs with "
+    "independent initialisation and data"
 )
 """What the lists claim, an attribute of each Dataset."""
 BASIS = "subspace_basis"
@@ -52,17 +54,20 @@ def consensus(
     *,
     rates: ArrayLike | None = None,
     energy: ArrayLike | None = None,
+    activations: ArrayLike | None = None,
     level: float = 0.95,
     seeds: Iterable[Any] | None = None,
 ) -> xr.Dataset:
     """The latents and the subspaces that S SAEs agree on, as two lists with an error rate.
 
     An *identity* is a direction that the seeds share more closely than freely turned codes would.
-    It is claimed as a feature only where it is one-sided. `identity_two_sided` marks a direction
-    whose opposite half of the seeds or more have learned as well. Such a direction is an axis of a
-    symmetric code. It may be a true axis, or a principal axis along which nothing is planted, so
-    nothing is claimed of it. A *subspace* is claimed to lie in one planted subspace. Its rank is
-    that of what the seeds share: a lower bound where variances differ much.
+    `identity_claimed` says whether it is claimed as a feature. A one-sided identity is.
+    `identity_two_sided` marks a direction whose opposite half of the seeds or more have learned as
+    well: an axis of a symmetric code, which may be a true axis, or a principal axis along which
+    nothing is planted. It is claimed only if `activations` show that the code along it is sparse:
+    its kurtosis is surely above 3, that of Gaussian codes (`metrics.axis_test`). A *subspace* is
+    claimed to lie in one planted subspace. Its rank is that of what the seeds share: a lower bound
+    where variances differ much.
 
     Measured on trained SAEs of twelve kinds of world (`benchmarks/consensus_calibration.py`); the
     table is in the page of the study `consensus`. The error rates suppose independent
@@ -75,7 +80,10 @@ def consensus(
         rates: firing rates [S, M] (`Evaluation.rates`).
         energy: mean squared norm of each latent's contribution, [S, M] (`latent_energy` of
             `synthsae.evaluation`).
-        level: share of each list that is right, at least and on average over trainings.
+        activations: activations [N, D] that no SAE was trained on, for the test of two-sided
+            identities; 10,000 or more are useful. None: they are not claimed.
+        level: share of each list that is right, at least and on average over trainings; level of
+            the intervals.
         seeds: names of the SAEs, [S]: distinct numbers or texts; None: 0, 1, ...
 
     Returns:
@@ -117,6 +125,10 @@ def consensus(
             text = "share of the energy of all live latents"
             ends = (np.clip(v, 0, 1) for v in mean_interval(share, level))
             _add(ds, f"{name}_energy", name, Interval(*ends), text)
+    ds["identity_claimed"] = ~ds.identity_two_sided
+    if activations is not None:
+        ds = _tested(ds, activations, level)
+    ds.identity_claimed.attrs["long_name"] = "claimed as a feature: one-sided, or a sparse axis"
     return ds.assign_coords(seed=names).assign_attrs(level=level, claims=CLAIMS)
 
 
@@ -209,12 +221,24 @@ def _identities(d: Array, alive: Mask, found: Consensus, level: float) -> xr.Dat
             "identity_two_sided": (
                 "identity",
                 opposite >= 0.5,
-                {"long_name": "not claimed as a feature: an axis of a symmetric code"},
+                {"long_name": "half of the seeds or more have learned the opposite too"},
             ),
         }
     )
     text = "mean cosine of two seeds' latents"
     return _add(ds, "identity_cosine", "identity", Interval(*np.reshape(cosine, (-1, 3)).T), text)
+
+
+def _tested(ds: xr.Dataset, activations: ArrayLike, level: float) -> xr.Dataset:
+    """`ds` with the kurtosis along each identity; what is surely a sparse axis is claimed."""
+    bases = [u[:r] for u, r in zip(ds[BASIS].values, ds.subspace_rank.values, strict=True)]
+    x = checks.array("activations", activations, "[N, D]")
+    n, width = ds.identity_direction.shape
+    checks.same_shape("activations' D", x.shape[1:], "directions", (width,))
+    test = axis_test(x, np.concatenate([ds.identity_direction.values, *bases]), level)
+    ends = Interval(*(v[:n] for v in test[:3]))
+    ds = _add(ds, "identity_kappa", "identity", ends, "kurtosis along it; 3: a Gaussian code")
+    return ds.assign(identity_claimed=ds.identity_claimed | (ds.identity_kappa_low > 3))
 
 
 def _subspaces(d: Array, found: Consensus, level: float) -> xr.Dataset:
