@@ -4,8 +4,8 @@
 
 Trains eight SAEs on every kind of world and counts wrong entries of the 95% lists. An identity is
 wrong if its cosine with every planted feature is below .9; the axes of Laplace blocks count as
-features. A subspace is wrong if less than .9 of it lies in one block (`metrics.subspace.overlap`);
-its rank is counted apart. Prints the table of the page of the study `consensus`.
+features. A subspace is wrong if less than .9 of its directions' energy lies in one block; its rank
+is counted apart. Prints the table of the page of the study `consensus`.
 """
 
 import sys
@@ -17,7 +17,6 @@ from synthsae.studies.consensus.study import study
 
 import synthsae
 from synthsae.config import Config, override
-from synthsae.metrics.subspace import overlap
 from synthsae.scores.run import Run, run_cell
 
 RIGHT = 0.9
@@ -52,7 +51,8 @@ def counts(config: Config) -> np.ndarray:
     claimed = found.identity_claimed.values
     ranks = found.subspace_rank.values
     spans = [basis[:r].T for basis, r in zip(found.subspace_basis.values, ranks, strict=True)]
-    inside = np.array([max(overlap(span, u) for u in run.bases) >= RIGHT for span in spans], bool)
+    share = [max(np.sum((u.T @ span) ** 2) for u in run.bases) / span.shape[1] for span in spans]
+    inside = np.array(share) >= RIGHT
     low, high, rank = found.subspace_rank_low, found.subspace_rank_high, config.world.rank
     return np.array(
         [
@@ -84,4 +84,4 @@ def main(seeds: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(text) for text in sys.argv[1:]] or [20, 21])
+    main([int(text) for text in sys.argv[1:]] or [20, 21, 22])
