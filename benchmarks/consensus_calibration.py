@@ -45,7 +45,8 @@ COLUMNS = (
 def counts(config: Config) -> np.ndarray:
     """The numbers of `COLUMNS` of one world, [8]."""
     run = run_cell(config)
-    x = run.world.batch(0, SAMPLES, seed=0, stream="eval")
+    # worlds of one law have the same codes, turned: each needs samples of its own
+    x = run.world.batch(0, SAMPLES, seed=config.world_seed, stream="eval")
     found = synthsae.consensus(run.directions, run.live, activations=x, level=0.95)
     right = (found.identity_direction.values @ _features(run).T >= RIGHT).any(axis=1)
     claimed = found.identity_claimed.values

@@ -2,10 +2,10 @@
 
 Codes along the true axes of a block are generalised-normal: density ~ exp(-|c / alpha|^beta). At
 beta = 2 the law is invariant under rotations and p_hat is on the coverage law. Below it the axes
-are the sparsest code; above it they are the worst: the loss of rotated frames, computed without
-training, says which. The end of training is not all of it: with two blocks of rank 2, k = 4 never
-binds and that loss is flat, yet the axes end at cosines of .99, .96 and .82 for beta .5, 1 and 8
-(random .90; 3 worlds): the way there seems to take the same side.
+are the sparsest code; above it they are the worst. The loss of rotated frames, computed without
+training, says which, and so does the sign of 2 - beta. That sign is also right where the loss is
+silent: with two blocks of rank 2, k = 4 never binds and the loss is flat, yet the axes end at
+cosines of .99, .96 and .82 for beta .5, 1 and 8 (random .90; 3 worlds).
 """
 
 import numpy as np

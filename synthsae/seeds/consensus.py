@@ -230,15 +230,20 @@ def _identities(d: Array, alive: Mask, found: Consensus, level: float) -> xr.Dat
 
 
 def _tested(ds: xr.Dataset, activations: ArrayLike, level: float) -> xr.Dataset:
-    """`ds` with the kurtosis along each identity; what is surely a sparse axis is claimed."""
+    """`ds` with the kurtosis along each identity; what is surely a sparse axis is claimed.
+
+    Surely: with the error rate 1 - level shared by all two-sided identities (Bonferroni).
+    """
     bases = [u[:r] for u, r in zip(ds[BASIS].values, ds.subspace_rank.values, strict=True)]
     x = checks.array("activations", activations, "[N, D]")
     n, width = ds.identity_direction.shape
     checks.same_shape("activations' D", x.shape[1:], "directions", (width,))
-    test = axis_test(x, np.concatenate([ds.identity_direction.values, *bases]), level)
-    ends = Interval(*(v[:n] for v in test[:3]))
+    directions = np.concatenate([ds.identity_direction.values, *bases])
+    ends = Interval(*(v[:n] for v in axis_test(x, directions, level)[:3]))
     ds = _add(ds, "identity_kappa", "identity", ends, "kurtosis along it; 3: a Gaussian code")
-    return ds.assign(identity_claimed=ds.identity_claimed | (ds.identity_kappa_low > 3))
+    each = 1 - (1 - level) / max(1, int(ds.identity_two_sided.sum()))
+    sparse = axis_test(x, directions, each).low[:n] > 3
+    return ds.assign(identity_claimed=ds.identity_claimed | sparse)
 
 
 def _subspaces(d: Array, found: Consensus, level: float) -> xr.Dataset:
