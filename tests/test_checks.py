@@ -78,11 +78,3 @@ def test_orthonormal_columns() -> None:
     for bad in (2 * np.eye(3), np.ones((3, 2)), np.zeros((3, 0))):
         with pytest.raises(ConfigError):
             checks.orthonormal_columns("u", bad)
-
-
-def test_live_latents_are_unit_rows_that_are_not_zero() -> None:
-    x = np.zeros((2, 2, 3))
-    x[:, 0, 0] = 5
-    d, live = checks.live_latents(x, None)
-    np.testing.assert_array_equal(live, [[True, False]] * 2)
-    np.testing.assert_array_equal(d[live], [[1, 0, 0]] * 2)
