@@ -12,7 +12,7 @@ rank 4) and .328 (law .287, rank 8).
 
 import xarray as xr
 from synthsae.studies.seed_sources.figure import law, over_worlds, stability_by_source
-from synthsae.studies.seed_sources.scores import start_memory
+from synthsae.studies.seed_sources.scores import cosine_with_start
 
 from synthsae import scores
 from synthsae.config import Config
@@ -28,19 +28,19 @@ def finding(ds: xr.Dataset) -> str:
     """What the Dataset shows at the largest budget, a sentence a rank."""
     end, sentences = over_worlds(ds).sortby("n_steps").isel(n_steps=-1), []
     for name, part in slices(end, ("init", "data", "seed", "seed_a", "seed_b", "block", "angle")):
-        told = {}
+        intervals = {}
         for init in ("independent", "shared"):
             for data in ("independent", "shared"):
                 if init in part["init"] and data in part["data"]:
                     cell = part.sel(init=init, data=data)
-                    told[init, data] = interval_over_seeds(cell.block_reappearance)
+                    intervals[init, data] = interval_over_seeds(cell.block_reappearance)
         text = {
             ("independent", "independent"): "both differ",
             ("shared", "independent"): "only the data differ",
             ("independent", "shared"): "only the start differs",
             ("shared", "shared"): "neither does",
         }
-        parts = [f"{interval(i, '.3f', ends=TO)} where {text[key]}" for key, i in told.items()]
+        parts = [f"{interval(i, '.3f', ends=TO)} where {text[key]}" for key, i in intervals.items()]
         start = f"With {name} the" if name else "The"
         samples = number(part.training_samples.mean(), ",.0f")
         sentences.append(
@@ -72,7 +72,7 @@ study = Study(
         scores.subspace_recovery,
         scores.feature_recovery,
         scores.seed_agreement,
-        start_memory,
+        cosine_with_start,
         scores.reconstruction,
     ),
     figure=stability_by_source,

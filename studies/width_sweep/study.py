@@ -15,7 +15,7 @@ the Monte Carlo law of the whole directions, does not rise.
 """
 
 import xarray as xr
-from synthsae.studies.width_sweep.figure import KEEP, first_with_room, stability_by_width
+from synthsae.studies.width_sweep.figure import KEEP, first_full_recovery, stability_by_width
 
 from synthsae import scores
 from synthsae.arrays import Array
@@ -29,12 +29,12 @@ from synthsae.world import WorldConfig
 
 
 def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows between the first size with room for all of the truth and the last."""
+    """What the Dataset shows, from the smallest size that recovers all features to the largest."""
     return " ".join(_sentence(name, part) for name, part in slices(ds.sortby("n_latents"), KEEP))
 
 
 def _sentence(name: str, part: xr.Dataset) -> str:
-    first, last = first_with_room(part), part.sizes["n_latents"] - 1
+    first, last = first_full_recovery(part), part.sizes["n_latents"] - 1
     ends = part.isel(n_latents=sorted({first, last}))
     every, block = (
         [number(v) for v in interval_over_seeds(ends[score]).estimate[[0, -1]]]
