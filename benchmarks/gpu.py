@@ -38,7 +38,7 @@ from synthsae.rng import torch_generator
 from synthsae.sae import SAEConfig, SAEStack, Step, kernels
 from synthsae.sae.topk import pre_activations
 from synthsae.train import TrainConfig, batches, graph, train
-from synthsae.train.adam import Adam, Fused
+from synthsae.train.adam import Adam, FusedAdam
 from synthsae.train.group import Group
 from synthsae.world import World, WorldConfig
 
@@ -103,14 +103,14 @@ def rates() -> tuple[float, float]:
 def trainer(x: Tensor, m: int, k: int, s: int, most: int) -> Callable[[], None]:
     """A step of training on `x` [B, D], by graphs up to `most` pre-activations, warmed up."""
     stack = SAEStack.init(SAEConfig(n_latents=m, k=k), x.shape[1], range(s), x.device)
-    with patch.object(graph, "MOST", most):
+    with patch.object(graph, "MAX_PRE_ACTIVATIONS", most):
         group = Group(Fixed(x), stack, TrainConfig(n_steps=10**6, batch_size=len(x)), range(s))
-    for _ in range(graph.FIRST + 1):
+    for _ in range(graph.WARM_UP + 1):
         group.step()
     return group.step
 
 
-def optimise(kind: type[Adam | Fused], params: dict[str, Tensor]) -> Callable[[], None]:
+def optimise(kind: type[Adam | FusedAdam], params: dict[str, Tensor]) -> Callable[[], None]:
     """A step of the optimiser on gradients that stay, but for the clipping of `Adam`."""
     adam = kind({name: p.clone() for name, p in params.items()}, sphere=True)
     grads = {name: torch.randn_like(p) for name, p in params.items()}
@@ -151,7 +151,7 @@ def stages(d: int, m: int, k: int, b: int, s: int) -> list[Stage]:
         ("weight_gradients",
          lambda: kernels.weight_gradients(order, code.values, dots, miss, x), 0,
          n * (8 * d + 48) + 8 * s * m * d),
-        ("optimiser", optimise(Fused, params), 0, 68 * s * m * d),
+        ("optimiser", optimise(FusedAdam, params), 0, 68 * s * m * d),
         ("(torch's Adam)", optimise(Adam, params), 0, 112 * s * m * d),
     ]  # fmt: skip
 

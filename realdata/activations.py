@@ -96,7 +96,7 @@ class Activations:
         splits = {
             split: Split(
                 rows[split],
-                np.array(found.cut[split], np.int64),
+                np.array(found.left_out[split], np.int64),
                 folder.load(f"{split}-tokens.npy"),
                 folder.load(f"{split}-positions.npy"),
             )

@@ -1,10 +1,10 @@
-"""Do the latents of SAEs that are there already come back in one another?
+"""Compare trained SAEs: which latents of one SAE also occur in the others?
 
     python -m realdata.compare A B C --out report
 
 A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors or npz files with a
-decoder. Writes `compare.nc`, `.png` and `.pdf`, and says what was found: every score between
-seeds that needs neither the truth nor activations.
+decoder. Computes every score between SAEs that needs only their weights, writes `compare.nc`,
+`compare.png` and `compare.pdf`, and prints a summary.
 """
 
 import importlib
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-if __name__ == "__main__":  # at the top, because the imports take seconds
+if __name__ == "__main__":  # before the imports, which take seconds: Ctrl-C works at once
     STOPPED = b"\nrealdata.compare: stopped; nothing was written\n"
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: (os.write(2, STOPPED), os._exit(130)))
@@ -42,31 +42,36 @@ from synthsae.scores.needs import needs_of
 from synthsae.scores.run import Dictionaries
 
 MATCHED_AT_MOST = 20_000
-"""Latents up to which whole cosine matrices are held and matched: 3.2 GB each."""
+"""Largest number of latents for which whole cosine matrices (3.2 GB each) are computed."""
 
-MEASURES = (
+SCORES = (
     scores.live_stability,
     scores.reappearance_counts,
     scores.unstable_transfer,
     scores.class_dimension,
     scores.cluster_ranks,
 )
-MATCHED = (scores.matched_agreement, scores.nearest_agreement, scores.shared_latents)
+MATCHED_SCORES = (scores.matched_agreement, scores.nearest_agreement, scores.shared_latents)
+"""Scores that need the whole cosine matrix of two SAEs."""
+
 CAVEAT = (
-    "How many tokens these SAEs were trained on, and how alike they were before, is not in their "
-    "files: few tokens lower these numbers, a shared start raises them."
+    "Files do not say how many tokens these SAEs were trained on, or whether they share a start. "
+    "Few tokens lower these numbers, and a shared start raises them."
 )
 
 
 def compare(saes: Dictionaries) -> xr.Dataset:
     """Every score between the SAEs that needs only their weights, as one Dataset.
 
-    Those of whole cosine matrices (one-to-one, MMCS) are left out above `MATCHED_AT_MOST` latents,
-    and those of encoders where these are not at hand.
+    `MATCHED_SCORES` are left out above `MATCHED_AT_MOST` latents, and scores of encoders if not
+    every file has an encoder.
+
+    Args:
+        saes: two SAEs or more.
     """
     small = saes.directions.shape[1] <= MATCHED_AT_MOST
-    every = MEASURES + MATCHED if small else MEASURES
-    chosen = [m for m in every if saes.encoders is not None or "encoders" not in needs_of(m)]
+    every = SCORES + MATCHED_SCORES if small else SCORES
+    chosen = [s for s in every if saes.encoders is not None or "encoders" not in needs_of(s)]
     found = []
     with progress.bar("comparison", len(chosen), "scores") as count:
         for score in chosen:
@@ -75,9 +80,13 @@ def compare(saes: Dictionaries) -> xr.Dataset:
             count(1)
     dataset = xr.merge(found, join="exact", compat="no_conflicts")
     sizes = saes.directions.any(axis=2).sum(axis=1)
-    dataset["latents"] = ("seed", sizes, {"long_name": "decoder rows not zero", "units": "latents"})
+    dataset["latents"] = (
+        "seed",
+        sizes,
+        {"long_name": "decoder rows that are not zero", "units": "latents"},
+    )
     if saes.sizes:
-        text = "latents that never fire, by weights or rates"
+        text = "latents that never fire, according to weights or firing rates"
         dead = saes.sizes - saes.live.sum(axis=1)
         dataset["dead_latents"] = ("seed", dead, {"long_name": text, "units": "latents"})
     dataset["p_hat"] = (("seed", "latent"), saes.p_hat, {"long_name": "p_hat, NaN if dead"})
@@ -95,7 +104,7 @@ def compare(saes: Dictionaries) -> xr.Dataset:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; the exit status is 0, 2 for bad input, or 130 at Ctrl-C."""
+    """Run the command; returns the exit status: 0, 2 for bad input, or 130 after Ctrl-C."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -120,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _save(dataset: xr.Dataset, out: Path) -> None:
-    """Write the Dataset, and the figure that is drawn from it."""
+    """Write the Dataset and its figure to the folder `out`, as a whole or not at all."""
     parts = {out / "compare.nc": bytes(dataset.to_netcdf(engine="h5netcdf"))}
     figure = stability_report(dataset)
     for kind in ("png", "pdf"):
@@ -128,27 +137,29 @@ def _save(dataset: xr.Dataset, out: Path) -> None:
         figure.savefig(drawn, format=kind, dpi=200)
         parts[out / f"compare.{kind}"] = drawn.getvalue()
     files.sweep(out)
-    with _uninterrupted():
+    with _delayed_interrupt():
         files.write_all(parts, "--out")
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Keep Ctrl-C until the end of the block, so that nothing is left half-written."""
-    if current_thread() is not main_thread():  # which alone is told, and may set a handler
+def _delayed_interrupt() -> Iterator[None]:
+    """Delay Ctrl-C to the end of the block, so that no file is written in part."""
+    if current_thread() is not main_thread():  # only the main thread can set a handler
         yield
         return
-    kept: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda *told: kept.append(told))
+    received: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if kept and callable(before):
-            before(*kept[0])
+        if received and callable(before):
+            before(*received[0])
 
 
 class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
@@ -157,11 +168,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="realdata.compare", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("saes", nargs="+", metavar="SAE", help="a SAELens folder or a safetensors or npz file")
-    add("--out", type=Path, default=Path("compare"), metavar="DIR", help="report (./compare)")
-    add("--decoder", metavar="NAME", help="the tensor that is the decoder, [M, D]")
-    add("--transpose", action="store_true", help="the decoder is [D, M]")
-    add("--live", type=Path, metavar="FILE", help=".npy of firing rates, or true if live, [S, M]")
-    text = f"cosine from which a latent is found in another SAE ({DEFAULTS.theta:g})"
+    add(
+        "--out",
+        type=Path,
+        default=Path("compare"),
+        metavar="DIR",
+        help="folder of the report (./compare)",
+    )
+    add("--decoder", metavar="NAME", help="name of the tensor of decoder rows, [M, D]")
+    add("--transpose", action="store_true", help="the decoder has the shape [D, M]")
+    add(
+        "--live",
+        type=Path,
+        metavar="FILE",
+        help=".npy file of firing rates, or of true for live latents, [S, M]",
+    )
+    text = f"least cosine at which a latent counts as found in another SAE ({DEFAULTS.theta:g})"
     add("--theta", type=float, default=DEFAULTS.theta, metavar="COSINE", help=text)
     add("--absolute", action="store_true", help="a latent and its negative are the same latent")
     return parser

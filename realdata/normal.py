@@ -1,4 +1,4 @@
-"""Leave out rows of extreme norm, centre and scale activations as they are read, and record it."""
+"""Statistics of activations: rows of extreme norm are left out, the rest is centred and scaled."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Statistics:
         median_norm: median norm of the training rows that are not zero.
         rows: number of rows by split, with those that are left out.
         zero: number of rows that are zero, by split.
-        cut: sorted numbers of the rows that are left out, by split.
+        left_out: sorted numbers of the rows that are left out, by split.
         mean: mean of the training rows that are kept, [D].
         square: mean squared norm of the training rows that are kept.
         variance: mean squared distance of the training rows that are kept from their mean.
@@ -46,25 +46,33 @@ class Statistics:
     median_norm: float
     rows: dict[str, int]
     zero: dict[str, int]
-    cut: dict[str, list[int]]
+    left_out: dict[str, list[int]]
     mean: list[float]
     square: float
     variance: float
 
     @property
     def about(self) -> dict[str, Any]:
-        """Numbers of all rows, of zero rows and of rows left out, by split, and the limit."""
+        """Counts of all rows, zero rows and rows left out, by split, and the limit of the norm."""
         counts = {"rows": self.rows, "zero": self.zero}
-        counts["cut"] = {split: len(rows) for split, rows in self.cut.items()}
+        counts["left_out"] = {split: len(rows) for split, rows in self.left_out.items()}
         return counts | {"max_norm": self.max_norm, "median_norm": self.median_norm}
 
 
 class Normal:
-    """The map x -> (x - mean) * factor from activations to what SAEs see, and its inverse.
+    """The map x -> (x - mean) * factor from activations of the model to those for SAEs.
 
     Attributes:
-        mean: mean of the training rows, [D] float32; 0 without centring.
-        factor: makes the mean squared norm of the training rows D; 1 without scaling.
+        mean: mean of the training rows, float32 [D]; 0 if `source.center` is false.
+        factor: 1 if `source.scale` is false, else the factor that makes the mean squared norm of
+            the training rows D.
+
+    Args:
+        found: statistics of the training rows.
+        source: the configuration.
+
+    Raises:
+        ConfigError: for activations that do not vary, or are too large or small for float32.
     """
 
     def __init__(self, found: Statistics, source: SourceConfig):
@@ -82,23 +90,23 @@ class Normal:
             raise ConfigError("source", what, allowed)
 
     def apply(self, x: Tensor) -> Tensor:
-        """Centred and scaled activations, from those in the model, [..., D]."""
+        """Centred and scaled activations from those of the model, [..., D] each."""
         return (x - self.mean.to(x.device)) * self.factor
 
     def undo(self, x: Tensor) -> Tensor:
-        """Activations as they are in the model, from centred and scaled ones, [..., D]."""
+        """Activations of the model from centred and scaled ones, [..., D] each."""
         return x / self.factor + self.mean.to(x.device)
 
     def fold(self, stack: SAEStack) -> SAEStack:
-        """SAEs for activations as they are in the model, from SAEs trained on `apply` of them.
+        """SAEs for the activations of the model, from SAEs for centred and scaled activations.
 
-        Codes are the same up to rounding, and reconstructions are those that `undo` would give:
+        Codes are equal up to rounding, because
 
-            W_enc factor (x - (b_dec / factor + mean)) = W_enc (apply(x) - b_dec)
+            W_enc factor (x - (b_dec / factor + mean)) = W_enc (apply(x) - b_dec),
 
-        Decoder rows of unit length get the length 1 / factor. Thresholds, gates and other biases
-        stay, because every architecture reads x through its encoder alone. `save_saelens` can
-        write the result.
+        and reconstructions are those of `undo`. Decoder rows of norm 1 get the norm 1 / factor.
+        Thresholds, gates and other biases do not change, because every architecture reads x only
+        through its encoder. `save_saelens` can write the result.
         """
         p = stack.params
         folded = {"w_enc": p["w_enc"] * self.factor, "w_dec": p["w_dec"] / self.factor}
@@ -106,10 +114,18 @@ class Normal:
 
 
 def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) -> Statistics:
-    """The statistics of `splits` with the `max_norm` of `source`, cached in `folder`.
+    """The statistics of some rows, which are cached in `folder`.
 
-    Reports shares above `REPORTED` of zero rows or rows left out. Raises ConfigError for a row
-    that is not finite, and where more than `MOST_LEFT_OUT` of a split is left out.
+    A share above `REPORTED` of zero rows, or of rows left out, is reported on the screen.
+
+    Args:
+        folder: the folder of the cache.
+        splits: rows by the name of their split.
+        source: the configuration; `max_norm` decides which rows are left out.
+
+    Raises:
+        ConfigError: for a row that is not finite, and if more than `MOST_LEFT_OUT` of the rows of a
+            split are left out.
     """
     name = f"statistics-{source.max_norm!r}.json"
     try:
@@ -125,30 +141,31 @@ def statistics(folder: Folder, splits: dict[str, Rows], source: SourceConfig) ->
 
 
 def _check_left_out(found: Statistics, what: str) -> None:
-    """Report the rows that are left out, or raise ConfigError where they are too many."""
+    """Report rows that are left out or zero; raise ConfigError if too many are left out."""
     for split, n in found.rows.items():
-        cut, zero = len(found.cut[split]), found.zero[split]
+        left_out, zero = len(found.left_out[split]), found.zero[split]
         beyond = f"{found.max_norm:g} times the median norm {found.median_norm:.3g}"
-        if cut > MOST_LEFT_OUT * n:
+        if left_out > MOST_LEFT_OUT * n:
             allowed = (
-                f"at most {MOST_LEFT_OUT:.0%} of the {split} rows left out: {cut} of {n} are "
+                f"at most {MOST_LEFT_OUT:.0%} of the {split} rows left out: {left_out} of {n} are "
                 f"beyond {beyond} (source.max_norm=0 keeps all rows)"
             )
             raise ConfigError("source.max_norm", found.max_norm, allowed)
-        if cut > REPORTED * n:
-            _report(f"{what}: left out {cut} of {n} {split} rows ({cut / n:.1%}), beyond {beyond}")
+        if left_out > REPORTED * n:
+            share = f"{left_out} of {n} {split} rows ({left_out / n:.1%})"
+            _report(f"{what}: left out {share}, beyond {beyond}")
         if zero > REPORTED * n:
             _report(f"{what}: {zero} of {n} {split} rows ({zero / n:.1%}) are zero, and are kept")
 
 
 @cache
 def _report(text: str) -> None:
-    """Report a text once in a process, because every cell of a grid reads the same rows."""
+    """Report a text once in a process, although every cell of a grid reads the same rows."""
     progress.say(text)
 
 
 def _measure(splits: dict[str, Rows], source: SourceConfig, count: progress.Count) -> Statistics:
-    """The statistics; `count` counts the rows of all splits, and the training rows twice."""
+    """Compute the statistics; `count` is told the rows of all splits, training rows twice."""
     norms = {split: _norms(rows, split, source, count) for split, rows in splits.items()}
     zero = {split: int((v == 0).sum()) for split, v in norms.items()}
     train = norms["train"]
@@ -162,16 +179,18 @@ def _measure(splits: dict[str, Rows], source: SourceConfig, count: progress.Coun
         count(len(x))
     mean, square = total / n, square / n
     variance = square - float(mean @ mean)
-    if variance < 1e-6 * square:  # the difference would be mostly rounding
+    if variance < 1e-6 * square:  # the difference is mostly rounding error
         near = (float(((x - mean) ** 2).sum()) for x in _kept(splits["train"], train <= limit))
         variance = sum(near) / n
-    cut = {split: np.flatnonzero(v > limit).tolist() for split, v in norms.items()}
+    left_out = {split: np.flatnonzero(v > limit).tolist() for split, v in norms.items()}
     rows = {split: len(v) for split, v in norms.items()}
-    return Statistics(source.max_norm, median, rows, zero, cut, mean.tolist(), square, variance)
+    return Statistics(
+        source.max_norm, median, rows, zero, left_out, mean.tolist(), square, variance
+    )
 
 
 def _kept(rows: Rows, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
-    """The rows where `keep` is true, in float64, a few at a time."""
+    """Yield the rows where `keep` [n] is true, in float64, in chunks [m, D]."""
     start = 0
     for x in rows.chunks():
         yield x[keep[start : start + len(x)]].astype(np.float64)
@@ -181,7 +200,10 @@ def _kept(rows: Rows, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
 def _norms(
     rows: Rows, split: str, source: SourceConfig, count: progress.Count
 ) -> NDArray[np.float64]:
-    """The norm of every row, [n]. Raises ConfigError where one is not finite or all rows agree."""
+    """The norm of every row, [n].
+
+    Raises ConfigError for a row that is not finite, and if all rows are equal.
+    """
     norms, first, differ = np.empty(len(rows)), rows.read(np.zeros(1, np.int64)), len(rows) == 1
     start = 0
     for x in rows.chunks():

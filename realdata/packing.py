@@ -1,7 +1,7 @@
 """Pack documents into contexts of token ids, separately for training and evaluation.
 
-Evaluation gets every `1 / held_out`-th document. Where these are too few or too short, the text is
-read again, and evaluation gets the last documents with a share `held_out` of all characters. Where
+Evaluation gets every `1 / held_out`-th document. If these are too few or too short, the text is
+read again, and evaluation gets the last documents with a share `held_out` of all characters. If
 these are too short as well, evaluation gets the last share `held_out` of each document.
 """
 
@@ -24,19 +24,21 @@ OVERHEAD = 256
 PIECE = 2**16
 """Approximate number of characters of a piece of a long document."""
 AROUND = 64
-"""Number of characters on each side of a cut that must give the same tokens with and without it."""
+"""Number of characters on each side of a split whose tokens are compared with and without it."""
 TRIES = 50
+"""Number of places of one kind at which a split is tried."""
 SPACES = re.compile(r"(?<=\w) (?=\w)"), re.compile(r"\s"), re.compile("")
-"""Places where a cut is tried, in this order: between words, at any whitespace, anywhere."""
+"""Places at which a split is tried, in order: between words, at any whitespace, anywhere."""
 Encode = Callable[[list[str]], Sequence[Any]]
-"""From texts to the token ids of each."""
+"""A function from texts to the token ids of each text."""
 Packed = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Contexts [N, T], and the flat positions in them whose activations are kept, [rows]."""
 Parts = Iterator[tuple[str, str, int, int]]
-"""Tuples of a split, a text, and the first and last character (exclusive) that the split gets."""
+"""Tuples of a split, a text, and the range of characters, [start, stop), that the split gets."""
 Packers = dict[str, "Packer"]
-CUT_WITHIN = 1000
-"""Number of characters in which whitespace is looked for where a document is cut in two."""
+"""The packer of each split."""
+SPACE_WITHIN = 1000
+"""Number of characters in which whitespace is looked for, to divide a document in two."""
 SPACE = re.compile(r"\s")
 
 
@@ -59,7 +61,7 @@ class Packer:
         self.contexts: list[NDArray[np.int32]] = []
         self._is_bos: list[NDArray[np.bool_]] = []  # where packing put BOS in each context
         self.n_kept = 0
-        self._left = np.array([], np.int32), np.array([], bool)
+        self._rest = np.array([], np.int32), np.array([], bool)  # tokens, and which are BOS
 
     @property
     def full(self) -> bool:
@@ -74,10 +76,10 @@ class Packer:
         if self.full:
             return
         bos = self._bos if new else self._bos[:0]
-        tokens = np.concatenate([self._left[0], bos, np.array(ids, np.int32)])
+        tokens = np.concatenate([self._rest[0], bos, np.array(ids, np.int32)])
         is_bos = np.zeros(len(tokens), bool)
-        is_bos[: len(self._left[1])] = self._left[1]
-        is_bos[len(self._left[1]) : len(self._left[1]) + len(bos)] = True
+        is_bos[: len(self._rest[1])] = self._rest[1]
+        is_bos[len(self._rest[1]) : len(self._rest[1]) + len(bos)] = True
         start = 0
         while len(tokens) - start >= self.length and not self.full:
             lead = self._bos[: int(not is_bos[start])]
@@ -86,9 +88,10 @@ class Packer:
             self._is_bos.append(np.concatenate([np.ones(len(lead), bool), is_bos[start:end]]))
             self.n_kept += int(self._kept(self._is_bos[-1]).sum())
             start = end
-        self._left = tokens[start:], is_bos[start:]
+        self._rest = tokens[start:], is_bos[start:]
 
     def _kept(self, is_bos: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which positions are kept, in the shape of `is_bos`."""
         return ~is_bos if self.skip else np.ones(is_bos.shape, bool)
 
     def packed(self) -> Packed:
@@ -97,25 +100,25 @@ class Packer:
         return tokens, np.flatnonzero(self._kept(np.stack(self._is_bos)))[: self.quota]
 
     def count(self, token: int) -> tuple[int, int]:
-        """How often `token` occurs in the documents, and their number of tokens."""
+        """Number of occurrences of `token` in the packed documents, and their number of tokens."""
         tokens, is_bos = np.stack(self.contexts), np.stack(self._is_bos)
         return int(((tokens == token) & ~is_bos).sum()), int((~is_bos).sum())
 
 
 class Listener:
-    """Receives events of packing; this base class ignores them."""
+    """Is told about the progress of `pack`; this base class ignores it."""
 
     def begin(self, held_out: str) -> None:
-        """The text is read from its start; `held_out` says what evaluation gets."""
+        """Called when the text is read from its start; `held_out` names what evaluation gets."""
 
     def texts(self, texts: list[str]) -> None:
-        """These texts are tokenised."""
+        """Called when these texts are tokenised."""
 
     def progress(self, n: int) -> None:
-        """`n` more positions are packed."""
+        """Called when `n` more positions are packed."""
 
     def end(self, packers: Packers) -> None:
-        """All packers are full."""
+        """Called when all packers are full."""
 
 
 def pack(
@@ -125,20 +128,20 @@ def pack(
     source: SourceConfig,
     listener: Listener | None = None,
 ) -> dict[str, Packed]:
-    """The contexts of `train` and `eval`, from different documents where there are enough.
+    """The contexts of `train` and `eval`, from different documents if there are enough.
 
-    Token ids and positions are held in memory, about 20 bytes for each. Of a long document, only
-    the part that is used is tokenised.
+    Token ids and positions are held in memory, about 20 bytes for each. A long document is
+    tokenised only as far as it is used.
 
     Args:
         documents: texts; iterated over again for each way of holding out.
         encode: the tokenizer.
         bos: id of BOS, or None.
         source: the configuration.
-        listener: receives events.
+        listener: is told about the progress.
 
     Raises:
-        ConfigError: the text is too short.
+        ConfigError: if the text is too short.
     """
     listener = listener or Listener()
     lengths: list[int] = []
@@ -177,23 +180,23 @@ def _last(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
 
 
 def _ends_of_each(documents: Iterable[str], share: float, lengths: list[int]) -> Parts:
-    """Hold out the last share of each document, cut at whitespace if there is any nearby."""
+    """Hold out the last share of each document, divided at whitespace if there is any nearby."""
     for text in documents:
         at = int(len(text) * (1 - share))
-        space = SPACE.search(text, at, at + CUT_WITHIN)
-        cut = space.start() if space else at
-        yield "train", text, 0, cut
-        yield "eval", text, cut, len(text)
+        space = SPACE.search(text, at, at + SPACE_WITHIN)
+        middle = space.start() if space else at
+        yield "train", text, 0, middle
+        yield "eval", text, middle, len(text)
 
 
 HELD_OUT = {"documents": _every_nth, "last documents": _last, "ends of documents": _ends_of_each}
-"""What is held out, in the order in which it is tried, and how."""
+"""What is held out -> the function that does it, in the order in which they are tried."""
 
 
 def _fill(
     parts: Parts, encode: Encode, bos: int | None, source: SourceConfig, listener: Listener
 ) -> Packers:
-    """Packers that are full, or have read the whole text."""
+    """Fill the packers of both splits, until they are full or the text ends."""
     quotas = {"train": n_train(source), "eval": n_eval(source)}
     how = (source.context, bos, source.skip_bos)
     packers = {split: Packer(quota, *how) for split, quota in quotas.items()}
@@ -211,7 +214,7 @@ def _fill(
 
 
 class _Batch:
-    """Texts to tokenise in one call."""
+    """A batch of texts, which are tokenised in one call and then packed."""
 
     def __init__(self, encode: Encode, packers: Packers, listener: Listener):
         self._encode, self._packers, self._listener = encode, packers, listener
@@ -240,7 +243,7 @@ class _Batch:
 
 
 def _most_activations(packers: Packers, source: SourceConfig) -> int:
-    """The largest `source.tokens` that the text allows, where not all packers are full."""
+    """The largest `source.tokens` that the text allows, if not all packers are full."""
     share = {"train": 1 - source.held_out, "eval": source.held_out}
     bounds = [(p.n_kept + 1) / share[split] for split, p in packers.items() if not p.full]
     most = min(source.tokens, 1 + int(min(bounds)))
@@ -253,11 +256,11 @@ def _most_activations(packers: Packers, source: SourceConfig) -> int:
 
 
 def pieces(text: str, start: int, stop: int, encode: Encode) -> Iterator[str]:
-    """Pieces of text[start:stop] that give the same tokens as the whole.
+    """Pieces of text[start:stop] that together have the same tokens as the whole.
 
-    A tokenizer looks at few characters at once, so a cut is used where the text around it gives the
-    same tokens in one piece and in two. The space at the cut is kept, or left out for a tokenizer
-    that puts one before each text. Where no cut is possible, the rest is one piece.
+    A tokenizer looks at few characters at once. The text is therefore split where its neighbourhood
+    has the same tokens in one piece and in two. The space at a split is kept, or dropped for a
+    tokenizer that adds one before each text. If no split is possible, the rest is one piece.
     """
     while stop - start > 2 * PIECE:
         found = next(
@@ -271,7 +274,7 @@ def pieces(text: str, start: int, stop: int, encode: Encode) -> Iterator[str]:
 
 
 def _candidates(text: str, near: int) -> Iterator[tuple[int, int]]:
-    """Tuples of where a piece may end and where the next one may begin."""
+    """Yield candidates for a split: the end of a piece, and the start of the next."""
     for spaces in SPACES:
         for _, at in zip(range(TRIES), spaces.finditer(text, near, near + PIECE), strict=False):
             yield at.start(), at.start()
@@ -280,12 +283,12 @@ def _candidates(text: str, near: int) -> Iterator[tuple[int, int]]:
 
 
 def _same(text: str, at: tuple[int, int], encode: Encode) -> bool:
-    """Whether a cut at `at` keeps the tokens of the text around it."""
+    """Whether a split at `at` (end of a piece, start of the next) keeps the tokens around it."""
     end, start = at
     around = (
         text[end - AROUND : start + AROUND],
         text[end - AROUND : end],
         text[start : start + AROUND],
     )
-    whole, before, behind = (list(ids) for ids in encode(list(around)))
-    return whole == before + behind
+    whole, before, after = (list(ids) for ids in encode(list(around)))
+    return whole == before + after

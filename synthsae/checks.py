@@ -1,6 +1,6 @@
 """Checks of config fields and arguments: an error names the field, the value, what is allowed.
 
-The first half checks fields of configs, the second half arrays and numbers. The `shape` of an array
+The first functions check fields of configs, the others arrays and numbers. The `shape` of an array
 is written as in docstrings, "[..., M, D]": "..." stands for any leading axes, a letter for any
 length, the same letter for the same length, and a number for itself.
 """
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthsae.arrays import Array, Index, Mask
-from synthsae.geometry import unit
 
 KINDS = {" | None": " or none", "int": "an integer", "float": "a number"}
 KINDS |= {"bool": "true or false", "str": "a name"}
@@ -292,17 +291,6 @@ def several_seeds(name: str, shape: tuple[int, ...]) -> None:
     """Raise ConfigError unless the first axis of `shape` has two seeds or more."""
     if shape[0] < 2:
         raise ConfigError(name, Shown(f"{shape[0]} seeds in shape {shape}"), "2 or more")
-
-
-def live_latents(directions: ArrayLike, live: ArrayLike | None) -> tuple[Array, Mask]:
-    """Directions scaled to norm 1, [S, M, D], and which of them are live latents, bool [S, M].
-
-    There must be two seeds or more. A row of zeros is not a live latent, whatever `live` says; a
-    `live` of None marks all other rows.
-    """
-    x = array("directions", directions, "[S, M, D]")
-    several_seeds("directions", x.shape)
-    return unit(x), mask("live", live, x.shape[:2]) & x.any(axis=2)
 
 
 def orthonormal_columns(name: str, basis: ArrayLike, tolerance: float = 1e-5) -> Array:

@@ -39,7 +39,6 @@ MODULES = {
 _STUDIES = {
     "asymmetry": "latent_function",
     "atoms_sweep": "atom_recovery",
-    "budget_sweep": "loose_subspace",
     "consensus": "consensus_lists",
     "hierarchical_budget": "at_budgets",
     "k_sweep": "planted_sparsity",
@@ -47,7 +46,6 @@ _STUDIES = {
     "law_sweep": "flatness",
     "pooling": "pools",
     "rank_sweep": "implied_rank",
-    "seed_sources": "start_memory",
     "synthsaebench": "benchmark_scores",
     "transfer": "label_prediction",
 }
@@ -56,6 +54,12 @@ MOVED = {
     for study, names in _STUDIES.items()
     for name in names.split()
 }
+MOVED["synthsae.measures", "loose_subspace"] = (
+    "synthsae.studies.budget_sweep.scores:not_stable_subspace"
+)
+MOVED["synthsae.measures", "start_memory"] = (
+    "synthsae.studies.seed_sources.scores:cosine_with_start"
+)
 MOVED["synthsae.measures", "ideal_code"] = "synthsae.studies.asymmetry.ideal:ideal_code"
 MOVED["synthsae.measures", "masking_by_class"] = (
     "synthsae.studies.asymmetry.masking:masking_by_class"
@@ -85,7 +89,7 @@ STEP = {
 
 
 def warn(old: str, new: str, level: int = 3) -> None:
-    """Say that `old` is now called `new`; the place shown is `level` calls up, the caller's."""
+    """Warn that `old` is now called `new`; the warning names the line that is `level` calls up."""
     text = f"{old} is now {new}; the old name goes with synthsae 0.3"
     warnings.warn(text, DeprecationWarning, stacklevel=level)
 

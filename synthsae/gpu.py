@@ -1,4 +1,4 @@
-"""Where Triton's kernels take the place of torch's operations."""
+"""The test that decides between Triton kernels and PyTorch operations."""
 
 from importlib.util import find_spec
 
@@ -6,5 +6,5 @@ from torch import Tensor
 
 
 def on_triton(x: Tensor) -> bool:
-    """Whether `x` is on a GPU that Triton compiles for."""
+    """Whether `x` is on a GPU and Triton is installed, so that Triton kernels can read `x`."""
     return x.is_cuda and find_spec("triton") is not None

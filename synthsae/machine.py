@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 def threads(n: int) -> Iterator[None]:
     """Let PyTorch and NumPy compute on `n` threads inside the `with` block.
 
-    Sums are rounded differently on another number of threads, so results are only equal bit for bit
-    where `n` is.
+    The number of threads decides how sums are rounded: two runs give the same bits only with the
+    same `n`.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(n)

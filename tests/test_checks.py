@@ -80,14 +80,6 @@ def test_orthonormal_columns() -> None:
             checks.orthonormal_columns("u", bad)
 
 
-def test_live_latents_are_unit_rows_that_are_not_zero() -> None:
-    x = np.zeros((2, 2, 3))
-    x[:, 0, 0] = 5
-    d, live = checks.live_latents(x, None)
-    np.testing.assert_array_equal(live, [[True, False]] * 2)
-    np.testing.assert_array_equal(d[live], [[1, 0, 0]] * 2)
-
-
 def test_a_strict_range_leaves_out_its_ends() -> None:
     tiny = np.nextafter(0, 1)
     assert checks.between("level", tiny, 0, 1, strict=True) == tiny

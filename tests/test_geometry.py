@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from strategies import generators
 
-from synthsae.geometry import haar, tight_frame, unit
+from synthsae.checks import ConfigError
+from synthsae.geometry import haar, live_latents, tight_frame, unit
 
 
 def near_mean(samples, mean):
@@ -86,8 +87,28 @@ def test_a_vector_that_is_not_finite_is_refused():
     x = np.array([[3.0, 4.0], [0.0, 0.0]])
     for bad in (np.nan, np.inf, -np.inf):
         x[1] = 1, bad
-        with pytest.raises(ValueError, match="1 of 2 not finite"):
+        with pytest.raises(ConfigError) as error:
             unit(x)
+        assert error.value.field == "vectors"
+
+
+def test_live_latents_are_unit_rows_that_are_not_zero():
+    x = np.zeros((2, 2, 3))
+    x[:, 0, 0] = 5
+    d, live = live_latents(x, None)
+    np.testing.assert_array_equal(live, [[True, False]] * 2)
+    np.testing.assert_array_equal(d[live], [[1, 0, 0]] * 2)
+
+
+def test_sizes_that_no_matrix_has_are_refused():
+    rng = np.random.default_rng(0)
+    refused = {"n": (lambda: haar(-1, rng), lambda: tight_frame(-1, 2, rng))}
+    refused |= {"d": (lambda: tight_frame(2, 0, rng),)}
+    for field, calls in refused.items():
+        for call in calls:
+            with pytest.raises(ConfigError) as error:
+                call()
+            assert error.value.field == field
 
 
 def test_unit_at_extreme_norms():

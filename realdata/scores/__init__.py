@@ -1,6 +1,7 @@
-"""Scores that need text: functions of a `Run` whose activations are those of a language model.
+"""Scores of SAEs that were trained on a language model with a text.
 
-They require "tokens": a cell of any other source (a world, an array) leaves them out.
+They are functions of a `Run` and require "tokens": for other sources (a world, an array) they are
+left out.
 """
 
 from realdata.scores.pairs import matched_contexts

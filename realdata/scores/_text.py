@@ -1,4 +1,4 @@
-"""What the scores share: the reader behind a run, and the sparse codes on its held-out rows."""
+"""Functions that the scores share: the source of a run, and the codes of its held-out rows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,20 +6,21 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from realdata.activations import Activations
+from synthsae.checks import ConfigError
 from synthsae.evaluation import held_out
 from synthsae.scores.run import Run
 
 
-def reader(run: Run) -> Activations:
-    """The reader of a run's source. Raises ValueError where that has no tokens."""
+def activations(run: Run) -> Activations:
+    """The source of a run. Raises ConfigError for a source that has no tokens."""
     source = run.source
     if not isinstance(source, Activations) or not source.source.model:
-        raise ValueError(f"source: {type(source).__name__}; allowed: a model, which has tokens")
+        raise ConfigError("source", type(source).__name__, "a language model, which has tokens")
     return source
 
 
 def held_out_codes(run: Run, source: Activations) -> tuple[NDArray[np.int64], list[csr_array]]:
-    """The rows that the SAEs were evaluated on, [B], and the code of each seed on them, [B, M]."""
+    """The numbers of the held-out rows, [B], and the code of each seed on them, [B, M] each."""
     n, stack = run.config.eval_samples, run.saes
     m = stack.params["w_dec"].shape[1]
     rows: list[NDArray[np.int64]] = []
@@ -34,7 +35,10 @@ def held_out_codes(run: Run, source: Activations) -> tuple[NDArray[np.int64], li
 
 
 def _sparse(values: Tensor, indices: Tensor | None, m: int) -> csr_array:
-    """One seed's code of a batch, without its zeros."""
+    """The code of one seed on a batch as a sparse matrix, [B, m].
+
+    `values` and `indices` are [B, K]; an `indices` of None stands for a dense code.
+    """
     v = values.detach().double().cpu().numpy()
     if indices is None:
         return csr_array(v)
@@ -44,6 +48,7 @@ def _sparse(values: Tensor, indices: Tensor | None, m: int) -> csr_array:
 
 
 def _joined(parts: list[csr_array]) -> csr_array:
+    """The codes of all batches as one sparse matrix."""
     from scipy.sparse import vstack
 
     return csr_array(vstack(parts))

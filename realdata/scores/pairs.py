@@ -1,30 +1,35 @@
-"""What matched latents fire on: the best pairs and the borderline ones, with their contexts."""
+"""The contexts on which matched latents fire, of the best pairs and of borderline pairs."""
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from realdata.activations import Activations
-from realdata.scores._text import held_out_codes, reader
+from realdata.scores._text import activations, held_out_codes
 from synthsae.metrics import latent
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 
 KINDS = ("best", "borderline")
 PAIRS, TOP = 4, 3
+"""Pairs of each kind, and contexts of each latent."""
 BEFORE, AFTER = 8, 2
-"""Tokens shown around the one at which a latent fires."""
+"""Number of tokens shown before and after the one at which a latent fires."""
 
 
 @requires("stack", "tokens")
 def matched_contexts(run: Run) -> xr.Dataset:
-    """The pairs of live latents of the first two seeds, matched one to one, that are read best.
+    """Matched latents of the first two seeds, and the contexts in which both fire most.
 
-    `PAIRS` of the largest cosine and, borderline, as many with a cosine closest to theta; of both
-    latents the contexts where they fire most on held-out tokens, at most one a context, and the
-    correlation of their activations there. NaN, -1 and no text where there are fewer pairs.
+    Live latents are matched one to one. The pairs are the `PAIRS` with the largest cosine (best),
+    and the `PAIRS` others with a cosine closest to theta (borderline). Each latent is shown at the
+    held-out tokens with its largest activations, one token a context at most. The correlation is
+    that of the activations of both latents on held-out tokens. Missing pairs are NaN, -1 and "".
+
+    Args:
+        run: trained SAEs and their source.
     """
-    source = reader(run)
+    source = activations(run)
     at, codes = held_out_codes(run, source)
     which = [np.flatnonzero(on) for on in run.live[:2]]
     rows, cols, cosine = latent.match(*(run.directions[s, on] for s, on in enumerate(which)))
@@ -41,10 +46,10 @@ def matched_contexts(run: Run) -> xr.Dataset:
     for i, pair in zip(at_pair, found, strict=True):
         contexts[i] = [_contexts(source, at, z) for z in pair]
 
-    def placed(values: ArrayLike, nothing: float) -> NDArray:
-        """`values` of the pairs that there are, among those that there may be."""
+    def placed(values: ArrayLike, missing: float) -> NDArray:
+        """`values` of the chosen pairs in an array of all pairs, with `missing` elsewhere."""
         x = np.asarray(values)
-        out = np.full((2 * PAIRS, *x.shape[1:]), nothing, dtype=x.dtype)
+        out = np.full((2 * PAIRS, *x.shape[1:]), missing, dtype=x.dtype)
         out[at_pair] = x
         return out
 
@@ -70,7 +75,7 @@ def matched_contexts(run: Run) -> xr.Dataset:
         pair_context=(
             ("pair", "side", "top"),
             contexts.astype(str),
-            "where it fires most, the token in brackets",
+            "context of a large activation, with the token in brackets",
             "",
         ),
     ).assign_coords(
@@ -83,12 +88,12 @@ def matched_contexts(run: Run) -> xr.Dataset:
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson's, 0 where one does not vary."""
+    """Pearson correlation of `a` and `b` [n]; 0 if one of them is constant."""
     return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
 
 
 def _contexts(source: Activations, at: NDArray[np.int64], z: NDArray[np.float64]) -> list[str]:
-    """The `TOP` contexts where z is largest, with empty text beyond those where it fires."""
+    """The texts of the `TOP` contexts with the largest activations z [B]; "" if there are fewer."""
     order = np.argsort(-z, kind="stable")
     order = order[z[order] > 0]
     context, position = source.places(at[order])
@@ -98,7 +103,7 @@ def _contexts(source: Activations, at: NDArray[np.int64], z: NDArray[np.float64]
 
 
 def _shown(source: Activations, context: int, position: int) -> str:
-    """The text around a token, on one line."""
+    """The text around a token on one line, with the token in brackets."""
     tokens = source.contexts("eval")[context].tolist()
     start = max(0, position - BEFORE)
     parts = (

@@ -1,4 +1,4 @@
-"""What the model loses when it goes on with the reconstruction in place of its activations."""
+"""Loss of the language model if its activations are replaced by reconstructions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realdata.activations import Activations
-from realdata.scores._text import reader
+from realdata.scores._text import activations
 from synthsae import progress
 from synthsae.arrays import Array
 from synthsae.metrics import masking
@@ -25,20 +25,27 @@ from synthsae.scores.run import Run, labelled
 
 CLASSES = ("stable", "unstable")
 SHARES = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""How many latents are zeroed, as shares of the dictionary."""
+"""Numbers of latents that are zeroed, as shares of the dictionary."""
 
 
 @requires("stack", "tokens")
 def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
-    """Cross-entropy of held-out contexts with reconstructions spliced in, whole and masked.
+    """Cross-entropy (CE) of held-out contexts with reconstructions in place of activations.
 
-    At every position that the SAEs are meant for (no BOS, no extreme norm) the model goes on with
-    x_hat. Loss recovered is (CE_zero - CE_spliced) / (CE_zero - CE_clean), where CE_zero has zeros
-    there. `masked_loss` is what CE rises by as latents of a class are zeroed in a random nested
-    order, `matched_loss` for others of nearly the same firing rates (`metrics.masking_orders`);
-    `masked_ev` and `matched_ev` are the EV lost on the same tokens. NaN beyond a class's latents.
+    Activations are replaced by x_hat at all positions that the SAEs are meant for (no BOS, no
+    extreme norm). The loss recovered is (CE_zero - CE_spliced) / (CE_zero - CE_clean); CE_zero has
+    zeros in place of the activations, and CE_clean replaces nothing.
+
+    Ablations zero the latents of one class (stable, unstable) in a random nested order.
+    `masked_loss` is the increase of CE, and `masked_ev` the explained variance lost on the same
+    tokens. `matched_loss` and `matched_ev` zero other latents of nearly the same firing rates
+    (`metrics.masking.masking_orders`). NaN where a class has fewer latents.
+
+    Args:
+        run: trained SAEs and their source.
+        contexts: number of held-out contexts that are read.
     """
-    source = reader(run)
+    source = activations(run)
     stack, label = run.saes, run.labels
     n = [round(share * run.live.shape[1]) for share in SHARES]
     number: dict[Ablation, int] = {}
@@ -56,21 +63,31 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
     found = Splice.of(source, contexts).losses(stack, list(number))
     loss, ev = (np.where(which < 0, np.nan, values[which]) for values in (found.loss, found.ev))
     spliced = loss[:, 0, 0, 0]
-    lost, risen = ev[..., :1] - ev, loss - loss[..., :1]
+    lost, increase = ev[..., :1] - ev, loss - loss[..., :1]
     dims = ("seed", "masked_class", "zeroed")
-    others = "others of like firing rates"
+    others = "other latents of nearly the same firing rates"
     return labelled(
         run,
         ce_clean=((), found.clean, "cross-entropy of held-out contexts", "nats"),
-        ce_zero=((), found.zero, "the same with zeros for activations", "nats"),
-        ce_spliced=(("seed",), spliced, "the same with reconstructions for activations", "nats"),
+        ce_zero=((), found.zero, "cross-entropy with zeros in place of activations", "nats"),
+        ce_spliced=(
+            ("seed",),
+            spliced,
+            "cross-entropy with reconstructions in place of activations",
+            "nats",
+        ),
         loss_recovered=(
             ("seed",),
             (found.zero - spliced) / (found.zero - found.clean),
             "(CE_zero - CE_spliced) / (CE_zero - CE_clean)",
         ),
-        masked_loss=(dims, risen[:, :, 0], "rise of CE with latents of a class zeroed", "nats"),
-        matched_loss=(dims, risen[:, :, 1], f"rise of CE with {others} zeroed", "nats"),
+        masked_loss=(
+            dims,
+            increase[:, :, 0],
+            "increase of CE with latents of a class zeroed",
+            "nats",
+        ),
+        matched_loss=(dims, increase[:, :, 1], f"increase of CE with {others} zeroed", "nats"),
         masked_ev=(dims, lost[:, :, 0], "EV lost with latents of a class zeroed"),
         matched_ev=(dims, lost[:, :, 1], f"EV lost with {others} zeroed"),
     ).assign_coords(
@@ -80,15 +97,20 @@ def spliced_loss(run: Run, contexts: int = 48) -> xr.Dataset:
 
 
 class Ablation(NamedTuple):
-    """An SAE, by its position in the stack, with some of its latents zeroed."""
+    """One SAE, by its position in the stack, and the latents of it that are zeroed."""
 
     sae: int
     latents: frozenset[int]
 
 
 class Losses(NamedTuple):
-    """Mean cross-entropy in nats: of the model as it is, with zeros in place of its activations,
-    and with the reconstruction of each ablation, [A]; and the EV of that on the same tokens, [A].
+    """Mean cross-entropy in nats, and explained variance on the same tokens.
+
+    Attributes:
+        clean: cross-entropy of the model as it is.
+        zero: cross-entropy with zeros in place of activations.
+        loss: cross-entropy with the reconstruction of each ablation, [A].
+        ev: explained variance of the reconstruction of each ablation, [A].
     """
 
     clean: float
@@ -99,7 +121,13 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Splice:
-    """Held-out contexts of a model, [N, T], and which of their positions are replaced."""
+    """Held-out contexts of a model, and the positions at which activations are replaced.
+
+    Attributes:
+        source: the activations of the model.
+        tokens: token ids of the contexts, [N, T].
+        replaced: which positions are replaced, bool [N, T].
+    """
 
     source: Activations
     tokens: Tensor
@@ -107,7 +135,7 @@ class Splice:
 
     @classmethod
     def of(cls, source: Activations, n: int) -> "Splice":
-        """`n` contexts drawn at random; all, where there are no more."""
+        """`n` held-out contexts that are drawn at random, or all if there are fewer."""
         every = source.contexts("eval")
         some = np.sort(numpy_generator("eval", 0).permutation(len(every))[:n])
         kept: NDArray[np.bool_] = np.zeros(every.shape, dtype=bool)
@@ -115,10 +143,15 @@ class Splice:
         return cls(source, torch.from_numpy(np.array(every[some])), torch.from_numpy(kept[some]))
 
     def losses(self, stack: SAEStack, ablations: Sequence[Ablation]) -> Losses:
-        """What the model loses with each ablation; those of one SAE stand together.
+        """The losses with each of A ablations.
 
-        `source.batch` contexts are read at a time, once each up to the site. The model goes on from
-        there for one ablation after another, or several at once where the contexts are fewer.
+        The model reads `source.batch` contexts at a time, and each context once up to the site. It
+        continues from there with one ablation after another, or with several at once if there are
+        fewer contexts.
+
+        Args:
+            stack: the SAEs.
+            ablations: which latents are zeroed; ablations of one SAE are next to each other.
         """
         (n, t), size = self.tokens.shape, self.source.source.batch
         total, parts = np.zeros(2 + len(ablations)), []
@@ -142,13 +175,17 @@ class Splice:
         ablations: Sequence[Ablation],
         count: progress.Count,
     ) -> tuple[list[float], list[Residual]]:
-        """Summed cross-entropy of some contexts: clean, zero, each ablation; residuals of each."""
+        """Summed cross-entropy of some contexts, [2 + A], and the residual of each ablation, [A].
+
+        The order is clean, zero, ablations. `tokens` and `at`, the positions that are replaced,
+        are [n, T].
+        """
         normal, site = self.source.normal, self.source.model.from_site(tokens)
         here, many = at.to(site.x.device), max(1, self.source.source.batch // len(tokens))
         count(len(tokens))
 
         def loss(made: Tensor) -> list[float]:
-            """With `made` [A, n, D] at the positions replaced."""
+            """Summed cross-entropy for each of `made` [A, n, D] at the replaced positions, [A]."""
             x = site.x.repeat(len(made), 1, 1, 1)
             x[:, here] = made.to(x)
             summed = site.loss(x).double().sum((1, 2)).tolist()
@@ -169,8 +206,12 @@ class Splice:
 
 
 def reconstructions(sae: SAEStack, code: Code, zeroed: Sequence[frozenset[int]]) -> Tensor:
-    """What one SAE makes of its code of n samples with each of these sets of latents zeroed,
-    [A, n, D].
+    """Reconstructions of n samples with each of A sets of latents zeroed, [A, n, D].
+
+    Args:
+        sae: a stack of one SAE.
+        code: its code of the samples.
+        zeroed: the latents that are zeroed, A sets.
     """
     w, (values, indices) = sae.params["w_dec"], code
     keep = torch.ones(len(zeroed), w.shape[1], device=w.device)

@@ -1,4 +1,4 @@
-"""Surface form: does a latent stand for one token string, whatever it is about?"""
+"""Surface form: does a latent fire on one token string only?"""
 
 import numpy as np
 import xarray as xr
@@ -6,21 +6,24 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from realdata.activations import Activations
-from realdata.scores._text import held_out_codes, reader
+from realdata.scores._text import activations, held_out_codes
 from synthsae.arrays import Array
 from synthsae.rng import numpy_generator
 from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 
 SPACES = " Ġ▁"
-"""How tokenizers write the space before a word."""
+"""Characters by which tokenizers mark the space before a word."""
 
 
 def concentration(codes: csr_array, strings: NDArray[np.int64]) -> Array:
-    """Largest share of a latent's activation mass that falls on one string, [B, M], [B] -> [M].
+    """Largest share of a latent's summed activation that falls on one token string, [M].
 
-    max_v sum_{b: string v} z_b / sum_b z_b of codes z >= 0 and the number v of the string at each
-    of B tokens; NaN for a latent that does not fire.
+    max_v sum_{b: v_b = v} z_b / sum_b z_b (derived here); NaN for a latent that does not fire.
+
+    Args:
+        codes: activations z >= 0 on B tokens, [B, M].
+        strings: the number v_b of the string at each token, [B].
     """
     n, m = codes.shape
     at = csr_array((np.ones(n), (np.arange(n), strings)), shape=(n, int(strings.max()) + 1))
@@ -32,12 +35,16 @@ def concentration(codes: csr_array, strings: NDArray[np.int64]) -> Array:
 
 @requires("stack", "tokens")
 def surface_form(run: Run, draws: int = 4) -> xr.Dataset:
-    """`concentration` of live latents on the token under them, by class, beside its null.
+    """Mean `concentration` of the live latents of each class, and its null.
 
-    The string of a token is its own without a space before it. The null puts the same activations
-    on the same tokens in a random order: rare latents concentrate by chance, and on common strings.
+    The string is that of the token on which a latent fires, without a space before it. The null
+    permutes the tokens: a latent that fires rarely, or on common strings, concentrates by chance.
+
+    Args:
+        run: trained SAEs and their source.
+        draws: number of permutations.
     """
-    source = reader(run)
+    source = activations(run)
     rows, codes = held_out_codes(run, source)
     strings, rng = _strings(source, rows), numpy_generator("null", 0)
     label = run.labels
@@ -48,11 +55,11 @@ def surface_form(run: Run, draws: int = 4) -> xr.Dataset:
         for c, name in enumerate(LABELS):
             if (chosen := label[s] == name).any():
                 seen[s, c], null[s, c] = np.nanmean(score[chosen]), np.nanmean(mixed[chosen])
-    text = "share of a latent's activation mass on its top token string, mean by class"
+    text = "share of a latent's summed activation on its top token string, mean by class"
     return labelled(
         run,
         surface_form=(("seed", "label"), seen, text),
-        surface_form_null=(("seed", "label"), null, f"{text}, activations permuted over tokens"),
+        surface_form_null=(("seed", "label"), null, f"{text}, with tokens permuted"),
     ).assign_coords(label=list(LABELS))
 
 

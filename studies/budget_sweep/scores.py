@@ -1,4 +1,4 @@
-"""Undertrained, or free to rotate? What the latents that do not come back have in common."""
+"""The subspace of latents that are not stable: are they undertrained, or free to rotate?"""
 
 import numpy as np
 import xarray as xr
@@ -9,16 +9,22 @@ from synthsae.rng import numpy_generator
 from synthsae.scores.run import Run, labelled
 
 
-def loose_subspace(run: Run, draws: int = 8) -> xr.Dataset:
-    """Do the latents that are not stable live in one subspace, the same in every seed?
+def not_stable_subspace(run: Run, draws: int = 8) -> xr.Dataset:
+    """Whether the latents that are not stable span the same subspace in every seed.
 
-    *Loose* latents are not stable. The top r right singular vectors of one seed's hold the share
-    `Definitions.energy` of their energy; `loose_transfer` is the share of the energy of the other
-    seeds' loose latents that they capture. The null draws as many latents from *all* live ones of
-    that seed, at the same r, so that directions in which the data are large count nothing.
-    Undertrained latents are loose everywhere and score the null; latents that are free to rotate
-    inside blocks fill the same subspace in every seed and beat it. Needs no truth. NaN where
-    nothing is loose.
+    Live latents that are not stable are called *loose* in the names of the variables. Let r be the
+    number of right singular vectors of one seed's loose latents that hold the share
+    `Definitions.energy` of their energy. `loose_transfer` is the share of the energy of the other
+    seeds' loose latents in the span of these r vectors. The null takes as many random live latents
+    of the seed, and the same r, so that directions in which all latents are large do not count.
+
+    Undertrained latents are not stable in any subspace, and score as the null. Latents that are
+    free to rotate inside blocks span the same subspace in every seed, and score above it. Planted
+    features are not used. NaN without loose latents.
+
+    Args:
+        run: trained SAEs.
+        draws: number of draws of the null.
     """
     defined, most = run.definitions, percent(run.definitions.energy)
     loose = run.live & (run.labels != "stable")

@@ -13,7 +13,7 @@ features that are undertrained also live together, in what the stable ones leave
 import numpy as np
 import xarray as xr
 from synthsae.studies.budget_sweep.figure import first_stable, stability_by_budget
-from synthsae.studies.budget_sweep.scores import loose_subspace
+from synthsae.studies.budget_sweep.scores import not_stable_subspace
 
 from synthsae import scores
 from synthsae.config import Config
@@ -80,7 +80,7 @@ study = Study(
         scores.feature_recovery,
         scores.seed_agreement,
         scores.live_stability,
-        loose_subspace,
+        not_stable_subspace,
         scores.reconstruction,
     ),
     figure=stability_by_budget,

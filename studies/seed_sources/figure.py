@@ -44,7 +44,7 @@ def law(ds: xr.Dataset) -> xr.DataArray:
 
 
 def stability_by_source(ds: xr.Dataset) -> Figure:
-    """Samples against p_hat of block latents (above) and their memory of the start (below).
+    """Samples against p_hat of block latents (above) and their cosine with their start (below).
 
     One line for what the seeds share; the rank, and dimensions that the user made, are columns.
     """

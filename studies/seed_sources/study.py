@@ -13,7 +13,7 @@ rank 4) and .328 (law .287, rank 8).
 import numpy as np
 import xarray as xr
 from synthsae.studies.seed_sources.figure import law, over_worlds, stability_by_source
-from synthsae.studies.seed_sources.scores import start_memory
+from synthsae.studies.seed_sources.scores import cosine_with_start
 
 from synthsae import scores
 from synthsae.config import Config
@@ -82,7 +82,7 @@ study = Study(
         scores.subspace_recovery,
         scores.feature_recovery,
         scores.seed_agreement,
-        start_memory,
+        cosine_with_start,
         scores.reconstruction,
     ),
     figure=stability_by_source,

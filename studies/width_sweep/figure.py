@@ -18,17 +18,19 @@ from synthsae.plot.common import (
 )
 from synthsae.plot.phrases import span
 
-ROOM = 0.95
+RECOVERED = 0.95
+"""Share of isolated features and of blocks' subspaces that counts as all."""
+
 KEEP = ("n_latents", "seed", "seed_a", "seed_b", "block", "angle")
 
 
-def first_with_room(ds: xr.Dataset) -> int:
-    """Position of the least size at which everything planted is found (95%), else 0.
+def first_full_recovery(ds: xr.Dataset) -> int:
+    """Position of the smallest dictionary that recovers all that is planted; 0 if none does.
 
-    Isolated features come back, and the blocks' subspaces are learned.
+    Isolated features come back in other seeds, and the subspaces of blocks are learned.
     """
-    found = ds.isolated_reappearance.mean("seed").values >= ROOM
-    return int(np.argmax(found & (ds.subspace_overlap.mean(("seed", "block")).values >= ROOM)))
+    found = ds.isolated_reappearance.mean("seed").values >= RECOVERED
+    return int(np.argmax(found & (ds.subspace_overlap.mean(("seed", "block")).values >= RECOVERED)))
 
 
 def stability_by_width(ds: xr.Dataset) -> Figure:
@@ -83,7 +85,7 @@ def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
         ds[name].mean([d for d in ds[name].dims if d != "n_latents"]).values
         for name in ("live_reappearance", "block_reappearance")
     )
-    first = first_with_room(ds)
+    first = first_full_recovery(ds)
     ax.set_title(
         f"{label}\n{span(x[[first, -1]], '.0f')} latents: all live\n"
         f"{_percent(every[first], every[-1])}, blocks {_percent(block[first], block[-1])}"

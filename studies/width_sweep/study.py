@@ -16,7 +16,7 @@ the Monte Carlo law of the whole directions, does not rise.
 
 import pandas as pd
 import xarray as xr
-from synthsae.studies.width_sweep.figure import KEEP, first_with_room, stability_by_width
+from synthsae.studies.width_sweep.figure import KEEP, first_full_recovery, stability_by_width
 
 from synthsae import scores
 from synthsae.config import Config
@@ -50,7 +50,7 @@ def finding(ds: xr.Dataset) -> Finding:
 def _rows(name: str, part: xr.Dataset) -> list[dict[str, object]]:
     """One setting at the first size that is large enough, and at the last."""
     each = []
-    for i in (first_with_room(part), -1):
+    for i in (first_full_recovery(part), -1):
         one = part.isel(n_latents=i)
         row: dict[str, object] = {"setting": name} if name else {}
         row |= {

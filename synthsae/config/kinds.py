@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from synthsae.checks import ConfigError
 from synthsae.config.sources import FIELDS
 from synthsae.train import ActivationSource
-from synthsae.train.source import check
+from synthsae.train.source import check_source
 from synthsae.user_code import import_file, in_a_line
 from synthsae.world import World
 
@@ -140,7 +140,7 @@ class Own(Kind):
         except Exception as error:  # whatever the class raises
             why = f"a class that is made without arguments ({in_a_line(error)})"
             raise ConfigError("source.file", self._named, why) from error
-        check(source)
+        check_source(source)
         return source
 
     @property

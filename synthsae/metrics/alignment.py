@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from synthsae import checks
 from synthsae.arrays import Array, Index
-from synthsae.geometry import unit
+from synthsae.geometry import live_latents, unit
 
 TIGHT = 0.9  # least cosine of two latents that are joined
 BLOCK = 1024  # rows of a cosine matrix held at a time
@@ -86,7 +86,7 @@ def identities(
         live: which latents are live, bool [S, M]; None stands for all.
         tight: least cosine of two latents that are joined.
     """
-    d, alive = checks.live_latents(directions, live)
+    d, alive = live_latents(directions, live)
     tight = checks.between("tight", tight, 0, 1)
     s, m, _ = d.shape
     rows = [np.flatnonzero(a) for a in alive]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
-from synthsae import checks
 from synthsae.arrays import Array, Mask
+from synthsae.geometry import live_latents
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
 from synthsae.metrics.subspace import learned_span, principal_angles
@@ -59,7 +59,7 @@ def subspaces(
         live: latents to look at, bool [S, M]; leave identifiable latents out.
         alpha: error rate of the cosines that join latents.
     """
-    d, alive = checks.live_latents(directions, live)
+    d, alive = live_latents(directions, live)
     seed, latent = np.nonzero(alive)
     found = []
     for group in groups(d[seed, latent], alpha):
@@ -111,7 +111,7 @@ def consensus(
         live: which latents are live, bool [S, M]; None stands for all.
         alpha: error rate, see `subspaces`.
     """
-    d, rest = checks.live_latents(directions, live)
+    d, rest = live_latents(directions, live)
     same = identities(d, rest)
     hypotheses = max(len(same.p), round(rest.sum(axis=1).mean()))
     for row in same.latents[same.p * hypotheses <= alpha]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthsae.arrays import Array
-from synthsae.checks import array, between, live_latents
-from synthsae.geometry import unit
+from synthsae.checks import array, between
+from synthsae.geometry import live_latents, unit
 
 OPPOSITE = 0.8
 """Cosine with the negative of a direction from which on a latent counts as its opposite."""

@@ -1,6 +1,6 @@
 """Stacks of sparse autoencoders and their architectures."""
 
-from synthsae.sae import (  # noqa: I001  each registers itself, in the order of tables and figures
+from synthsae.sae import (  # noqa: I001  each registers itself; tables and figures keep this order
     topk,
     batchtopk,
     relu,

@@ -1,12 +1,12 @@
-"""AuxK: dead latents learn to reconstruct what the live ones leave over (Gao et al. 2024, A.2).
+"""AuxK: dead latents learn to reconstruct the residual of the live ones (Gao et al. 2024, A.2).
 
-At least five variants are in use; this one is pinned. For each SAE, with e = x - x_hat held fixed,
+Several variants of AuxK are in use. Here, for each SAE, with e = x - x_hat held fixed,
 
     e_hat = sum over the top min(D/2, number dead) dead latents of relu(pre-activation) w_dec,
-    loss  = coefficient * sum ||e - e_hat||^2 / sum ||e - mean e||^2,
+    loss  = coefficient * sum ||e - e_hat||^2 / sum ||e - mean e||^2.
 
-which is 0 where nothing is dead and where it would be 0/0. There is no b_dec in e_hat, and the
-gradient reaches the dead latents' weights alone.
+The loss is 0 if no latent is dead, and if the denominator is 0. There is no b_dec in e_hat. Only
+the weights of dead latents get a gradient.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,15 +20,15 @@ from synthsae.sae.base import Step
 from synthsae.sae.kernels import inverse_scatter, rows, top
 
 CHUNK = 256
-"""Latents that `_bounded` takes at a time."""
+"""Number of latents that `_auxk_of_all` takes at a time."""
 
 
 class Revival(NamedTuple):
-    """What AuxK asks of one SAE's n dead latents.
+    """The AuxK loss of one SAE with n dead latents, and its gradients.
 
     Attributes:
-        latents: which are dead, [n].
-        loss: the auxiliary loss.
+        latents: numbers of the dead latents, [n].
+        loss: the auxiliary loss, [].
         w_dec: gradient of their decoder rows, [n, D].
         pre: gradient of their pre-activations, [B, n].
     """
@@ -46,16 +46,21 @@ def auxk(
     error: Tensor,
     step: Step,
 ) -> Tensor:
-    """The AuxK loss of each SAE, [S]; its gradient is added to `grads` in place.
+    """The AuxK loss of each SAE, [S]; its gradients are added to `grads`, in place.
 
-    Shapes: `x` what the encoder saw (x - b_dec) and `error` = x - x_hat, [S, B, D].
+    Args:
+        params: parameters of the SAEs, by name.
+        grads: gradients of `w_dec`, `w_enc` and `b_enc`, by name.
+        x: input of the encoder, x - b_dec, [S, B, D].
+        error: x - x_hat, [S, B, D].
+        step: which latents are dead, the weight of the loss, and the bound on dead latents.
     """
 
     def pre(s: int, which: Tensor) -> Tensor:
         return torch.addmm(params["b_enc"][s, which], x[s], params["w_enc"][s, which].T)
 
     if step.max_dead is not None:
-        return _bounded(params, grads, x, error, step)
+        return _auxk_of_all(params, grads, x, error, step)
     loss = x.new_zeros(len(x))
     for s, revival in revive(params["w_dec"], pre, error, step):
         which, loss[s] = revival.latents, revival.loss
@@ -68,9 +73,14 @@ def auxk(
 def revive(
     w_dec: Tensor, pre: Callable[[int, Tensor], Tensor], error: Tensor, step: Step
 ) -> Iterator[tuple[int, Revival]]:
-    """The SAEs with dead latents by their position, and what AuxK asks of these.
+    """Yield (position in the stack, AuxK loss and gradients) of each SAE with dead latents.
 
-    `pre(s, which)` gives the pre-activations [B, n] of SAE s; `error` = x - x_hat [S, B, D].
+    Args:
+        w_dec: decoder rows, [S, M, D].
+        pre: a function of an SAE's position and n of its latents that returns their
+            pre-activations, [B, n].
+        error: x - x_hat, [S, B, D].
+        step: which latents are dead, and the weight of the loss.
     """
     for s in step.dead.any(1).nonzero().ravel().tolist():
         weight = step.aux_coefficient * inverse_scatter(error[s : s + 1])[0]
@@ -83,14 +93,14 @@ def revive(
         yield s, Revival(which, loss, (z.T @ miss).mul_(2 * weight), g_pre)
 
 
-def _bounded(
+def _auxk_of_all(
     params: dict[str, Tensor], grads: dict[str, Tensor], x: Tensor, error: Tensor, step: Step
 ) -> Tensor:
-    """`auxk` of all SAEs at once; `step.max_dead` alone fixes the time and the arrays it takes.
+    """`auxk` of all SAEs at once; its time and memory depend on `step.max_dead` alone.
 
-    The first `max_dead` latents are taken, the dead before the others, which do not fire here. They
-    are taken in chunks of one size, and sums over chunks go from the first to the last. So an SAE
-    has the same bits whatever the bound: latents that only other SAEs need add exact zeros.
+    Latents are sorted, the dead ones first, and the first `max_dead` are used; live latents among
+    them have activation 0. They are processed in chunks of `CHUNK` latents, in order, so that an
+    SAE has the same bits for every bound: latents that only other SAEs need add exact zeros.
     """
     assert step.max_dead is not None
     first_dead = step.dead.byte().argsort(dim=1, descending=True, stable=True)
@@ -113,16 +123,16 @@ def _bounded(
 
 
 def _activations(params: dict[str, Tensor], x: Tensor, dead: Tensor, which: Tensor) -> Tensor:
-    """relu of the pre-activations of the latents `which` [S, n], 0 for those alive, [S, B, n]."""
+    """Activations of the latents `which` [S, n], 0 for those that are not `dead`, [S, B, n]."""
     bias = params["b_enc"].gather(1, which)[:, None]
     z = torch.baddbmm(bias, x, rows(params["w_enc"], which).mT).relu_()
     return z.masked_fill_(~dead.gather(1, which)[:, None], 0)
 
 
 def _keep_largest(z: Tensor, k: int) -> Tensor:
-    """`z` [..., n], not negative, with all but the k largest of each row set to 0, in place.
+    """Set all but the k largest entries of each row of `z` [..., n] to 0, in place; returns `z`.
 
-    Entries equal to the k-th largest are all kept.
+    Entries are 0 or more. All entries equal to the k-th largest are kept.
     """
     n = z.shape[-1]
     if n <= k:
@@ -130,7 +140,8 @@ def _keep_largest(z: Tensor, k: int) -> Tensor:
     if k == 0:
         return z.zero_()
     if z.is_cuda:
-        cut = top(z.view(-1, *z.shape[-2:]), k).values.amin(-1, keepdim=True).view(*z.shape[:-1], 1)
-    else:  # measured: a sixth of the time of topk, which returns order and places
-        cut = torch.from_numpy(np.partition(z.numpy(), n - k)[..., n - k, None])
-    return z.masked_fill_(z < cut, 0)
+        largest = top(z.view(-1, *z.shape[-2:]), k).values
+        kth = largest.amin(-1, keepdim=True).view(*z.shape[:-1], 1)
+    else:  # measured: a sixth of the time of torch.topk, which also sorts and returns indices
+        kth = torch.from_numpy(np.partition(z.numpy(), n - k)[..., n - k, None])
+    return z.masked_fill_(z < kth, 0)

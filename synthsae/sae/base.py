@@ -1,4 +1,4 @@
-"""What all SAE architectures share: config, parameters, and the interface to the trainer."""
+"""The config of an SAE, and the interface of architectures to the trainer."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
@@ -27,12 +27,15 @@ class SAEConfig:
     that are at their defaults, and raises ConfigError for an option that is set.
     """
 
-    arch: str = field(default="topk", metadata={"help": "architecture, by its registry name"})
+    arch: str = field(default="topk", metadata={"help": "name of the architecture"})
     n_latents: int | None = field(
-        default=None, metadata={"help": "latents M of one SAE (none: 2 for each dimension)"}
+        default=None, metadata={"help": "latents M of one SAE (none: 2 D)"}
     )
     k: int = field(
-        default=4, metadata={"help": "latents that fire on a sample (L0): at most, or on average"}
+        default=4,
+        metadata={
+            "help": "latents that fire on a sample (L0): a maximum or a mean, by architecture"
+        },
     )
     options: Any = field(default_factory=dict)
 
@@ -45,14 +48,16 @@ class SAEConfig:
         within("sae.n_latents", self.n_latents, 1)
         within("sae.k", self.k, 1, self.n_latents or inf)
         if self.n_latents is not None:
-            ARCHITECTURES[self.arch](self)  # raises for a size or options that it cannot have
+            ARCHITECTURES[self.arch](
+                self
+            )  # raises ConfigError for a size or options that do not fit
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "SAEConfig":
-        """The config that a file holds as JSON, `record`.
+        """The config that `record`, read from a JSON file, describes.
 
         Files of synthsae 0.1 hold the options of all architectures as fields. Options that the
-        architecture of the file does not have had no effect, and are left out.
+        file's architecture does not have had no effect, and are left out.
         """
         now = {name: value for name, value in record.items() if name not in OPTIONS}
         if (arch := now.get("arch", cls.arch)) in ARCHITECTURES:
@@ -63,24 +68,24 @@ class SAEConfig:
 
     @property
     def size(self) -> int:
-        """The number of latents M; raises ConfigError where `n_latents` is None."""
+        """The number of latents M; raises ConfigError if `n_latents` is None."""
         if self.n_latents is None:
             raise ConfigError("sae.n_latents", None, "a number; SAEConfig.for_width chooses one")
         return self.n_latents
 
     def for_width(self, d_model: int) -> "SAEConfig":
-        """This config with a number of latents: 2 `d_model` where `n_latents` is None."""
+        """This config with `n_latents` set: to 2 `d_model` if it is None."""
         return replace(self, n_latents=self.n_latents or 2 * d_model)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields, with options by name: a worker unpickles before it imports their class."""
+        """The fields, options as a dict: a worker unpickles before it imports their class."""
         return asdict(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({"_pickled" if n == "options" else n: v for n, v in state.items()})
 
     def __getattr__(self, name: str) -> Any:
-        """`options` of an unpickled config, made when they are first used."""
+        """`options` of an unpickled config, which are made on first use."""
         if name != "options" or "_pickled" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         object.__setattr__(self, "options", options_of(self.arch, self.__dict__["_pickled"]))
@@ -119,7 +124,7 @@ def options_of(arch: str, given: Any) -> Any:
 
 
 def allowed_options(arch: str, name: str) -> str:
-    """What an error allows: the options of `arch`, and the architectures that have `name`."""
+    """The end of an error message: the options of `arch`, and the architectures with `name`."""
     every = {other: [f.name for f in fields(a.Options)] for other, a in ARCHITECTURES.items()}
     having = [other for other, names in every.items() if name in names and other != arch]
     owners = f"; {name} is an option of {', '.join(having)}"
@@ -133,16 +138,16 @@ def _name(cls: type) -> tuple[str, str]:
 
 @old_attributes(STEP)
 class Step(NamedTuple):
-    """What the trainer tells an architecture beside the batch.
+    """What `Architecture.gradients` is told about a training step.
 
     Attributes:
-        dead: latents that AuxK revives, [S, M].
-        aux_coefficient: weight of the auxiliary loss.
-        training_done: fraction of the training's steps before this one, from 0 to 1.
+        dead: which latents AuxK revives, bool [S, M].
+        aux_coefficient: weight of the AuxK loss.
+        training_done: share of the training's steps before this one, from 0 to 1.
         bfloat16_selection: whether the matmul that chooses latents is in bfloat16.
-        step_fraction: fraction of the training that this step is, 1 / n_steps.
-        max_dead: upper bound on the dead latents of each SAE. None: count `dead`. The trainer gives
-            a bound on a GPU, where counting would wait for the device.
+        step_fraction: share of the training that one step is, 1 / n_steps.
+        max_dead: upper bound on the number of dead latents of each SAE; None: count `dead`. On a
+            GPU the trainer gives a bound, because to count would mean to wait for the device.
     """
 
     dead: Tensor
@@ -154,7 +159,7 @@ class Step(NamedTuple):
 
     @property
     def may_revive(self) -> bool:
-        """Whether there may be dead latents for AuxK to revive."""
+        """Whether there may be dead latents; False means that AuxK can be skipped."""
         return bool(self.dead.any()) if self.max_dead is None else self.max_dead > 0
 
 
@@ -163,9 +168,9 @@ class Gradients(NamedTuple):
 
     Attributes:
         loss: loss of each SAE, [S].
-        grads: gradient of each parameter that is learned by gradient, by name.
-        fired: whether each latent fired in the batch, [S, M].
-        buffers: new value of each other parameter that changes, by name.
+        grads: gradient of each parameter that is learned, [S, ...] by name.
+        fired: which latents fired in the batch, bool [S, M].
+        buffers: new value of each buffer that changes, [S, ...] by name.
     """
 
     loss: Tensor
@@ -194,16 +199,18 @@ class Architecture:
             defaults, a `help` in their metadata, and one of the types int, float, bool and str (or
             None). Their dotted names are `sae.options.NAME`.
         label: the name in words, for figures and tables.
-        saelens: the architecture of SAELens that encodes as this one; "" where it has none.
+        saelens: the architecture of SAELens that encodes as this one; "" if there is none.
         read_from_saelens: the architectures of SAELens that `load_saelens` reads as this one.
         poolable: whether latents of several SAEs can make one SAE: each latent has an encoder row,
             and the order of latents does not matter.
         encoder_rows: whether the encoder has a row for each latent.
-        row_products: products with a row of D numbers for each firing latent in training: to
-            decode, and for the gradients of its value, its decoder row and its encoder row. Nested
-            losses also update residual and gradient of each truncation.
+        row_products: number of products with a row of D numbers in training, for each latent that
+            fires. It is 4 for TopK: one to decode, and three for the gradients of the value, the
+            decoder row and the encoder row. Nested losses also update the residual and its gradient
+            for each truncation.
         buffers: names of the parameters that are not learned by gradient.
-        arrays: upper bound on the arrays [B, M] of one seed in memory at a time, without AuxK.
+        arrays: upper bound on the number of arrays [B, M] that one seed has in memory at a time,
+            without AuxK.
         static: whether `gradients` on a GPU always runs the same operations and never waits for
             the device, so that a CUDA graph can record it.
     """
@@ -241,27 +248,40 @@ class Architecture:
         return d_model * self.config.size
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
-        """Parameters of one SAE at step 0, without a seed axis, from the `init` seed alone."""
+        """Parameters of one SAE before training, by name, without the seed axis.
+
+        They depend on `seed`, in the stream `init`, and on nothing else.
+        """
         return initial_params(self.config, d_model, seed)
 
     def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Parameters [S, ...] that depend on the first batch `x` [S, B, D]; its mean is `b_dec`."""
+        """Parameters [S, ...] that are set from the first batch `x` [S, B, D], by name.
+
+        `b_dec` is already the mean of the batch.
+        """
         return {}
 
     def encode(
         self, params: dict[str, Tensor], x: Tensor, *, bfloat16_selection: bool = False
     ) -> Code:
-        """The code of `x` [S, B, D]; `bfloat16_selection`: a bfloat16 matmul chooses latents."""
+        """The code of `x` [S, B, D].
+
+        Args:
+            params: parameters of the SAEs, [S, ...] by name.
+            x: activations, [S, B, D].
+            bfloat16_selection: whether latents are chosen by a matmul in bfloat16.
+        """
         raise NotImplementedError
 
     def loss(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Loss [S] of each SAE on `x` [S, B, D], differentiable and independent of other SAEs."""
+        """Loss of each SAE on `x` [S, B, D], differentiable, [S]; an SAE does not affect others."""
         raise NotImplementedError
 
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
-        """Loss and gradients on `x` [S, B, D]; neither `x` nor `params` are changed.
+        """Loss and gradients on `x` [S, B, D]; `x` and `params` are not changed.
 
-        The default uses autograd of `loss`, without AuxK. Gradients derived by hand are faster.
+        The default differentiates `loss` by autograd, without AuxK. Gradients that are derived by
+        hand are faster.
         """
         with torch.enable_grad():
             leaves = {n: p.detach().requires_grad_() for n, p in params.items()}
@@ -282,14 +302,14 @@ def check_finite(field: str, values: Tensor, infinite: bool = False) -> None:
 
 
 ARCHITECTURES: dict[str, type[Architecture]] = {}
-"""Every architecture by its name in a config."""
+"""Name of an architecture in a config -> its class."""
 
 
 def initial_params(config: SAEConfig, d_model: int, seed: int) -> dict[str, Tensor]:
-    """Parameters of one SAE at step 0, without a seed axis, from the `init` seed alone.
+    """Parameters of one SAE before training, by name, without the seed axis.
 
-    Decoder rows are uniform on the unit sphere and encoder rows equal them. Biases are 0; the
-    trainer sets `b_dec` to the mean of the first batch.
+    Decoder rows are uniform on the unit sphere, from the stream `init`. Encoder rows equal them.
+    Biases are 0; the trainer sets `b_dec` to the mean of the first batch.
     """
     shape = (config.size, d_model)
     w_dec = torch.randn(shape, generator=torch_generator("init", seed))

@@ -6,13 +6,16 @@ from torch import Tensor
 
 
 class Code(NamedTuple):
-    """A sparse code: K latents of each sample and their values.
+    """A sparse code: K latents of each sample and their values. A value of 0 does not fire.
 
-    A latent whose value is 0 does not fire.
+    Attributes:
+        values: activations, 0 or more, [S, B, K].
+        indices: the latent of each value, [S, B, K], without repetition in a sample. None: the code
+            is dense, with K = M and all latents in order.
     """
 
-    values: Tensor  # [S, B, K], 0 or more
-    indices: Tensor | None  # [S, B, K], each latent once a sample; None: all M in order
+    values: Tensor
+    indices: Tensor | None
 
     def dense(self, m: int) -> Tensor:
         """The values of all `m` latents, [S, B, M]."""
@@ -23,8 +26,14 @@ class Code(NamedTuple):
 
 
 class ByLatent(NamedTuple):
-    """The entries of a code sorted by latent: the transpose in compressed form (CSC)."""
+    """The entries of a code sorted by latent, as in a compressed sparse column (CSC) matrix.
 
-    start: Tensor  # [S * M + 1], where the entries of each latent start
-    sample: Tensor  # [S * B * K], the sample of each entry, as a row of [S * B]
-    entry: Tensor  # [S * B * K], the position of each entry in the code
+    Attributes:
+        start: position at which the entries of each latent start, [S * M + 1].
+        sample: the sample of each entry, as a row of [S * B], [S * B * K].
+        entry: the position of each entry in the flattened code, [S * B * K].
+    """
+
+    start: Tensor
+    sample: Tensor
+    entry: Tensor

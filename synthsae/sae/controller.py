@@ -1,18 +1,19 @@
-"""A controller per SAE that brings the mean number of firing latents (L0) to the one asked.
+"""A controller of the sparsity penalty that brings the mean number of firing latents (L0) to k.
 
-A proportional-integral controller on logarithms. With e_t = log(L0_t / k), L0 a running mean over
-`SMOOTHING` steps, the coefficient c of the sparsity penalty follows
+It is a proportional-integral (PI) controller on logarithms, one for each SAE (derived here). Let L0
+be a running mean over `SMOOTHING` steps and e_t = log(L0_t / k), clipped to +-MAX_ERROR. The
+coefficient c of the penalty follows
 
     log c_t = log c_{t-1} + GAIN (e_t - e_{t-1}) + GAIN e_t / (RESET n_steps)
 
-and stays as it is for the last 20% of the training. The first term answers a movement of L0, the
-second removes what is left over in about a share RESET of the training. e is cut at +-CUT, so that
-an SAE far from its aim is brought back at a bounded pace. Every quantity is one SAE's own.
+and is constant in the last 20% of the training. The first term reacts to a change of L0. The second
+removes the remaining error within about a share RESET of the training. The clipping limits how fast
+c changes.
 
-An integral follows what moves at a distance: while log c has to change by v over a whole training,
-e stays near v RESET. Where k is more than the features that fire, v is some -3 and L0 8% low, and
-fewer latents fire as the learning rate falls in the fixed last 20%. A smaller RESET would oscillate
-in trainings of 300 steps.
+If log c has to change by v over the whole training, the error settles near v RESET. If k is larger
+than the number of features that fire, v is about -3 and L0 is 8% too low; L0 then falls further in
+the last 20%, in which the learning rate falls. A smaller RESET oscillates in trainings of 300
+steps.
 """
 
 from dataclasses import dataclass, field
@@ -27,12 +28,12 @@ from synthsae.sae.base import Architecture, Step
 GAIN = 1.0
 RESET = 0.03
 SMOOTHING = 5
-CUT = 1.0
-FIRST = 0.3
+MAX_ERROR = 1.0
+INITIAL = 0.3
 """The coefficient at step 0."""
 
-FROZEN = 0.2
-"""Share of the training, at its end, in which the coefficient is fixed."""
+CONSTANT = 0.2
+"""Share of the training, at its end, in which the coefficient is constant."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PenaltyOptions:
 
     coefficient: float | None = field(
         default=None,
-        metadata={"help": "weight of the sparsity penalty (none: a controller holds L0 at k)"},
+        metadata={"help": "weight of the sparsity penalty (none: adapted so that L0 is k)"},
     )
 
     def __post_init__(self) -> None:
@@ -50,26 +51,29 @@ class PenaltyOptions:
 
 
 class Controlled(Architecture):
-    """An architecture whose penalty has a coefficient [S]: steered, or fixed by the config."""
+    """An architecture whose penalty has a coefficient [S], set by the config or a controller."""
 
     Options = PenaltyOptions
     buffers = ("coefficient", "l0")
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
-        """TopK's, the coefficient, and the running mean of L0."""
-        first = FIRST if self.options.coefficient is None else self.options.coefficient
+        """The parameters of TopK, the coefficient, and the running mean of L0."""
+        first = INITIAL if self.options.coefficient is None else self.options.coefficient
         more = {"coefficient": torch.tensor(first), "l0": torch.tensor(float(self.k))}
         return super().init(d_model, seed) | more
 
-    def steer(self, params: dict[str, Tensor], on: Tensor, step: Step) -> dict[str, Tensor]:
-        """New buffers, from the latents that fire, `on` [S, B, M]."""
+    def update_buffers(
+        self, params: dict[str, Tensor], on: Tensor, step: Step
+    ) -> dict[str, Tensor]:
+        """New values of `l0` and `coefficient`, [S], from the latents that fire, `on` [S, B, M]."""
         before = params["l0"]
         l0 = before + (on.sum((1, 2)) / on.shape[1] - before) / SMOOTHING
-        if self.options.coefficient is not None or step.training_done >= 1 - FROZEN:
+        if self.options.coefficient is not None or step.training_done >= 1 - CONSTANT:
             return {"l0": l0}
         was, now = self._error(before), self._error(l0)
         change = GAIN * (now - was + now * (step.step_fraction / RESET))
         return {"l0": l0, "coefficient": params["coefficient"] * change.exp()}
 
     def _error(self, l0: Tensor) -> Tensor:
-        return (l0.log() - log(self.k)).clamp(-CUT, CUT)
+        """log(L0 / k), clipped, [S]."""
+        return (l0.log() - log(self.k)).clamp(-MAX_ERROR, MAX_ERROR)

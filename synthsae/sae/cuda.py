@@ -1,11 +1,12 @@
-"""The sparse steps of a TopK SAE as Triton kernels; `kernels.py` is their plain twin.
+"""Sparse operations of a TopK SAE as Triton kernels; `kernels.py` has the same in PyTorch.
 
-Nothing imports this module when the package is imported: it needs triton, which only a CUDA build
-of torch brings. Every function takes stacks with the seed axis first and contiguous tensors, mixes
-no two seeds, uses no atomics (the same input gives the same bits), and never waits for the device,
-so that a CUDA graph can hold all of them. The order of every sum depends on its own seed alone.
+The module needs Triton, which only CUDA builds of PyTorch install, and is imported only on a GPU.
+All tensors are contiguous, with the seed axis first. Seeds are never mixed, and the order of every
+sum depends on its own seed alone. There are no atomic operations, so that the same input gives the
+same bits. No function waits for the device, so that a CUDA graph can record them.
 
-*Traffic* counts bytes moved once each; P, W, X are the bytes of a number in `pre`, `weight`, `x`.
+*Traffic* is the number of bytes that are read and written, if each is moved once. P, W and X are
+the bytes of one number of `pre`, `weight` and `x`.
 """
 
 import torch
@@ -15,25 +16,29 @@ from synthsae.sae import cuda_kernels as compiled
 from synthsae.sae.code import ByLatent, Code
 
 ROW = 32768
-"""Pre-activations of one row that registers can hold; longer rows are read again at each step."""
-LONGEST = 65536
-"""Pre-activations of one row that `top` takes."""
-ENTRIES = 1024
-"""Entries of one sample that `residual` and `inner_products` take: a tile holds K rows."""
+"""Pre-activations of a row that fit into registers; `top` reads longer rows again at each step."""
+MAX_LATENTS = 65536
+"""Largest number of latents M that `top` takes."""
+MAX_ENTRIES = 1024
+"""Largest number of entries K that `residual` and `inner_products` take: a tile holds K rows."""
 WINDOW = 256
-"""Entries of a latent that one program sums; longer lists are summed by several."""
+"""Entries of a latent that one program sums; longer lists are summed by several programs."""
 
 
 def top(pre: Tensor, k: int) -> Code:
-    """relu of the k largest of each row of `pre` [S, B, M], indices ascending.
+    """The code of relu of the k largest entries of each row of `pre`, with indices ascending.
 
-    `pre` is float32 or bfloat16, M is LONGEST at most, values are float32. Of equal entries the
-    first are taken, NaN counts as the largest. Two kernels, one marks and one collects. Traffic:
-    S B (M P + M / 2 + 12 k), while M <= ROW.
+    Among equal entries the first are chosen, and NaN counts as the largest. Values are float32. The
+    kernel `mark` marks the entries, and `collect` writes them. Traffic: S B (M P + M / 2 + 12 k)
+    for M <= ROW.
+
+    Args:
+        pre: pre-activations in float32 or bfloat16, [S, B, M], M <= MAX_LATENTS.
+        k: number of entries of a sample.
     """
     s, b, m = pre.shape
     _check(pre)
-    assert 0 < k <= m <= LONGEST
+    assert 0 < k <= m <= MAX_LATENTS
     assert pre.dtype in (torch.float32, torch.bfloat16)
     values = torch.empty(s, b, k, device=pre.device)
     indices = torch.empty(s, b, k, device=pre.device, dtype=torch.int64)
@@ -53,13 +58,17 @@ def top(pre: Tensor, k: int) -> Code:
 
 
 def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What decoding misses, [S, B, D], and its inner products with the rows used, [S, B, K].
+    """x_hat - x, [S, B, D], and its inner products with the entries' rows, [S, B, K].
 
         miss = sum_k values_k weight[indices_k] - x,    dots_k = <miss, weight[indices_k]>
 
-    `weight` [S, M, D] and `x` [S, B, D] are float32 or bfloat16, K is ENTRIES at most. Sums are
-    float32; `miss` is stored in the type of `x`. Traffic: S B (K D W + 2 D X + 16 K), of which the
-    K D W are gathers that the cache serves where a seed's M D W bytes fit it.
+    Sums are float32; `miss` has the type of `x`. Traffic: S B (K D W + 2 D X + 16 K). The K D W are
+    reads of decoder rows, which come from the cache if the M D W bytes of one seed fit into it.
+
+    Args:
+        code: a code with float32 values and with indices, K <= MAX_ENTRIES.
+        weight: decoder rows in float32 or bfloat16, [S, M, D].
+        x: vectors in float32 or bfloat16, [S, B, D].
     """
     s, b, d = x.shape
     m, k = weight.shape[1], code.values.shape[2]
@@ -71,7 +80,7 @@ def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def inner_products(x: Tensor, weight: Tensor, indices: Tensor) -> Tensor:
-    """<x_b, weight[indices_k]> in float32, [S, B, K]; types, K and traffic as of `residual`."""
+    """<x_b, weight[indices_k]> in float32, [S, B, K]. Arguments and traffic as of `residual`."""
     (s, b, k), (m, d) = indices.shape, weight.shape[1:]
     _check(x, weight, indices)
     dots = torch.empty(s, b, k, device=x.device)
@@ -82,16 +91,26 @@ def inner_products(x: Tensor, weight: Tensor, indices: Tensor) -> Tensor:
 def weight_gradients(
     order: ByLatent, values: Tensor, g_values: Tensor, miss: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Both weight gradients, each [S, M, D] float32: sums over the entries e of each latent j.
+    """Gradients of the decoder and encoder rows, [S, M, D] float32 each.
+
+    They are sums over the entries e of each latent j, where b_e is the sample of entry e:
 
         g_dec[s, j] = sum_e values_e miss[b_e],    g_enc[s, j] = sum_e g_values_e x[b_e]
 
-    `values` and `g_values` [S, B, K] are float32, `miss` and `x` [S, B, D] float32 or bfloat16. A
-    program owns a latent. So that a latent which fires on nearly all samples does not hold up the
-    others, a seed's sorted entries are also cut into windows of WINDOW entries; a window that lies
-    wholly in one latent has a program of its own, and the latent adds the windows' sums. Nobody
-    sums more than 2 WINDOW entries or B / WINDOW windows. Traffic: S B K (2 D X + 48) of gathers
-    that the cache serves where S B D X bytes fit it, and 8 S M D written.
+    Each latent has one program. A latent that fires on nearly all samples would delay the others,
+    so the sorted entries of a seed are also divided into windows of WINDOW entries. A window whose
+    entries all belong to one latent is summed by a program of its own, and the latent's program
+    adds the sums of its windows. No program sums more than 2 WINDOW entries or B / WINDOW windows.
+
+    Traffic: S B K (2 D X + 48) read, from the cache if S B D X bytes fit into it, and 8 S M D
+    written.
+
+    Args:
+        order: the entries of the code sorted by latent.
+        values: factor of `miss` for each entry, float32 [S, B, K].
+        g_values: factor of `x` for each entry, float32 [S, B, K].
+        miss: x_hat - x, float32 or bfloat16 [S, B, D].
+        x: input of the encoder, of the type of `miss`, [S, B, D].
     """
     (s, b, k), d = values.shape, x.shape[2]
     m = (len(order.start) - 1) // s
@@ -119,25 +138,25 @@ def weight_gradients(
 
 
 def _power(n: int) -> int:
-    """The least power of 2 that is not below n."""
+    """The smallest power of 2 that is at least n."""
     return 1 << (n - 1).bit_length()
 
 
 def _tile(k: int, d: int) -> dict[str, int]:
-    """K rows and some columns of them in registers, and the warps that hold them."""
-    assert k <= ENTRIES
+    """The size of a tile in registers, K rows with some of their columns, and its warps."""
+    assert k <= MAX_ENTRIES
     kp = _power(k)
     bd = min(_power(d), max(32, min(256, 8192 // kp)))
     return {"KP": kp, "BD": bd, "num_warps": _warps(kp * bd)}
 
 
 def _warps(n: int) -> int:
-    """Warps for a tile of n float32: 64 registers a thread, as a power of 2."""
+    """Number of warps for a tile of n float32, a power of 2: 64 registers in each thread."""
     return min(max(n // 2048, 1), 16)
 
 
 def _check(*tensors: Tensor | None) -> None:
-    """All tensors are contiguous and on one device."""
+    """Assert that all tensors are contiguous and on one device."""
     (first, *_) = tensors
     for t in tensors:
         assert t is not None and first is not None  # noqa: PT018

@@ -1,8 +1,8 @@
-"""The Triton kernels behind `cuda.py`, which says what each computes and launches it.
+"""The Triton kernels that `cuda.py` launches; its docstrings say what they compute.
 
-Names in capitals are numbers, the others are pointers to contiguous arrays (`first`, `last`, `k`
-and `d` excepted). The interpreter that tests them accepts more than the compiler does:
-tests/sae/compile_cuda.py holds them to the compiler.
+Arguments in capitals are numbers. The others are pointers to contiguous arrays, except `first`,
+`last`, `k` and `d`. Triton's interpreter, in which the kernels are tested, accepts more code than
+its compiler; tests/sae/compile_cuda.py compiles them.
 """
 # mypy: allow-untyped-defs
 
@@ -12,14 +12,14 @@ import triton.language as tl
 
 @triton.jit
 def _keys(row, first, M, SHIFT: tl.constexpr, BLOCK: tl.constexpr):
-    """Integers [BLOCK] in the order of the floats row[first:]: NaN above all, padding below all.
+    """Integers [BLOCK] that sort as the floats row[first:], with NaN largest, padding smallest.
 
-    `row` points at the bits of float32, or with SHIFT = 16 of bfloat16.
+    `row` points to the bits of float32 numbers, or of bfloat16 numbers if SHIFT is 16.
     """
     i = first + tl.arange(0, BLOCK)
     bits = tl.load(row + i, mask=i < M, other=0).to(tl.int32)
     size = bits & (0x7FFFFFFF >> SHIFT)
-    key = tl.where(bits < 0, -size, size)  # so -0 ties with 0
+    key = tl.where(bits < 0, -size, size)  # -0 and 0 have the same key
     key = tl.where(size > (0x7F800000 >> SHIFT), 0x7FFFFFFF >> SHIFT, key)
     return tl.where(i < M, key, -0x7FFFFFFF - 1)
 
@@ -29,10 +29,10 @@ def mark(
     pre, marks, M, k,
     SHIFT: tl.constexpr, BLOCK: tl.constexpr, CHUNKS: tl.constexpr, GROUPS: tl.constexpr,
 ):  # fmt: skip
-    """One row a program: bisect for the k-th largest key, then mark who is above it, who equal.
+    """Mark the entries of one row that are above, and those that equal, the k-th largest key.
 
-    The marks of 16 neighbours share an integer of `marks`: bit j of its upper half is set where
-    entry j is above, bit j of its lower half where it is equal.
+    The k-th largest key is found by bisection. Each integer of `marks` stands for 16 consecutive
+    entries: bit 16 + j is set if entry j is above the k-th largest key, bit j if it is equal.
     """
     at = tl.program_id(0).to(tl.int64)
     row = pre + at * M
@@ -41,12 +41,12 @@ def mark(
     for c in range(1, CHUNKS):
         high = tl.maximum(high, tl.max(_keys(row, c * BLOCK, M, SHIFT, BLOCK), 0))
     low = high * 0 - 0x7FFFFFFF - 1
-    if GROUPS > 0:  # k or more groups have their maximum at or above the least of the maxima
+    if GROUPS > 0:  # at least k keys reach the smallest of the GROUPS >= k groups' maxima
         low = tl.min(tl.max(tl.reshape(key, [BLOCK // GROUPS, GROUPS]), 0), 0)
 
-    above = high * 0  # how many keys exceed `high`, never more than k
+    above = high * 0  # number of keys above `high`, at most k
     while low < high:
-        middle = (low & high) + ((low ^ high) >> 1)  # their mean, rounded down, without overflow
+        middle = (low & high) + ((low ^ high) >> 1)  # mean of both, rounded down, without overflow
         n = tl.sum((key > middle).to(tl.int32), 0)
         for c in range(1, CHUNKS):
             more = _keys(row, c * BLOCK, M, SHIFT, BLOCK) > middle
@@ -66,21 +66,21 @@ def mark(
 
 @triton.jit
 def collect(pre, marks, values, indices, M, k, SHIFT: tl.constexpr, WORDS: tl.constexpr):
-    """One row a program: write the marked entries in order, all above and the first equal ones.
+    """Write the k entries of one row in order: all above the k-th key, and the first equal ones.
 
-    Each round takes the lowest entry left in every word; few words hold more than one. Two
-    counts share an integer as the marks do.
+    Each round writes the lowest remaining entry of every integer of `marks`; few integers have more
+    than one. As in `marks`, the upper 16 bits of a count are those above, the lower 16 those equal.
     """
     at = tl.program_id(0).to(tl.int64)
     word = tl.arange(0, WORDS)
     bits = tl.load(marks + at * ((M + 15) // 16) + word, mask=word * 16 < M, other=0)
-    count = bits - ((bits >> 1) & 0x55555555)  # the ones in each half, by halving
+    count = bits - ((bits >> 1) & 0x55555555)  # number of set bits in the upper and lower 16 bits
     count = (count & 0x33333333) + ((count >> 2) & 0x33333333)
     count = (count + (count >> 4)) & 0x0F0F0F0F
     count = (count + (count >> 8)) & 0x00FF00FF
-    rank = tl.cumsum(count, 0) - count  # how many are above and how many equal, before this word
-    ties = k - tl.sum((count >> 16) & 0xFFFF, 0)
-    left = (bits | (bits >> 16)) & 0xFFFF
+    rank = tl.cumsum(count, 0) - count  # the two counts before this integer of `marks`
+    ties = k - tl.sum((count >> 16) & 0xFFFF, 0)  # number of equal entries to write
+    left = (bits | (bits >> 16)) & 0xFFFF  # entries that are not written yet
     while tl.max(left, 0) > 0:
         lowest = left & -left
         is_tie = (lowest & bits) > 0
@@ -101,7 +101,7 @@ def residual(
     values, indices, weight, x, miss, dots, B, M, D, K,
     KP: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """One sample a program: each tile [K, BD] of decoder rows serves the sum and the dots."""
+    """The residual and inner products of one sample, which both use each tile [K, BD] of rows."""
     at = tl.program_id(0).to(tl.int64)
     seed = at // B
     k = tl.arange(0, KP)
@@ -125,7 +125,7 @@ def inner_products(
     indices, weight, x, dots, B, M, D, K,
     KP: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """One sample a program."""
+    """The inner products of one sample."""
     at = tl.program_id(0).to(tl.int64)
     k = tl.arange(0, KP)
     latent = tl.load(indices + at * K + k, mask=k < K, other=0)
@@ -145,7 +145,7 @@ def inner_products(
 def _gather(
     dec, enc, sample, entry, values, g_values, miss, x, first, last, d, D, ROWS: tl.constexpr
 ):
-    """Add the outer terms of the sorted entries first..last to two tiles [ROWS, BD]."""
+    """Add values_e miss[b_e] and g_values_e x[b_e] of entries first..last to tiles [ROWS, BD]."""
     for start in range(first, last, ROWS):
         e = start + tl.arange(0, ROWS)
         rows = tl.load(sample + e, mask=e < last, other=0)[:, None] * D + d[None, :]
@@ -163,7 +163,7 @@ def window_sums(
     start, owner, sample, entry, values, g_values, miss, x, partial, PER_SEED, N_WINDOWS, D,
     WIDTH: tl.constexpr, ROWS: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """Sum a window of a seed's sorted entries, if one latent owns the whole of it."""
+    """Sum one window of a seed's sorted entries, if all belong to the same latent."""
     window = tl.program_id(0).to(tl.int64)
     first = window // N_WINDOWS * PER_SEED + window % N_WINDOWS * WIDTH
     if tl.load(start + tl.load(owner + window) + 1) >= first + WIDTH:
@@ -183,7 +183,7 @@ def latent_sums(
     PER_SEED, N_WINDOWS, M, D,
     WIDTH: tl.constexpr, ROWS: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """Sum one latent's entries: those before its first whole window, the windows, the rest."""
+    """Sum the entries of one latent: before its first whole window, its windows, and the rest."""
     latent = tl.program_id(0).to(tl.int64)
     d = tl.program_id(1) * BD + tl.arange(0, BD)
     seed = latent // M

@@ -6,37 +6,47 @@ from torch import Tensor
 from synthsae.sae.auxk import auxk
 from synthsae.sae.base import ARCHITECTURES, Architecture, Gradients, Step
 from synthsae.sae.code import Code
-from synthsae.sae.controller import CUT, FROZEN, PenaltyOptions
-from synthsae.sae.penalised import cut, encoder_gradients, fit, scale
+from synthsae.sae.controller import CONSTANT, MAX_ERROR, PenaltyOptions
+from synthsae.sae.penalised import (
+    encoder_gradients,
+    initial_threshold,
+    reconstruct,
+    scale_of,
+)
 from synthsae.sae.topk import pre_activations
 
 BANDWIDTH = 0.1
-"""Width of the kernel, in mean lengths of x - mean x."""
+"""Width of the kernel, in units of mean ||x - mean x||."""
+
 RESET = 0.3
-"""Share of the training in which the multiplier grows by e."""
+"""Share of the training in which a constant e adds e to the multiplier."""
 
 
 class JumpReLU(Architecture):
-    """A pre-activation above its latent's threshold fires, with its whole value.
+    """A latent fires where its pre-activation is above its threshold, with the whole value.
 
         pre     = W_enc (x - b_dec) + b_enc
         z       = pre where pre > theta, else 0,      theta = exp(log_threshold) of each latent
         x_hat   = W_dec^T z + b_dec
         penalty = e^2 + 2 l e,      e = L0 / k - 1,      L0 = mean number that fire in the batch
 
-    The penalty has its aim within it, with weight 1. Alone, e^2 would rest where a firing costs
-    what it saves in reconstruction, up to 13% above the aim; so l is the multiplier of the
-    constraint e <= 0, l_t = max(0, l_{t-1} + e_t / (RESET n_steps)), with e cut at +-1, which rests
-    at the aim and is fixed for the last 20% of training (method of multipliers). Where
-    `sae.options.coefficient` is given, the loss has coefficient * L0 / k, the paper's penalty.
-    The gradient in theta is the paper's pseudo-derivative: with the rectangle K(u) = 1 where
-    |u| < 1/2 and width e = BANDWIDTH mean ||x - mean x||,
+    The penalty aims at L0 = k, with weight 1. With e^2 alone L0 would end up to 13% above k, where
+    one more firing costs as much as it saves in reconstruction error. So there is also a multiplier
+    l of the constraint e <= 0 (method of multipliers),
 
-        d z / d theta = -theta / e K((pre - theta) / e)
-        d 1[pre > theta] / d theta = -1 / e K((pre - theta) / e).
+        l_t = max(0, l_{t-1} + e_t / (RESET n_steps)), with e clipped to +-1,
 
-    The step itself gives `pre` no gradient, as in the paper. AuxK is TopK's: a dead latent's
-    pre-activation may be positive, below its threshold.
+    which is constant in the last 20% of training. If `sae.options.coefficient` is set, the penalty
+    is that of the paper, coefficient * L0 / k.
+
+    The gradient with respect to theta is the paper's pseudo-derivative. With the rectangle K(u) = 1
+    for |u| < 1/2 and the width w = BANDWIDTH mean ||x - mean x||,
+
+        d z / d theta = -theta / w K((pre - theta) / w)
+        d 1[pre > theta] / d theta = -1 / w K((pre - theta) / w).
+
+    As in the paper, the step function gives `pre` no gradient. AuxK is that of TopK: the
+    pre-activation of a dead latent can be positive, below its threshold.
     """
 
     label, saelens, poolable, row_products = "JumpReLU", "jumprelu", False, 4
@@ -46,14 +56,14 @@ class JumpReLU(Architecture):
     buffers = ("multiplier",)
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
-        """TopK's with thresholds, which the first batch places, and the multiplier."""
+        """The parameters of TopK, thresholds, which `start` sets, and the multiplier."""
         more = {"log_threshold": torch.zeros(self.config.size), "multiplier": torch.tensor(0.0)}
         return super().init(d_model, seed) | more
 
     def start(self, params: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Thresholds at which L0 is k on the first batch, and above 0."""
-        least = 1e-3 * scale(x).length + torch.finfo(x.dtype).tiny
-        at = torch.maximum(cut(params, x, self.k), least)
+        """Thresholds above 0 at which L0 is k on the first batch `x` [S, B, D]."""
+        least = 1e-3 * scale_of(x).mean_norm + torch.finfo(x.dtype).tiny
+        at = torch.maximum(initial_threshold(params, x, self.k), least)
         return {"log_threshold": at.log()[:, None].expand_as(params["log_threshold"])}
 
     def encode(
@@ -66,41 +76,43 @@ class JumpReLU(Architecture):
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         w_dec, x = params["w_dec"], x - params["b_dec"][:, None]
-        theta, size = params["log_threshold"].exp()[:, None], scale(x)
+        theta, scale = params["log_threshold"].exp()[:, None], scale_of(x)
         pre = pre_activations(params, x)
         on = pre > theta
         z = pre * on
-        miss, loss, g_out = fit(z, w_dec, x, size.squares)
+        miss, loss, g_out = reconstruct(z, w_dec, x, scale.inverse_squares)
         multiplier, n = params["multiplier"], self.k * x.shape[1]
         excess = on.sum((1, 2)).to(x.dtype) / n - 1
         penalty, slope = self._penalty(excess, multiplier)
-        price = (slope / n)[:, None, None]  # of one more firing
+        firing_penalty = (slope / n)[:, None, None]  # derivative in the number of firings
 
         g_z = g_out @ w_dec.mT
-        width = (BANDWIDTH * size.length)[:, None, None]
+        width = (BANDWIDTH * scale.mean_norm)[:, None, None]
         near = (pre - theta).abs_() < width / 2
-        g_theta = -torch.where(near, torch.addcmul(price, theta, g_z), 0).sum(1)
+        g_theta = -torch.where(near, torch.addcmul(firing_penalty, theta, g_z), 0).sum(1)
         grads = encoder_gradients(params, x, g_z.mul_(on), g_out)
         grads["w_dec"] = z.mT @ g_out
         grads["log_threshold"] = g_theta * (theta / width)[:, 0]
         loss = loss + penalty
         if step.may_revive:
             loss = loss + auxk(params, grads, x, -miss, step)
-        return Gradients(loss, grads, on.any(1), self._steer(multiplier, excess, step))
+        return Gradients(loss, grads, on.any(1), self._update_multiplier(multiplier, excess, step))
 
     def _penalty(self, excess: Tensor, multiplier: Tensor) -> tuple[Tensor, Tensor]:
-        """The penalty of L0 / k - 1 = `excess` [S], and its derivative, [S]."""
+        """The penalty and its derivative at L0 / k - 1 = `excess` [S], [S] each."""
         c = self.options.coefficient
         if c is None:
             return excess * (excess + 2 * multiplier), 2 * (excess + multiplier)
         return c * (excess + 1), torch.full_like(excess, c)
 
-    def _steer(self, multiplier: Tensor, excess: Tensor, step: Step) -> dict[str, Tensor]:
-        """The new multiplier."""
-        if self.options.coefficient is not None or step.training_done >= 1 - FROZEN:
+    def _update_multiplier(
+        self, multiplier: Tensor, excess: Tensor, step: Step
+    ) -> dict[str, Tensor]:
+        """The new multiplier [S] by its name; nothing if it stays as it is."""
+        if self.options.coefficient is not None or step.training_done >= 1 - CONSTANT:
             return {}
-        sum_of_e = multiplier + excess.clamp(-CUT, CUT) * (step.step_fraction / RESET)
-        return {"multiplier": sum_of_e.relu()}
+        change = excess.clamp(-MAX_ERROR, MAX_ERROR) * (step.step_fraction / RESET)
+        return {"multiplier": (multiplier + change).relu()}
 
 
 ARCHITECTURES["jumprelu"] = JumpReLU

@@ -1,9 +1,9 @@
-"""Linear algebra of sparse codes on stacks: what the entries cost, and no more.
+"""Linear algebra of sparse codes on stacks, at a cost proportional to the number of entries.
 
-A code of S SAEs on B samples is `values` [S, B, K] with `indices` [S, B, K] into the M latents of
-its own SAE. Weights are stacked rows [S, M, D]. A small code costs less as a dense one, with all M
-latents in order and no indices; every function takes both. Seeds never mix: every output row is
-computed from one seed's inputs alone, in an order that does not depend on the other seeds.
+A code of S SAEs on B samples has `values` [S, B, K] and `indices` [S, B, K] into the M latents of
+each SAE. Weights are rows [S, M, D]. For small SAEs a dense code is cheaper, with all M latents in
+order and no indices; every function takes both. Seeds never mix: each output row depends on the
+inputs of one seed alone, and so does the order of its sums.
 """
 
 import warnings
@@ -18,30 +18,34 @@ from synthsae.gpu import on_triton
 from synthsae.sae.code import ByLatent, Code
 from synthsae.sae.select import largest
 
-for said in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly"):
-    warnings.filterwarnings("ignore", message=said)
-
+for message in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly"):
+    warnings.filterwarnings("ignore", message=message)
 
 DENSE_BELOW = 500
-"""A matrix product with M x D weights costs less than an entry's gather, for M D / K up to this."""
+"""Largest M D / K for which a dense matrix product is cheaper than to gather rows."""
 
 
 def top(pre: Tensor, k: int) -> Code:
-    """relu of the k largest of each row of `pre` [S, B, M], float32 or bfloat16."""
-    if (cuda := _cuda(pre)) and pre.shape[2] <= cuda.LONGEST:
+    """The code of relu of the k largest entries of each row of `pre`, K = k.
+
+    Args:
+        pre: pre-activations in float32 or bfloat16, [S, B, M].
+        k: number of entries of a sample.
+    """
+    if (cuda := _cuda(pre)) and pre.shape[2] <= cuda.MAX_LATENTS:
         return cuda.top(pre.contiguous(), k)
     values, indices = largest(pre, k)
     return Code(values.relu_(), indices)
 
 
-def cheapest(code: Code, weight: Tensor) -> Code:
-    """The code, dense where that costs less with `weight` [S, M, D]."""
+def dense_if_cheaper(code: Code, weight: Tensor) -> Code:
+    """`code`, as a dense code if products with `weight` [S, M, D] are then cheaper."""
     _, m, d = weight.shape
     return Code(code.dense(m), None) if m * d <= DENSE_BELOW * code.values.shape[2] else code
 
 
 def decode(code: Code, weight: Tensor) -> Tensor:
-    """sum_k values_k weight[indices_k], [S, B, D]."""
+    """sum_k values_k weight[indices_k], [S, B, D], for `weight` [S, M, D]."""
     if code.indices is None:
         return code.values @ weight
     s, b, k = code.indices.shape
@@ -55,13 +59,19 @@ def decode(code: Code, weight: Tensor) -> Tensor:
 
 
 def rows(weight: Tensor, latent: Tensor) -> Tensor:
-    """weight[s, latent[s, b]] of `weight` [S, M, D] for one latent [S, B] a sample, [S, B, D]."""
+    """weight[s, latent[s, b]], [S, B, D], of `weight` [S, M, D] and one latent a sample [S, B]."""
     flat = _flat(latent[:, :, None], weight.shape[1]).ravel()
     return weight.view(-1, weight.shape[2]).index_select(0, flat).view(*latent.shape, -1)
 
 
 def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
-    """<x_b, weight[indices_k]> for the code's entries alone, [S, B, K]: decode's adjoint."""
+    """<x_b, weight[indices_k]> for the entries of the code, [S, B, K]: the adjoint of `decode`.
+
+    Args:
+        x: vectors, [S, B, D].
+        weight: rows of latents, [S, M, D].
+        code: the code; its values are not used.
+    """
     if code.indices is None:
         return x @ weight.mT
     if cuda := _tiled(x, code):
@@ -80,7 +90,7 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
 
 
 def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What decoding misses, decode - x [S, B, D], and its inner products with the rows used."""
+    """decode(code) - x, [S, B, D], and its inner products with the entries' rows, [S, B, K]."""
     if code.indices is not None and (cuda := _tiled(x, code)):
         return cuda.residual(code, weight, x.contiguous())
     miss = decode(code, weight).sub_(x)
@@ -88,7 +98,10 @@ def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_latent(code: Code, m: int) -> ByLatent | None:
-    """Sort a code's entries by latent, in order of samples; None for a dense code."""
+    """The entries of a code sorted by latent, then by sample; None for a dense code.
+
+    `m` is the number of latents M.
+    """
     if code.indices is None:
         return None
     s, _, k = code.indices.shape
@@ -97,9 +110,9 @@ def by_latent(code: Code, m: int) -> ByLatent | None:
 
 
 def sort_by_key(key: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Where each of the keys 0..n-1 starts in the stable order of `key`, [n + 1]; that order."""
+    """Where each key 0..n-1 starts in the stable order of `key`, [n + 1], and that order."""
     if not key.is_cuda:
-        # NumPy sorts 16-bit keys by radix, in a third of torch's time
+        # NumPy uses a radix sort for 16-bit keys, which takes a third of PyTorch's time
         small = key.numpy().astype(np.uint16 if n <= 2**16 else np.int64)
         entry = torch.from_numpy(np.argsort(small, kind="stable"))
         start = torch.zeros(n + 1, dtype=torch.long)
@@ -111,9 +124,14 @@ def sort_by_key(key: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 def transpose_decode(values: Tensor, order: ByLatent | None, x: Tensor) -> Tensor:
-    """out[s, j] = sum of values_e x[s, b_e] over the entries e of latent j, [S, M, D].
+    """sum of values_e x[s, b_e] over the entries e of each latent j of SAE s, [S, M, D].
 
-    The gradient of `decode` in its weight, where `x` is the gradient of its output.
+    It is the gradient of `decode` with respect to its weight, if `x` is that of its output.
+
+    Args:
+        values: one number for each entry of the code, [S, B, K].
+        order: the entries sorted by latent; None for a dense code.
+        x: vectors, [S, B, D].
     """
     if order is None:
         return values.mT @ x
@@ -141,28 +159,28 @@ def weight_gradients(
 
 
 def latent_sum(values: Tensor, order: ByLatent | None) -> Tensor:
-    """Sum of the entries of each latent, [S, M]."""
+    """Sum of the values [S, B, K] of each latent over the batch, [S, M]."""
     return values.sum(1) if order is None else _segments(values, order, "sum")
 
 
 def latent_max(values: Tensor, order: ByLatent | None) -> Tensor:
-    """Maximum of the entries of each latent, which are not negative, [S, M]; 0 for no entry."""
+    """Maximum of the values [S, B, K], 0 or more, of each latent over the batch, [S, M]."""
     return values.amax(1) if order is None else _segments(values, order, "max")
 
 
 def reciprocal(x: Tensor) -> Tensor:
-    """1 / x, and 0 where x is 0."""
+    """1 / x for x >= 0, elementwise, and 0 where x is 0."""
     return torch.where(x > 0, 1 / x, torch.zeros_like(x))
 
 
 def inverse_scatter(x: Tensor) -> Tensor:
-    """1 / sum ||x - mean x||^2 over the batch of each SAE, [S]; 0 where all are equal."""
+    """1 / sum ||x - mean x||^2 over the batch of each SAE, [S]; 0 if all samples are equal."""
     spread = torch.linalg.vector_norm(x - x.mean(1, keepdim=True), dim=(1, 2))
     return reciprocal(spread**2)
 
 
 def firing_counts(code: Code, m: int) -> Tensor:
-    """Samples on which each latent fires, [S, M]."""
+    """Number of samples on which each of the `m` latents fires, [S, M]."""
     on, s = code.values > 0, len(code.values)
     if code.indices is None:
         return on.sum(1)
@@ -171,7 +189,7 @@ def firing_counts(code: Code, m: int) -> Tensor:
 
 
 def _cuda(x: Tensor) -> ModuleType | None:
-    """The Triton kernels where `x` is on a GPU that has them."""
+    """The module of Triton kernels if `x` is on a GPU that they run on, else None."""
     if on_triton(x):
         from synthsae.sae import cuda
 
@@ -180,19 +198,20 @@ def _cuda(x: Tensor) -> ModuleType | None:
 
 
 def _tiled(x: Tensor, code: Code) -> ModuleType | None:
-    """The Triton kernels where they also have room for the entries of a sample."""
+    """The module of Triton kernels if they can also hold the entries of a sample, else None."""
     cuda = _cuda(x)
-    return cuda if cuda and code.values.shape[2] <= cuda.ENTRIES else None
+    return cuda if cuda and code.values.shape[2] <= cuda.MAX_ENTRIES else None
 
 
 def _segments(values: Tensor, order: ByLatent, how: str) -> Tensor:
+    """The "sum" or "max" of the values of each latent, [S, M]."""
     sorted_values = values.ravel()[order.entry]
     out = torch.segment_reduce(sorted_values, how, offsets=order.start, initial=0.0, unsafe=True)
     return out.view(values.shape[0], -1)
 
 
 def _flat(indices: Tensor, m: int) -> Tensor:
-    """Indices into the S * M latents of the whole stack, [S * B, K]."""
+    """`indices` [S, B, K] into the M latents of each SAE, as indices into all S M, [S * B, K]."""
     s, b, k = indices.shape
     if s == 1:
         return indices.reshape(b, k)

@@ -16,7 +16,7 @@ from synthsae.sae.code import Code
 from synthsae.sae.select import largest
 
 FACTORS = 4
-"""Factors of each kind in a head, at most, unless the config gives them."""
+"""Largest default of the numbers m and n of factors in a head."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class KronOptions:
     """The options of KronSAE: h heads of m first and n second factors, h m n = n_latents."""
 
     heads: int | None = field(
-        default=None, metadata={"help": "heads h, h m n = n_latents (none: what is left)"}
+        default=None, metadata={"help": "heads h, with h m n = n_latents (none: n_latents / (m n))"}
     )
     m: int | None = field(
-        default=None, metadata={"help": "first factors m of a head (none: 4 at most)"}
+        default=None, metadata={"help": "first factors m in a head (none: at most 4)"}
     )
     n: int | None = field(
-        default=None, metadata={"help": "second factors n of a head (none: 4 at most)"}
+        default=None, metadata={"help": "second factors n in a head (none: at most 4)"}
     )
 
     def __post_init__(self) -> None:
@@ -40,26 +40,32 @@ class KronOptions:
 
 
 class KronSAE(Architecture):
-    """Latent (i, j) of a head fires where its factors i and j both do.
+    """Latent (i, j) of a head is the product of two factors, u_i and v_j: both have to be active.
 
         u     = relu(P (x - b_dec) + b_p), v = relu(Q (x - b_dec) + b_q), m and n in each head
         z     = TopK(mAND(u, v)), mAND(u, v)_ij = sqrt(u_i v_j) for all m n pairs of a head
         x_hat = W_dec^T z + b_dec
 
-    with h heads and M = h m n. `w_enc` [S, (m + n) h, D] and `b_enc` hold P before Q, row (i, head)
-    and row (m + j, head); latent (i, j, head) is their pair. The head runs fastest, for the speed
-    of mAND. The biases start at 0. The matrix [M, D] of a dense encoder is never formed. P and Q
-    start with rows uniform on the sphere, decoder row (i, j) of a head as unit(P_i + Q_j).
+    with h heads and M = h m n. `w_enc` [S, (m + n) h, D] and `b_enc` [S, (m + n) h] hold P, then Q:
+    row (i, head) and row (m + j, head). Latent (i, j, head) is their pair. The head is the last
+    index, which makes mAND fast. The dense encoder matrix [M, D] is never formed. Rows of P and Q
+    start uniform on the unit sphere, decoder row (i, j) of a head starts as unit(P_i + Q_j), and
+    biases start at 0.
 
-    Loss of one SAE: that of TopK, plus AuxK, which reaches the decoder rows of dead latents alone,
-    but through P and Q also the live latents that share a factor with a dead one. It cannot revive
-    a latent whose product is 0 on all samples. The matmul is small, and always in float32.
+    Loss of one SAE: that of TopK, plus AuxK. AuxK changes the decoder rows of dead latents alone,
+    but through P and Q it also changes live latents that share a factor with a dead one. It cannot
+    revive a latent whose product is 0 on all samples. The matmul is always in float32.
 
-    The gradient of mAND, v_j / (2 z_ij) in u_i, is unbounded near 0, and taken as 0 at 0. Roots of
-    the factors, z_ij = a_i c_j, keep it finite: g_u_i = sum_j g_z_ij c_j / (2 a_i).
+    The gradient of mAND with respect to u_i, v_j / (2 z_ij), is unbounded near 0, and set to 0 at
+    0. With the roots a of u and c of v, z_ij = a_i c_j and g_u_i = sum_j g_z_ij c_j / (2 a_i).
     """
 
-    label, saelens, poolable, row_products = "KronSAE", "", False, 5  # two encoder rows each
+    label, saelens, poolable, row_products = (
+        "KronSAE",
+        "",
+        False,
+        5,
+    )  # a latent has two encoder rows
     Options = KronOptions
     encoder_rows = False
 
@@ -68,7 +74,7 @@ class KronSAE(Architecture):
         self.h, self.m, self.n = shape(config)
 
     def encoder_multiply_adds(self, d_model: int) -> int:
-        """D h (m + n) for the factors, and m n h for their products."""
+        """Multiply-adds to encode a sample: D h (m + n) for factors, m n h for products."""
         return encoder_cost(self.config, d_model)[0].multiply_adds
 
     def init(self, d_model: int, seed: int) -> dict[str, Tensor]:
@@ -124,30 +130,30 @@ class KronSAE(Architecture):
         return Gradients(loss, grads, fired)
 
     def _roots(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Roots of all factors, [S, B, (m + n) h]."""
+        """Square roots of all factors, [S, B, (m + n) h], of `x`, activations minus b_dec."""
         return (x @ params["w_enc"].mT).add_(params["b_enc"][:, None]).relu_().sqrt_()
 
     def _products(self, roots: Tensor) -> Tensor:
-        """mAND of all pairs, [S, B, M], from the roots of their factors."""
+        """mAND of all pairs, [S, B, M], from the roots of the factors, [S, B, (m + n) h]."""
         a, c = roots.unflatten(2, (-1, self.h)).split([self.m, self.n], dim=2)
         return (a[:, :, :, None] * c[:, :, None]).flatten(2)
 
     def _pair(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """The two factors of a latent, as rows of `w_enc`."""
+        """The two factors of each latent, as rows of `w_enc`, in the shape of `latent`."""
         pair, head = latent // self.h, latent % self.h
         return pair // self.n * self.h + head, (self.m + pair % self.n) * self.h + head
 
     def _factor_gradient(self, roots: Tensor, code: Code, g_z: Tensor) -> Code:
-        """Gradient of the factors of a code's entries, two for each, [S, B, 2 K]."""
+        """Gradient of both factors of each entry of a code, as a code of factors, [S, B, 2 K]."""
         assert code.indices is not None
         p, q = self._pair(code.indices)
         a, c = roots.gather(2, p), roots.gather(2, q)
-        half = g_z / 2
-        values = torch.cat([half * c * kernels.reciprocal(a), half * a * kernels.reciprocal(c)], 2)
+        g = g_z / 2
+        values = torch.cat([g * c * kernels.reciprocal(a), g * a * kernels.reciprocal(c)], 2)
         return Code(values, torch.cat([p, q], 2))
 
     def _all_factors_gradient(self, roots: Tensor, latents: Tensor, g_z: Tensor) -> Tensor:
-        """Gradient of all factors of one SAE, [B, (m + n) h], from `g_z` [B, n] of `latents`."""
+        """Gradient of all factors of one SAE, [B, (m + n) h], from that of some latents."""
         b, h, m, n = len(roots), self.h, self.m, self.n
         full = g_z.new_zeros(b, m * n * h).index_copy_(1, latents, g_z).view(b, m, n, h)
         a, c = roots.view(b, m + n, h).split([m, n], dim=1)
@@ -156,16 +162,21 @@ class KronSAE(Architecture):
 
 
 class Cost(NamedTuple):
-    """What an encoder takes."""
+    """The cost of an encoder.
 
-    multiply_adds: int  # for one sample
-    bytes: int  # of its weights and biases in float32
+    Attributes:
+        multiply_adds: multiply-adds to encode one sample.
+        bytes: bytes of its weights and biases in float32.
+    """
+
+    multiply_adds: int
+    bytes: int
 
 
 def encoder_cost(config: SAEConfig, d_model: int) -> tuple[Cost, Cost]:
-    """The cost of KronSAE's encoder, D h (m + n) + m n h, and of the dense one of M latents, D M.
+    """The cost of KronSAE's encoder, and of a dense encoder of as many latents.
 
-    Both decoders take K D multiply-adds more.
+    The multiply-adds are D h (m + n) + m n h and D M. To decode takes K D more in both cases.
     """
     h, m, n = shape(config)
     kron = Cost(d_model * h * (m + n) + m * n * h, 4 * h * (m + n) * (d_model + 1))
@@ -173,9 +184,10 @@ def encoder_cost(config: SAEConfig, d_model: int) -> tuple[Cost, Cost]:
 
 
 def shape(config: SAEConfig) -> tuple[int, int, int]:
-    """h, m and n: what the config gives; the rest follows from M = h m n.
+    """The numbers h, m and n of a config; those that are None follow from M = h m n.
 
-    Raises ConfigError where M is no such product.
+    Raises:
+        ConfigError: if M cannot be such a product.
     """
     options = config.options
     h, m, n = given = options.heads, options.m, options.n

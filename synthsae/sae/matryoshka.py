@@ -11,7 +11,7 @@ from synthsae.sae.code import Code
 from synthsae.sae.nested import Nested
 
 PREFIXES = 5
-"""Nested dictionaries, unless the config gives their number."""
+"""Default number of nested dictionaries."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class MatryoshkaOptions:
     """The options of Matryoshka."""
 
     prefixes: int | None = field(
-        default=None, metadata={"help": "nested dictionaries, each half of the next (none: 5)"}
+        default=None,
+        metadata={"help": "nested dictionaries, each half as large as the next (none: 5)"},
     )
 
     def __post_init__(self) -> None:
@@ -28,14 +29,14 @@ class MatryoshkaOptions:
 
 
 class Matryoshka(Nested):
-    """TopK whose first latents must reconstruct without the others.
+    """TopK whose first latents also have to reconstruct without the later ones.
 
         z       = relu(TopK(W_enc (x - b_dec) + b_enc)), one code for all prefixes
         x_hat_p = b_dec + sum of z_j w_dec_j over the latents j < M_p
 
-    for M_1 < ... < M_P = M, each half of the next. Loss of one SAE: mean over p = 1..P of
+    for M_1 < ... < M_P = M, each half as large as the next. Loss of one SAE: mean over p = 1..P of
     sum ||x - x_hat_p||^2 / sum ||x - mean x||^2 over the batch, plus AuxK on x - x_hat_P. The paper
-    sums over p and chooses latents by BatchTopK; here k latents at most fire on every sample.
+    sums over p and chooses latents by BatchTopK; here at most k latents fire on every sample.
     """
 
     label, saelens, poolable, row_products = "Matryoshka", "topk", False, 6
@@ -44,21 +45,22 @@ class Matryoshka(Nested):
     def __init__(self, config: SAEConfig):
         super().__init__(config)
         n = self.options.prefixes or PREFIXES
-        # one latent cannot be halved: more prefixes than these change nothing
+        # one latent cannot be halved, which limits the number of prefixes
         self.prefixes = sorted(config.size >> i for i in range(min(n, config.size.bit_length())))
 
     def truncations(self, code: Code) -> tuple[Code, Tensor]:
-        """Entries by latent; a truncation counts as often as a prefix ends there."""
+        """Entries sorted by latent; a weight counts the prefixes that end after t entries."""
         assert code.indices is not None
         indices, place = code.indices.sort(dim=2)
         s, b, k = indices.shape
         halvings = torch.arange(len(self.prefixes), device=indices.device).flip(0)
         ends = (self.config.size >> halvings).expand(s, b, -1).contiguous()
-        n_terms = torch.searchsorted(indices, ends)  # entries of each prefix, [S, B, P]
-        share = code.values.new_zeros(s, b, k + 1)
-        for terms in n_terms.split(1, dim=2):  # one at a time: the order of sums is fixed
-            share.scatter_add_(2, terms, share.new_full((), 1 / ends.shape[2]).expand(s, b, 1))
-        return Code(code.values.gather(2, place), indices), share
+        n_terms = torch.searchsorted(indices, ends)  # number of entries in each prefix, [S, B, P]
+        weights = code.values.new_zeros(s, b, k + 1)
+        each = weights.new_full((), 1 / ends.shape[2]).expand(s, b, 1)
+        for terms in n_terms.split(1, dim=2):  # one at a time, so that the order of sums is fixed
+            weights.scatter_add_(2, terms, each)
+        return Code(code.values.gather(2, place), indices), weights
 
 
 ARCHITECTURES["matryoshka"] = Matryoshka

@@ -1,7 +1,8 @@
-"""Linear algebra of codes whose samples have different numbers of entries.
+"""Linear algebra of codes whose samples have different numbers of entries, as in BatchTopK.
 
-Each SAE has N entries in all on a batch of B samples, sorted by sample. The functions are those of
-`kernels` for such a code; those of `kernels` that take values take its values as they are.
+Each SAE has N entries on a batch of B samples, sorted by sample. The functions replace those of the
+same name in `kernels`. The functions of `kernels` that take only values and their order by latent
+work for such codes, too.
 """
 
 from typing import NamedTuple
@@ -14,12 +15,19 @@ from synthsae.sae.kernels import ByLatent, sort_by_key
 
 
 class Ragged(NamedTuple):
-    """A sparse code of N entries for each SAE; a value of 0 is a latent that does not fire."""
+    """A sparse code of N entries for each SAE. A value of 0 does not fire.
 
-    values: Tensor  # [S, N], not negative
-    latent: Tensor  # [S, N], distinct within a sample
-    sample: Tensor  # [S, N], ascending
-    n_samples: int  # B
+    Attributes:
+        values: activations, 0 or more, [S, N].
+        latent: the latent of each entry, without repetition in a sample, [S, N].
+        sample: the sample of each entry, ascending, [S, N].
+        n_samples: number of samples B.
+    """
+
+    values: Tensor
+    latent: Tensor
+    sample: Tensor
+    n_samples: int
 
     def dense(self, m: int) -> Tensor:
         """The values of all `m` latents, [S, B, M]."""
@@ -29,7 +37,7 @@ class Ragged(NamedTuple):
 
 
 def decode(code: Ragged, weight: Tensor) -> Tensor:
-    """sum over a sample's entries of value * weight[latent], [S, B, D]."""
+    """sum over the entries of a sample of value * weight[latent], [S, B, D]."""
     s, m, d = weight.shape
     out = embedding_bag(
         _flat(code.latent, m),
@@ -42,7 +50,7 @@ def decode(code: Ragged, weight: Tensor) -> Tensor:
 
 
 def inner_products(x: Tensor, weight: Tensor, code: Ragged) -> Tensor:
-    """<x_b, weight[latent]> for the code's entries alone, [S, N]: decode's adjoint."""
+    """<x_b, weight[latent]> for the entries of the code, [S, N]: the adjoint of `decode`."""
     s, m, d = weight.shape
     rows = s * code.n_samples
     pattern = torch.sparse_csr_tensor(
@@ -59,19 +67,19 @@ def inner_products(x: Tensor, weight: Tensor, code: Ragged) -> Tensor:
 
 
 def residual(code: Ragged, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What decoding misses, decode - x [S, B, D], and its inner products with the rows used."""
+    """decode(code) - x, [S, B, D], and its inner products with the entries' rows, [S, N]."""
     miss = decode(code, weight).sub_(x)
     return miss, inner_products(miss, weight, code)
 
 
 def by_latent(code: Ragged, m: int) -> ByLatent:
-    """Sort a code's entries by latent, in order of samples."""
+    """The entries of a code sorted by latent, then by sample; `m` is the number of latents."""
     start, entry = sort_by_key(_flat(code.latent, m), len(code.values) * m)
     return ByLatent(start, _flat(code.sample, code.n_samples)[entry], entry)
 
 
 def _starts(code: Ragged) -> Tensor:
-    """Where each sample's entries start, [S * B + 1]."""
+    """Position at which the entries of each sample start, [S * B + 1]."""
     n = len(code.values) * code.n_samples
     start = torch.zeros(n + 1, dtype=torch.long, device=code.values.device)
     counts = torch.bincount(_flat(code.sample, code.n_samples), minlength=n)
@@ -80,6 +88,6 @@ def _starts(code: Ragged) -> Tensor:
 
 
 def _flat(indices: Tensor, n: int) -> Tensor:
-    """Indices [S, N] below `n` of each SAE as indices into the whole stack, [S * N]."""
+    """`indices` [S, N] below `n` of each SAE, as indices into all S n, [S * N]."""
     offset = torch.arange(0, len(indices) * n, n, device=indices.device)
     return (indices + offset[:, None]).ravel()

@@ -1,20 +1,21 @@
-"""Write and read the folder of one SAE in SAELens: `cfg.json` and `sae_weights.safetensors`.
+"""SAEs in the format of SAELens: a folder of `cfg.json` and `sae_weights.safetensors`.
 
-Folders are written in the layout of SAELens 6; those of older versions are read as well. SAELens
-holds W_enc as [D, M] and W_dec as [M, D], and encodes x - b_dec unless `apply_b_dec_to_input` is
-false.
+Folders are written in the layout of SAELens 6; folders of older versions can be read as well.
+SAELens holds W_enc as [D, M] and W_dec as [M, D], and encodes x - b_dec unless
+`apply_b_dec_to_input` is false.
 
 | here                                    | SAELens    |                                           |
 |-----------------------------------------|------------|-------------------------------------------|
-| topk, matryoshka, hierarchical_topk     | `topk`     | all three choose k latents of a sample    |
+| topk, matryoshka, hierarchical_topk     | `topk`     | all three choose k latents for a sample   |
 | batchtopk                               | `jumprelu` | its one threshold, repeated M times       |
 | jumprelu                                | `jumprelu` | threshold = exp(log_threshold)            |
 | relu                                    | `standard` |                                           |
 | gated                                   | `gated`    | b_gate, r_mag, b_mag                      |
 | kron                                    | none       | its encoder is not a matrix [D, M]        |
 
-The folder holds only what encoding and decoding need; buffers of training are read as at step 0.
-Decoder rows keep their length in the folder, except under `rescale_acts_by_decoder_norm`.
+The folder holds only what encoding and decoding need; buffers of training have their values of step
+0 after reading. Decoder rows are stored with their norms, and keep them when read, except under
+`rescale_acts_by_decoder_norm`.
 """
 
 import json
@@ -37,9 +38,9 @@ from synthsae.sae.stack import SAEStack
 
 CONFIG = "cfg.json"
 LAYOUT = "6.0.0"
-"""The first version of SAELens with this layout; it reads a config without a version as older."""
+"""First version of SAELens with this layout; a config without a version counts as older."""
 
-_SAMPLE = "none: it depends on each sample, and cannot be folded into weights"
+_SAMPLE = "none: the scale depends on each sample, and cannot be folded into the weights"
 _FOLD = "none: the scale is not in the folder; fold it into the weights in SAELens"
 NORMALISED = {"constant_norm_rescale": _SAMPLE, "layer_norm": _SAMPLE}
 
@@ -53,13 +54,13 @@ def save_saelens(
 ) -> None:
     """Write one SAE of a stack as a folder that SAELens loads.
 
-    The SAE is written for activations as it was trained on. Where `realdata` centred and scaled
-    them, fold that into the SAE first (`Activations.normal.fold`): the folder cannot say it.
+    The SAE is written for the activations that it was trained on. If `realdata` centred and scaled
+    them, fold this into the SAE first (`Activations.normal.fold`): the format cannot record it.
 
     Args:
         stack: the SAEs.
         folder: where `cfg.json` and `sae_weights.safetensors` are written.
-        position: which SAE of the stack, from 0.
+        position: position of the SAE in the stack, from 0.
         metadata: what SAELens records about the SAE, such as `model_name` and `hook_name`.
 
     Raises:
@@ -100,7 +101,7 @@ def save_saelens(
 
 
 def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
-    """A stack of the SAEs in SAELens folders, one or several that agree in config.
+    """A stack of the SAEs in one or several SAELens folders, whose configs are equal.
 
     Codes and reconstructions equal those of SAELens except for the order of sums. Two settings are
     folded into the weights, which rounds them once: `apply_b_dec_to_input: false` (W_enc b_dec is
@@ -131,7 +132,7 @@ def load_saelens(*folders: str | Path, device: str = "cpu") -> SAEStack:
 
 
 class _OneSAE(NamedTuple):
-    """One SAE from a folder; its parameters have no seed axis."""
+    """One SAE from a folder, with parameters by name, without the seed axis."""
 
     config: SAEConfig
     seed: int | None
@@ -139,10 +140,12 @@ class _OneSAE(NamedTuple):
 
     @property
     def d_model(self) -> int:
+        """Dimension D of an activation."""
         return self.params["w_dec"].shape[1]
 
 
 def _read(folder: Path) -> _OneSAE:
+    """The SAE in one folder. Raises ConfigError if the folder cannot be read."""
     cfg = _config(folder / CONFIG)
     kind, where = _kind(cfg, folder), f"{folder / CONFIG}: "
     size = {n: _positive(cfg.get(n), where + n) for n in ("d_in", "d_sae")}
@@ -166,12 +169,12 @@ def _read(folder: Path) -> _OneSAE:
         k = k or min(SAEConfig().k, size["d_sae"])
         config = SAEConfig(arch=_read_as(kind), n_latents=size["d_sae"], k=k)
     if "threshold" in params:
-        weights.name_threshold(params, config.arch)
+        weights.convert_threshold(params, config.arch)
     return _OneSAE(config, seed, _training_state(config) | params)
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """The config in the file `path`."""
+    """The JSON object in the file `path`. Raises ConfigError for any other content."""
     try:
         cfg = json.loads(path.read_bytes())
     except OSError as error:
@@ -184,7 +187,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _kind(cfg: dict[str, Any], folder: Path) -> str:
-    """The architecture in SAELens; raises ConfigError for settings that we do not support."""
+    """The architecture in SAELens. Raises ConfigError for settings that are not supported."""
     where = f"{folder / CONFIG}: "
     activation = cfg.get("activation_fn") or cfg.get("activation_fn_str") or "relu"
     one_of(where + "activation_fn", activation, ("relu", "topk"))
@@ -204,14 +207,14 @@ def _kind(cfg: dict[str, Any], folder: Path) -> str:
 
 
 def _positive(value: Any, name: str, most: int | None = None) -> int:
-    """`value`, an integer from 1 to `most`; raises ConfigError for anything else."""
+    """`value`, if it is an integer from 1 to `most`. Raises ConfigError for anything else."""
     if type(value) is int and 0 < value <= (most or value):
         return value
     raise ConfigError(name, value, f"1 to {most}" if most else "a number, 1 or more")
 
 
 def _flag(cfg: dict[str, Any], name: str, default: bool, where: str) -> bool:
-    """The setting `name` of the config, true or false."""
+    """The setting `name` of the config. Raises ConfigError unless it is true or false."""
     value = cfg.get(name, default)
     if not isinstance(value, bool):
         raise ConfigError(where + name, value, "true, false")
@@ -221,7 +224,7 @@ def _flag(cfg: dict[str, Any], name: str, default: bool, where: str) -> bool:
 def _recorded(
     recorded: Any, kind: str, m: int, k: int | None, params: dict[str, Tensor], where: str
 ) -> SAEConfig | None:
-    """The config that `save_saelens` recorded, or None where it does not fit the folder."""
+    """The config that `save_saelens` recorded; None if it does not fit the rest of the folder."""
     known = {*OPTIONS, *(f.name for f in fields(SAEConfig))}
     if not isinstance(recorded, dict) or not recorded.keys() <= known:
         return None
@@ -242,21 +245,21 @@ def _recorded(
 
 
 def _training_state(config: SAEConfig) -> dict[str, Tensor]:
-    """The buffers of an SAE at step 0, which do not depend on D."""
+    """The buffers of an SAE at step 0, by name; they do not depend on D."""
     sae = ARCHITECTURES[config.arch](config)
     return {name: p for name, p in sae.init(1, 0).items() if name in sae.buffers}
 
 
 def _read_as(kind: str) -> str:
-    """The architecture that a folder of SAELens's `kind` is read as, the first registered.
+    """The first registered architecture that reads the SAELens architecture `kind`.
 
-    A subclass does not inherit `read_from_saelens`.
+    Subclasses do not inherit `read_from_saelens`.
     """
     return next(n for n, a in ARCHITECTURES.items() if kind in vars(a).get("read_from_saelens", ()))
 
 
 def _written_as(arch: str) -> str:
-    """The architecture of SAELens that encodes as `arch`; a subclass does not inherit it."""
+    """The architecture of SAELens that encodes as `arch`. Subclasses do not inherit `saelens`."""
     one_of("sae.arch", arch, ARCHITECTURES)
     known = {name: found for name, a in ARCHITECTURES.items() if (found := vars(a).get("saelens"))}
     if arch not in known:

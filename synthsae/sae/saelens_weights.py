@@ -1,4 +1,4 @@
-"""Read the tensors of a SAELens folder as our parameters, and fold settings into them."""
+"""Read the tensors of a SAELens folder as parameters, and fold settings into them."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ TENSORS = {
 def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
     """The parameters of one SAE in float32, by our names.
 
-    `threshold` [M] is kept as SAELens has it; `name_threshold` converts it. A threshold may be
-    infinite: its latent never fires.
+    `threshold` [M] is returned as it is; `convert_threshold` converts it. A threshold may be
+    infinite: the latent then never fires.
 
     Args:
         path: the safetensors file.
@@ -65,7 +65,10 @@ def read(path: Path, kind: str, d: int, m: int) -> dict[str, Tensor]:
 
 
 def fold_norms(params: dict[str, Tensor]) -> None:
-    """Scale decoder rows to unit length, and encoder rows by the norms; a row of 0 is dead."""
+    """Scale decoder rows to unit norm and encoder rows by the old norms, in place.
+
+    A latent whose decoder row is 0 gets an encoder row of 0, and never fires.
+    """
     norm = torch.linalg.vector_norm(params["w_dec"].double(), dim=1)
     by = {"w_enc": norm[:, None], "b_enc": norm, "w_dec": reciprocal(norm)[:, None]}
     params |= {name: (params[name].double() * factor).float() for name, factor in by.items()}
@@ -80,12 +83,12 @@ def fold_bias(params: dict[str, Tensor]) -> None:
     params |= {name: (params[name].double() + more).float() for name, more in by.items()}
 
 
-def name_threshold(params: dict[str, Tensor], arch: str) -> None:
-    """Turn `threshold` [M] into the parameter of `arch`: `threshold` [] or `log_threshold` [M].
+def convert_threshold(params: dict[str, Tensor], arch: str) -> None:
+    """Replace `threshold` [M] by the parameter of `arch`, `threshold` [] or `log_threshold` [M].
 
-    SAELens multiplies by relu, so that a threshold below 0 acts as 0. The logarithm is that of a
-    number above t by less than half the gap to the next float32, so that pre > exp(log_threshold)
-    exactly where pre > t.
+    SAELens applies relu as well, so a threshold below 0 acts as 0. The logarithm is that of a
+    number slightly above t, by less than half the distance to the next float32 number. Then pre >
+    exp(log_threshold) holds exactly where pre > t.
     """
     threshold = params.pop("threshold")
     if "threshold" in ARCHITECTURES[arch].buffers:

@@ -1,23 +1,24 @@
-"""The k largest of each row, several times faster than `torch.topk` on a CPU.
+"""The k largest entries of each row, several times faster than `torch.topk` on a CPU.
 
-Two ideas, both exact. A row of n is folded to n / 4 maxima of 4 until few are left: the k largest
-lie in the k groups with the largest maxima. And the last selection partitions 64-bit keys, the
-value above and its place below, with NumPy's vectorised partition: no branch, and places come with
-the values. Measured on a Zen 4 core, rows of 4096: 3.2 us at k = 32, where `torch.topk` takes 13.4.
+Two exact steps make it fast. First, the n entries of a row are replaced by the maxima of n / 4
+groups of 4, repeatedly: the k largest entries are in the k groups with the largest maxima. Second,
+the few entries that are left are selected by NumPy's vectorised partition of 64-bit keys, which
+hold the value in the upper bits and the index in the lower. Measured on a Zen 4 core for rows of
+4096 and k = 32: 3.2 us a row, and 13.4 us with `torch.topk`.
 """
 
 import torch
 from torch import Tensor
 
 FOLD = 4
-"""Columns that one maximum stands for."""
+"""Number of entries in a group."""
 
 
 def largest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of the last axis and their places, unordered: [..., k] twice.
+    """The k largest entries of the last axis of `x` [..., n] and their indices, [..., k] each.
 
-    Equal values are told apart by their place, so rows always give k distinct places; which of them
-    is kept is a function of the row alone. Raises RuntimeError where k is more than there are.
+    They are not sorted. The k indices of a row are distinct; which of several equal entries are
+    chosen depends on the row alone. Raises RuntimeError for k > n.
     """
     if x.dtype == torch.bfloat16:
         x = x.float()
@@ -30,7 +31,7 @@ def largest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _places(rows: Tensor, k: int) -> Tensor:
-    """Where the k largest of each row [B, n] are, [B, k]."""
+    """Indices of the k largest entries of each row [B, n], [B, k]."""
     b, n = rows.shape
     width = n // FOLD
     if width < FOLD * k:
@@ -44,10 +45,10 @@ def _places(rows: Tensor, k: int) -> Tensor:
 
 
 def _partition(rows: Tensor, k: int) -> Tensor:
-    """Where the k largest of each row are, from a partition of (value, place) keys."""
+    """Indices of the k largest entries of each row [B, n], by a partition of keys, [B, k]."""
     n = rows.shape[1]
     bits = rows.contiguous().view(torch.int32)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the floats
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers that sort as the floats
     key = (ordered.long() << 32).bitwise_or_(torch.arange(n)).numpy()
     if k < n:
         key.partition(n - k, axis=1)

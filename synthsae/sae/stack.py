@@ -1,4 +1,4 @@
-"""A stack: several SAEs of one config that differ only in their seeds."""
+"""A stack: several SAEs with the same config and different seeds."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ class UnknownError(ConfigError):
 
 
 def defined_in(arch: str) -> str:
-    """The file that registers an architecture, or its module; "" for those of this package."""
+    """The file (or module) that registers `arch`; "" for an architecture of this package."""
     module = ARCHITECTURES[arch].__module__
     if module.startswith("synthsae."):
         return ""
@@ -36,7 +36,7 @@ def defined_in(arch: str) -> str:
 
 @dataclass
 class SAEStack:
-    """S SAEs of one config; the seed is the leading axis of every parameter.
+    """S SAEs of one config; the first axis of every parameter is the seed.
 
     Attributes:
         config: architecture, size and options, the same for all SAEs.
@@ -64,7 +64,7 @@ class SAEStack:
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
     ) -> "SAEStack":
-        """SAEs at step 0, one for each seed; a seed gives the same SAE in every stack."""
+        """SAEs before training, one for each seed. A seed gives the same SAE in every stack."""
         config = config.for_width(d_model)
         each = [ARCHITECTURES[config.arch](config).init(d_model, s) for s in seeds]
         params = {n: torch.stack([p[n] for p in each]).to(device) for n in each[0]}
@@ -72,7 +72,7 @@ class SAEStack:
 
     @classmethod
     def join(cls, stacks: Sequence["SAEStack"]) -> "SAEStack":
-        """One stack of the SAEs of several; raises ConfigError where their configs differ."""
+        """One stack of the SAEs of several stacks. Raises ConfigError if their configs differ."""
         for stack in stacks:
             if stack.config != stacks[0].config:
                 raise ConfigError("config", stack.config, f"that of the first, {stacks[0].config}")
@@ -85,28 +85,28 @@ class SAEStack:
         return ARCHITECTURES[self.config.arch](self.config)
 
     def encode(self, x: Tensor) -> Code:
-        """Sparse code of `x` [S, B, D]; [B, D] is the same batch for every SAE."""
+        """The code of `x` [S, B, D], or [B, D] for the same batch for every SAE."""
         return self.architecture.encode(self.params, self._stacked(x))
 
     def decode(self, code: Code) -> Tensor:
-        """Reconstruction [S, B, D] of a code."""
+        """The reconstruction of a code, [S, B, D]."""
         return decode(code, self.params["w_dec"]) + self.params["b_dec"][:, None]
 
     def directions(self) -> Array:
-        """Decoder rows scaled to unit length, as a NumPy array [S, M, D]."""
+        """Decoder rows scaled to unit norm, as a NumPy array [S, M, D]."""
         return unit(self.params["w_dec"].cpu().numpy())
 
     def select(self, which: Sequence[int]) -> "SAEStack":
-        """A stack of the SAEs at some positions, counted from 0."""
+        """A stack of the SAEs at the positions `which`, from 0."""
         params = {name: p[list(which)] for name, p in self.params.items()}
         return SAEStack(self.config, tuple(self.seeds[i] for i in which), params)
 
     def save(self, path: str | Path, more: Mapping[str, Array] | None = None) -> None:
-        """Write parameters, config and seeds to one safetensors file, completely or not at all.
+        """Write parameters, config and seeds to one safetensors file, as a whole or not at all.
 
         Args:
             path: the file.
-            more: other arrays to keep in the file, by names with a dot; `load` skips them.
+            more: further arrays for the file, by names that contain a dot; `load` skips them.
         """
         meta = {"config": json.dumps(asdict(self.config)), "seeds": json.dumps(self.seeds)}
         if defined := defined_in(self.config.arch):
@@ -146,7 +146,7 @@ class SAEStack:
         return stack
 
     def _check_shapes(self) -> None:
-        """Raise ValueError unless parameters have the names and shapes that the config asks for."""
+        """Raise ValueError unless parameters have the names and shapes that the config implies."""
         m, d = self.params["w_dec"].shape[-2:]
         if m != self.config.size:  # before tensors of that size are made
             raise ValueError(f"w_dec has {m} latents, where its config has {self.config.size}")
@@ -160,4 +160,5 @@ class SAEStack:
                 raise ValueError(f"{name} is {p.dtype} of shape {list(p.shape)}, not {list(shape)}")
 
     def _stacked(self, x: Tensor) -> Tensor:
+        """`x` [B, D] or [S, B, D] as [S, B, D]."""
         return x.expand(len(self.seeds), *x.shape) if x.ndim == 2 else x

@@ -10,7 +10,9 @@ from synthsae.sae.code import Code
 from synthsae.sae.ragged import Ragged
 
 CACHE, ROWS = 2**20, 512
-"""Pre-activations that are searched at a time, and samples, which a matmul wants not to be few."""
+"""A batch is encoded in parts of CACHE pre-activations, but of at least ROWS samples.
+
+The pre-activations of a part stay in the cache of a core; a matmul of few samples is slow."""
 
 
 class TopK(Architecture):
@@ -37,14 +39,16 @@ class TopK(Architecture):
     def gradients(self, params: dict[str, Tensor], x: Tensor, step: Step) -> Gradients:
         """Loss and gradient on `x` [S, B, D], derived by hand."""
         x = x - params["b_dec"][:, None]
-        code = kernels.cheapest(self._code(params, x, step.bfloat16_selection), params["w_dec"])
+        code = kernels.dense_if_cheaper(
+            self._code(params, x, step.bfloat16_selection), params["w_dec"]
+        )
         return sparse_gradients(params, x, code, step)
 
     def _code(self, params: dict[str, Tensor], x: Tensor, bfloat16_selection: bool) -> Code:
-        """The code of `x`, which has b_dec taken off.
+        """The code of `x`, activations minus b_dec, [S, B, D].
 
-        Pre-activations are made and searched in parts that stay in a core's cache. Those of a
-        bfloat16 matmul choose latents; the values are computed once more.
+        With `bfloat16_selection` the pre-activations of a bfloat16 matmul choose the latents, and
+        the values of the chosen latents are computed again in float32.
         """
         s, m = params["w_enc"].shape[:2]
         rows = x.shape[1] if x.is_cuda else max(ROWS, CACHE // (s * m))
@@ -63,9 +67,13 @@ class TopK(Architecture):
 def sparse_gradients(
     params: dict[str, Tensor], x: Tensor, code: Code | Ragged, step: Step
 ) -> Gradients:
-    """Loss and gradient of a code of `x` [S, B, D], which has b_dec taken off, with AuxK.
+    """Loss and gradients of a sparse code, with AuxK; the choice of latents is held fixed.
 
-    The choice of latents is held fixed.
+    Args:
+        params: parameters of the SAEs, [S, ...] by name.
+        x: activations minus b_dec, [S, B, D].
+        code: the code of `x`.
+        step: the training step.
     """
     w_enc, w_dec = params["w_enc"], params["w_dec"]
     of = ragged if isinstance(code, Ragged) else kernels
@@ -74,7 +82,7 @@ def sparse_gradients(
     scale = kernels.inverse_scatter(x)
     loss = torch.linalg.vector_norm(miss, dim=(1, 2)) ** 2 * scale
 
-    slope = 2 * scale[:, None]  # of the loss in x_hat, over miss
+    slope = 2 * scale[:, None]  # the gradient of the loss in x_hat is slope * miss
     each = slope.view(-1, *[1] * (code.values.ndim - 1))
     g_values = dots.mul_(each).mul_(code.values > 0)
     g_b_enc = kernels.latent_sum(g_values, order)
@@ -94,7 +102,10 @@ def sparse_gradients(
 def pre_activations(
     params: dict[str, Tensor], x: Tensor, bfloat16_selection: bool = False
 ) -> Tensor:
-    """W_enc x + b_enc of x with b_dec taken off, [S, B, M]; `bfloat16_selection`: in bfloat16."""
+    """W_enc x + b_enc, [S, B, M], of `x`, activations minus b_dec, [S, B, D].
+
+    With `bfloat16_selection` the matmul and its result are in bfloat16.
+    """
     w_enc, b_enc = params["w_enc"], params["b_enc"][:, None]
     if bfloat16_selection:
         return torch.baddbmm(b_enc.bfloat16(), x.bfloat16(), w_enc.bfloat16().mT)

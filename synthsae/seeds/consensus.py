@@ -29,6 +29,7 @@ from synthsae import checks, files
 from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown, between
 from synthsae.checks import plain as plain_array
+from synthsae.geometry import live_latents
 from synthsae.metrics import consensus as plain
 from synthsae.metrics import function
 from synthsae.metrics.axis_test import axis_test
@@ -97,7 +98,7 @@ def consensus(
             second is not an independent training.
     """
     level = between("level", level, 0, 1, strict=True)
-    d, alive = checks.live_latents(directions, live)
+    d, alive = live_latents(directions, live)
     if d.shape[2] < 2:
         raise ConfigError("directions", Shown(f"shape {d.shape}"), "rows of 2 dimensions or more")
     names = _names(seeds, len(d))

@@ -1,22 +1,23 @@
-"""Intervals, tests and nulls in which the seed is the unit of replication.
+"""Intervals, tests and null distributions in which the seed is the unit of replication.
 
 ==========================================================  ======================================
-question                                                    function
+what is wanted                                              function
 ==========================================================  ======================================
-how sure is the mean of one number a seed (EV, L0)          `mean_interval`
-how sure is the mean of a score of pairs of seeds           `pairwise_interval`
-the same, where only each seed's mean over the others       `row_interval`
-is known (mean p_hat)
-how sure is any other smooth statistic                      `jackknife_interval`
-do seeds of one group agree more with each other than       `group_test`
-with seeds of another group
-how large would a score be if each seed's code were         `rotation_null`, then `null_summary`
-rotated at random inside a subspace
-do two groups of seeds differ in one number a seed          `scipy.stats.permutation_test`
+interval of the mean of one number for each seed (EV, L0)   `mean_interval`
+interval of the mean of a score of pairs of seeds           `pairwise_interval`
+the same from each seed's mean over the other seeds         `row_interval`
+(mean p_hat)
+interval of any other smooth statistic                      `jackknife_interval`
+test whether seeds agree more within groups than between    `group_test`
+groups
+null distribution of a score, if the directions of each     `rotation_null`, then `null_summary`
+seed were rotated at random inside a subspace
+test whether two groups of seeds differ in one number       `scipy.stats.permutation_test`
+for each seed
 ==========================================================  ======================================
 
-Do two architectures learn different latents? Eight seeds, four of each architecture, with the
-agreement of each pair of seeds:
+Do two architectures learn different latents? There are eight seeds, four of each architecture, and
+the agreement of each pair of seeds:
 
 >>> import numpy as np
 >>> from synthsae import stats

@@ -1,9 +1,9 @@
 """Intervals with the seed as the unit of replication.
 
-Pairs of seeds share seeds, so S (S - 1) pairwise scores are fewer independent observations than
-that. The interval of a pairwise mean is a jackknife: it leaves out one seed at a time, with all of
-its pairs. Measured coverage of nominal 95% intervals at 5 / 8 / 20 seeds (2,000 repeats; printed by
-`python tests/stats/test_stats.py`, whose tests repeat it in small):
+The S (S - 1) scores of pairs of seeds are not independent, because pairs share seeds. The interval
+of their mean is a jackknife that leaves out one seed at a time, with all of its pairs. This table
+has the measured coverage of nominal 95% intervals at 5, 8 and 20 seeds, with 2,000 repetitions
+(`python tests/stats/test_stats.py` prints it, and its tests repeat it on a smaller scale):
 
 ========================  ==============  ==============  ==============  ==============
 scores of pairs           self-pairs      bootstrap       rows            jackknife
@@ -14,15 +14,16 @@ p_hat of cross-polytopes  .93  .95  .98   .98  .99  1.00  .82  .83  .85   .99  .
 p_hat of uniform atoms    .67  .75  .84   .97  .99  .99   .85  .82  .75   .99  .98  .98
 ========================  ==============  ==============  ==============  ==============
 
-*Bootstrap* resamples seeds and drops pairs of a seed with itself, *self-pairs* keeps such pairs
+*Bootstrap* resamples seeds and drops pairs of a seed with itself. *Self-pairs* keeps such pairs
 (both are in `tests/seed_bootstrap.py`). *Rows* is `mean_interval` of each seed's mean over the
-others. *Jackknife* is `pairwise_interval`; `row_interval` covers the same to .01. Only the
-jackknife holds its level in every row. The p_hat rows are codes that are rotated against each other
-in R^4, so that no seed is better than another; there the jackknife is wider than it need be.
+other seeds. *Jackknife* is `pairwise_interval`; the coverage of `row_interval` is the same within
+.01. Only the jackknife reaches its nominal level in every row of the table. In the rows of p_hat,
+the seeds have the same directions in R^4 up to a random rotation, so that no seed is better than
+another. There the jackknife is wider than necessary.
 
 Scores of the latents that p_hat calls unstable (their share, the mean of a property, their
-transfer) depend on the other seeds too. For such scores of codes that lean to an axis by a
-different amount in each seed, `row_interval` covers .99 to 1.00 at 5 and 8 seeds and
+transfer) also depend on the other seeds. If the directions of each seed lean towards an axis by a
+different amount, `row_interval` covers .99 to 1.00 of such scores at 5 and 8 seeds, and
 `mean_interval` .86 to .99 (same tests).
 """
 
@@ -48,15 +49,19 @@ class Interval(NamedTuple):
 def jackknife_interval(
     estimate: ArrayLike, leave_one_out: ArrayLike, level: float = 0.95
 ) -> Interval:
-    """Interval of any smooth statistic, from its values with one seed left out at a time.
+    """Interval of a smooth statistic, from its values with one seed left out at a time.
 
-    Tukey's jackknife: se^2 = (S - 1) / S sum_s (theta_-s - mean theta_-s)^2, with Student
-    quantiles of S - 1 degrees of freedom. Not for medians and other quantiles.
+    Tukey's jackknife (1958): se^2 = (S - 1) / S sum_s (theta_-s - mean theta_-s)^2, with quantiles
+    of Student's t distribution with S - 1 degrees of freedom. It does not hold for medians and
+    other quantiles, which are not smooth.
 
     Args:
         estimate: the statistic over all seeds, [...].
-        leave_one_out: the statistic without each seed, [..., S].
+        leave_one_out: the statistic without each seed, [..., S] with S >= 2.
         level: nominal coverage.
+
+    Raises:
+        ConfigError: for shapes that do not fit, and for a level outside (0, 1).
     """
     loo, whole = numbers("leave_one_out", leave_one_out), numbers("estimate", estimate)
     if loo.ndim < 1 or loo.shape[-1] < 2 or loo.shape[:-1] != whole.shape:
@@ -69,10 +74,17 @@ def jackknife_interval(
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Student's t interval of the mean of one independent number a seed, `values` [..., S].
+    """Student's t interval of the mean of one number for each seed, which must be independent.
 
-    For numbers that depend on the other seeds, such as a seed's mean p_hat, use `row_interval`:
-    this interval then covers .64 to .85 at a nominal .95.
+    Numbers that depend on the other seeds, such as a seed's mean p_hat, need `row_interval`: for
+    these numbers `mean_interval` covers .64 to .85 at a nominal .95.
+
+    Args:
+        values: a number for each seed, [..., S] with S >= 2.
+        level: nominal coverage.
+
+    Raises:
+        ConfigError: for fewer than two seeds, and for numbers that are not finite.
     """
     x = per_seed("values", values)
     n = x.shape[-1]
@@ -80,10 +92,17 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def pairwise_interval(matrix: ArrayLike, level: float = 0.95) -> Interval:
-    """Jackknife interval of the mean off-diagonal entry of `matrix` [..., S, S].
+    """Jackknife interval of the mean off-diagonal entry of a matrix of scores of pairs of seeds.
 
-    Entry [s, t] is the score of seed s against seed t. The matrix need not be symmetric, and its
-    diagonal is not read, so it may be NaN. With two seeds, low and high are NaN.
+    With two seeds, low and high are NaN.
+
+    Args:
+        matrix: the score of seed s against seed t at [s, t], [..., S, S]. It need not be symmetric.
+            The diagonal is not read, so it may be NaN.
+        level: nominal coverage.
+
+    Raises:
+        ConfigError: for another shape, and for scores that are not finite.
     """
     x = per_pair("matrix", matrix)
     n = x.shape[-1]
@@ -96,12 +115,19 @@ def pairwise_interval(matrix: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def row_interval(rows: ArrayLike, level: float = 0.95) -> Interval:
-    """`pairwise_interval` from each seed's mean score against the other seeds, `rows` [..., S].
+    """`pairwise_interval` from the mean score of each seed against the other seeds.
 
-    For scores that are symmetric, or whose row means equal their column means nearly, as those of
-    p_hat do: without seed s the pairwise mean is (S mean - 2 rows_s) / (S - 2). The interval is
-    therefore that of `mean_interval` times 2 (S - 1) / (S - 2). With two seeds, low and high are
-    NaN.
+    It holds for scores that are symmetric, or whose row means nearly equal their column means, as
+    for p_hat. Without seed s the pairwise mean is then (S mean - 2 rows_s) / (S - 2) (derived
+    here), so the interval is 2 (S - 1) / (S - 2) times as wide as that of `mean_interval`. With two
+    seeds, low and high are NaN.
+
+    Args:
+        rows: mean score of each seed against the others, [..., S].
+        level: nominal coverage.
+
+    Raises:
+        ConfigError: for fewer than two seeds, and for scores that are not finite.
     """
     x = per_seed("rows", rows)
     n, mean = x.shape[-1], x.mean(axis=-1)

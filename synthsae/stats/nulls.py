@@ -1,4 +1,4 @@
-"""The rotation null: scores of a stack whose latents are rotated at random inside a subspace."""
+"""The rotation null: a score, if the latents of each seed are rotated at random in a subspace."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,15 +25,15 @@ Statistic = Callable[[Array, Mask], ArrayLike]
 
 
 class Null(NamedTuple):
-    """An observed statistic [...] beside its null distribution, [...] each.
+    """An observed statistic and a summary of its null distribution, [...] each.
 
     Attributes:
-        observed: the statistic.
-        mean: of the draws.
+        observed: the observed statistic.
+        mean: mean of the draws.
         sd: standard deviation of the draws.
         low: 2.5% quantile of the draws.
         high: 97.5% quantile of the draws.
-        p: one-sided p-value; large statistics are extreme.
+        p: one-sided p-value; large values of the statistic are extreme.
     """
 
     observed: Array
@@ -53,19 +53,23 @@ def rotation_null(
     draws: int = 99,
     rng: Rng = 0,
 ) -> Array:
-    """`statistic` of directions of which each seed's are Haar-rotated in a subspace: [draws, ...].
+    """`statistic` of the directions after random rotations of each seed, [draws, ...].
 
-    Each seed's code moves rigidly: angles within a seed stay, and so does what is orthogonal to the
-    subspace. Subspace measures of the block do not change; latent measures fall to the coverage
-    law. The number of live latents is matched, because no latent is drawn anew.
+    The directions of each seed are rotated together in the subspace, by a Haar-random orthogonal
+    matrix. Angles within a seed, the part orthogonal to the subspace and the number of live latents
+    do not change. Scores of subspaces therefore stay as they are, and scores of latents fall to the
+    coverage law.
 
     Args:
         statistic: a function of directions [S, M, D] and live [S, M].
         directions: decoder directions, [S, M, D].
         live: which latents are live, bool [S, M].
-        basis: orthonormal columns [D, R] that span the subspace; None stands for all of R^D.
-        draws: how many times all seeds are rotated.
+        basis: orthonormal columns that span the subspace, [D, R]; None stands for all of R^D.
+        draws: number of draws. In each, every seed is rotated anew.
         rng: a generator or a seed.
+
+    Raises:
+        ConfigError: for shapes that do not fit, and a basis that is not orthonormal.
     """
     d = array("directions", directions, "[S, M, D]")
     on = mask("live", live, d.shape[:2])
@@ -79,10 +83,18 @@ def rotation_null(
 
 
 def null_summary(observed: ArrayLike, null: ArrayLike) -> Null:
-    """`observed` [...] beside the draws `null` [draws, ...] of its null distribution.
+    """The observed statistic with mean, sd, quantiles and p-value of its null distribution.
 
-    p = (1 + #{null >= observed}) / (1 + draws): one-sided, large is extreme. Negate both arguments
-    to test for small values.
+    p = (1 + #{null >= observed}) / (1 + draws), one-sided: large values are extreme. To test for
+    small values, negate both arguments.
+
+    Args:
+        observed: the observed statistic, [...].
+        null: draws of the null distribution, [draws, ...].
+
+    Raises:
+        ConfigError: for shapes that do not fit, fewer than two draws, and values that are not
+            finite.
     """
     x, draws = numbers("observed", observed), numbers("null", null)
     if draws.ndim < 1 or draws.shape[1:] != x.shape or len(draws) < 2:

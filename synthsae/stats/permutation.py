@@ -1,4 +1,4 @@
-"""Permutation test of whether seeds of one group agree more with each other than across groups."""
+"""Permutation test of whether seeds agree more within groups than between groups."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,15 +11,15 @@ from synthsae.stats.values import p_value, per_pair
 def group_test(
     matrix: ArrayLike, groups: ArrayLike, *, draws: int = 9999, rng: Rng = 0
 ) -> tuple[Array, Array]:
-    """(T, two-sided p), each [...]: do seeds agree more within groups than between groups?
+    """T and its two-sided p-value, [...] each: do seeds agree more within groups than between?
 
-    Mantel's test: T is the mean score of pairs within a group minus that of pairs between groups,
-    and its null relabels whole seeds, rows together with columns.
+    T is the mean score of pairs within a group minus that of pairs between groups. The null
+    permutes the seeds, rows together with columns (Mantel 1967).
 
     Args:
-        matrix: score of each pair of seeds, [..., S, S]; the diagonal is not read.
+        matrix: score of each pair of seeds, [..., S, S]. The diagonal is not read.
         groups: a label for each seed, [S].
-        draws: random relabellings.
+        draws: number of random permutations.
         rng: a generator or a seed.
 
     Raises:

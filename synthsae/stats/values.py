@@ -1,4 +1,4 @@
-"""What intervals and tests share: checks of scores of seeds, and the p-value."""
+"""Checks of scores of seeds, and the p-value, for intervals and tests."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,16 +8,20 @@ from synthsae.checks import ConfigError, Shown, array, finite, numbers, of_shape
 
 
 def p_value(observed: Array, null: Array) -> Array:
-    """One-sided permutation p-value (1 + #{null >= observed}) / (1 + n), [...] and [..., n].
+    """One-sided permutation p-value, (1 + #{null >= observed}) / (1 + n), [...].
 
     Draws that equal `observed` up to rounding count as equal.
+
+    Args:
+        observed: the observed statistic, [...].
+        null: n draws of its null distribution, [..., n].
     """
-    slack = 1e-12 * np.maximum(1, np.abs(observed))
-    return (1 + (null >= (observed - slack)[..., None]).sum(axis=-1)) / (1 + null.shape[-1])
+    tolerance = 1e-12 * np.maximum(1, np.abs(observed))
+    return (1 + (null >= (observed - tolerance)[..., None]).sum(axis=-1)) / (1 + null.shape[-1])
 
 
 def per_seed(name: str, values: ArrayLike) -> Array:
-    """`values` [..., S] as finite float64 numbers of two seeds or more."""
+    """`values` [..., S] as finite float64. Raises ConfigError for fewer than two seeds."""
     x = array(name, values, "[..., S]")
     if x.shape[-1] < 2:
         raise ConfigError(name, Shown(f"shape {x.shape}"), "2 or more seeds on the last axis")
@@ -25,7 +29,10 @@ def per_seed(name: str, values: ArrayLike) -> Array:
 
 
 def per_pair(name: str, matrix: ArrayLike) -> Array:
-    """A copy of `matrix` [..., S, S] with a diagonal of zeros; the other entries must be finite."""
+    """A copy of `matrix` [..., S, S] in float64, with zeros on the diagonal.
+
+    Raises ConfigError for fewer than two seeds, and for other entries that are not finite.
+    """
     x = numbers(name, matrix).copy()
     of_shape(name, x, "[..., S, S]")
     if x.shape[-1] < 2:

@@ -1,4 +1,4 @@
-"""Training of stacks on any activation source."""
+"""Train stacks of SAEs on any source of activations."""
 
 from synthsae.train.checkpoint import EVERY
 from synthsae.train.config import TrainConfig, resolve_device

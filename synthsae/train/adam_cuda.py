@@ -1,12 +1,13 @@
-"""Adam on the sphere as two Triton kernels; `adam.Adam` is their plain twin.
+"""Adam with decoder rows of unit norm as two Triton kernels; `adam.Adam` computes the same.
 
-Nothing imports this module when the package is imported: it needs triton. A program holds a chunk
-of a tensor [S, ...] in registers: one row of D where rows are on the sphere, else CHUNK numbers. It
-mixes no two seeds, uses no atomics (the same input gives the same bits), and reads on the device
-what changes from step to step, so that a CUDA graph can hold it.
+The module needs Triton, and is imported only on a GPU. Each program holds a chunk of a tensor
+[S, ...] in registers: one row of D numbers if rows keep unit norm, else CHUNK numbers. Seeds are
+never mixed. There are no atomic operations, so that the same input gives the same bits. Whatever
+changes between steps is read from the device, so that a CUDA graph can record the kernels.
 
-*Traffic* counts bytes moved once each, a number. Both matrices of an SAE take 68 M D a step;
-torch's operations take 112: the projection 20, lengths 8, clipping 16, Adam 56, rows 12.
+*Traffic* is the number of bytes that are read and written for each number of the tensor. The two
+matrices of an SAE take 68 M D bytes a step. PyTorch's operations take 112 M D: 20 for the
+projection, 8 for norms, 16 for clipping, 56 for Adam and 12 for the norms of the rows.
 """
 # mypy: allow-untyped-defs
 
@@ -22,13 +23,13 @@ CHUNK = 1024
 
 @triton.jit
 def _tangent(g, d):
-    """What is left of the row g without its part along the unit row d."""
+    """g - <g, d> d: the row g without its part along the unit row d."""
     return g - tl.sum(g * d, 0) * d
 
 
 @triton.jit
 def square_chunks(g, d, out, N, WIDTH: tl.constexpr, SPHERE: tl.constexpr, BLOCK: tl.constexpr):
-    """The sum of the squares of each chunk of g, or of its tangent, in `out` [S, chunks]."""
+    """Write the sum of squares of each chunk of g, or of its tangent, to `out` [S, chunks]."""
     i = tl.arange(0, BLOCK)
     first, start = tl.program_id(0).to(tl.int64) * WIDTH, tl.program_id(1).to(tl.int64) * N
     mask = (i < WIDTH) & (first + i < N)
@@ -41,13 +42,13 @@ def square_chunks(g, d, out, N, WIDTH: tl.constexpr, SPHERE: tl.constexpr, BLOCK
 
 @triton.jit
 def step_chunks(
-    p, g, m, v, factor, alive, correction, N,
+    p, g, m, v, factor, active, correction, N,
     BETA1: tl.constexpr, BETA2: tl.constexpr, EPS: tl.constexpr,
     WIDTH: tl.constexpr, SPHERE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """A step of one chunk; `correction` holds rate / (1 - beta1^n) and 1 / (1 - beta2^n)."""
+    """Update one chunk; `correction` holds rate / (1 - beta1^n) and 1 / (1 - beta2^n)."""
     seed = tl.program_id(1)
-    if tl.load(alive + seed) != 0:
+    if tl.load(active + seed) != 0:
         i = tl.arange(0, BLOCK)
         first, start = tl.program_id(0).to(tl.int64) * WIDTH, seed.to(tl.int64) * N
         mask = (i < WIDTH) & (first + i < N)
@@ -70,9 +71,10 @@ def step_chunks(
 
 
 def squares(g: Tensor, rows: Tensor | None) -> Tensor:
-    """||g||^2 of each seed of `g` [S, ...], [S]; of what is tangent to unit `rows` [S, M, D].
+    """||g||^2 of each seed of `g` [S, ...], [S].
 
-    Traffic: 4 a number, with `rows` 8.
+    With unit `rows` [S, M, D], it is that of the part of g tangent to them. Traffic: 4 bytes, or 8
+    with `rows`.
     """
     g = g.contiguous()
     grid, n, sizes = _chunks(g, rows is not None)
@@ -83,21 +85,28 @@ def squares(g: Tensor, rows: Tensor | None) -> Tensor:
 
 def step(
     p: Tensor, g: Tensor, m: Tensor, v: Tensor,
-    factor: Tensor, alive: Tensor, correction: Tensor, sphere: bool,
+    factor: Tensor, active: Tensor, correction: Tensor, sphere: bool,
 ) -> None:  # fmt: skip
-    """A step of Adam on `p` [S, ...] and its moments, in place, where `alive` [S].
+    """Do one step of Adam on `p` and its moments, in place. Traffic: 28 bytes.
 
-    The gradient is `g`, made tangent to rows on the sphere, times `factor` [S]; `correction` [2] is
-    rate / (1 - beta1^n) and 1 / (1 - beta2^n) at the n-th step. Traffic: 28 a number.
+    Args:
+        p: a parameter, [S, ...].
+        g: its gradient, [S, ...].
+        m: running mean of the gradient, [S, ...].
+        v: running mean of the squared gradient, [S, ...].
+        factor: the gradient is multiplied by it, [S].
+        active: which SAEs are updated, bool [S].
+        correction: rate / (1 - beta1^n) and 1 / (1 - beta2^n) at the n-th step, [2].
+        sphere: whether rows keep unit norm; the gradient is then made tangent to them.
     """
     assert p.is_contiguous()
     grid, n, sizes = _chunks(p, sphere)
     how = {"BETA1": BETAS[0], "BETA2": BETAS[1], "EPS": EPSILON} | sizes
-    step_chunks[grid](p, g.contiguous(), m, v, factor, alive, correction, n, **how)
+    step_chunks[grid](p, g.contiguous(), m, v, factor, active, correction, n, **how)
 
 
 def _chunks(p: Tensor, sphere: bool) -> tuple[tuple[int, int], int, dict[str, int | bool]]:
-    """Programs (chunks, S), numbers of a seed, and the size of a chunk."""
+    """The grid (chunks, S), the count of numbers of one seed, and the compile-time sizes."""
     n = p[0].numel()
     width = p.shape[-1] if sphere else CHUNK
     block = triton.next_power_of_2(width)

@@ -1,8 +1,8 @@
-"""Checkpoints: a long training that was killed goes on where it was, to the bit.
+"""Checkpoints: a training that was killed resumes from its last one and ends with the same bits.
 
-<folder>/<group>-<checksum>.safetensors holds the state of one group. Batches are counter-based, so
-the number of steps done is the position in the stream. A new checkpoint is written before the old
-one is removed.
+The file <folder>/<group>-<identity>-<checksum>.safetensors holds the state of one group. Batches
+are counter-based, so the number of steps done is the position in the stream of data. A new
+checkpoint is written before the old one is removed.
 """
 
 import json
@@ -18,16 +18,21 @@ from synthsae.files import checksum, make, write
 from synthsae.train.group import Group
 
 EVERY = 120.0
-"""Seconds between the checkpoints of a group."""
+"""Seconds between two checkpoints of a group."""
 
 
 class Checkpoint:
-    """The file of one group's state.
+    """The file that holds the state of one group.
 
     Attributes:
         folder: where the file is.
-        name: which group it is.
-        identity: what the training is; a checkpoint of another one is not used.
+        name: name of the group.
+        identity: hash of the training's settings. A checkpoint with another hash is ignored.
+
+    Args:
+        folder: where the file is.
+        name: name of the group.
+        identity: the training's settings, as values that JSON holds.
     """
 
     def __init__(self, folder: Path, name: str, identity: Any):
@@ -36,22 +41,25 @@ class Checkpoint:
         self._saved_at = time.monotonic()
 
     def resume(self, group: Group) -> int:
-        """Bring `group` to its last checkpoint, if there is one; returns the steps it has done."""
+        """Restore `group` from its last checkpoint, if any; returns the number of steps done."""
         states = [state for path in self._files() if (state := _read(path))]
-        if states:  # two where a kill came between the writing of one and the removal of another
+        if states:  # two, if the process was killed before it removed the older one
             last = max(states, key=lambda state: int(state["steps"][0]))
             group.restore({key: v.to(group.loss.device) for key, v in last.items()})
         return group.n_done
 
-    def tick(self, group: Group, *, last: bool = False) -> None:
-        """Save `group` where its checkpoint is old enough; a long training also at its end."""
+    def save_if_due(self, group: Group, *, last: bool = False) -> None:
+        """Save `group` if its last checkpoint is `EVERY` seconds old.
+
+        After the `last` step it is saved as well, if it has a checkpoint.
+        """
         due = time.monotonic() - self._saved_at >= EVERY
         if due or (last and self._files()):
             self.save(group)
             self._saved_at = time.monotonic()
 
     def save(self, group: Group) -> None:
-        """Write the state of `group`, then remove the one before it."""
+        """Write the state of `group`, then remove its older checkpoint."""
         state = {key: v.detach().cpu().contiguous() for key, v in group.state().items()}
         data = save(state)
         old = self._files()
@@ -71,10 +79,10 @@ class Checkpoint:
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
-    """The state in `path`; a damaged file is said and removed."""
+    """The state in `path`; None for a damaged file, which is removed with a warning."""
     data = path.read_bytes()
     if path.stem.endswith(f"-{checksum(data)[:16]}"):
         return load(data)
-    warnings.warn(f"{path} is damaged; its group starts again", stacklevel=4)
+    warnings.warn(f"{path} is damaged and removed; its group starts again", stacklevel=4)
     path.unlink()
     return None

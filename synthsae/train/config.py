@@ -1,4 +1,4 @@
-"""How a stack is trained, and on which device."""
+"""Options of training, and the device that it runs on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,53 +9,66 @@ from synthsae.checks import ConfigError, one_of, typed, within
 from synthsae.deprecated import old_attributes
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""Adam's, which no config varies."""
+"""Adam's decay rates beta1 and beta2, and its epsilon; no config varies them."""
 
 
 @old_attributes({"half": "bfloat16_selection", "silence_limit": "dead_limit"})
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a stack is trained."""
+    """Options of training, the same for every seed of a stack. A field's `help` describes it."""
 
     n_steps: int = field(default=1500, metadata={"help": "optimiser steps"})
-    batch_size: int = field(default=512, metadata={"help": "samples B a step, for each seed"})
+    batch_size: int = field(default=512, metadata={"help": "samples B in a step of one seed"})
     lr: float | None = field(
         default=None,
-        metadata={"help": "Adam's learning rate (none: 2e-4 / sqrt(n_latents / 2^14))"},
+        metadata={"help": "peak learning rate of Adam (none: 2e-4 / sqrt(n_latents / 2^14))"},
     )
-    warmup: float = field(default=0.05, metadata={"help": "share of the steps with rising rate"})
-    decay: float = field(default=0.2, metadata={"help": "share of the steps with falling rate"})
-    clip: float = field(default=1.0, metadata={"help": "largest gradient norm of one seed"})
+    warmup: float = field(
+        default=0.05, metadata={"help": "share of the steps in which the learning rate rises"}
+    )
+    decay: float = field(
+        default=0.2, metadata={"help": "share of the steps in which the learning rate falls"}
+    )
+    clip: float = field(
+        default=1.0, metadata={"help": "gradients of one seed with a larger norm are scaled to it"}
+    )
     aux_coefficient: float = field(
         default=1 / 32, metadata={"help": "weight of the auxiliary loss for dead latents; 0 is off"}
     )
     dead_after: int | None = field(
         default=None,
         metadata={
-            "help": "samples without firing that make a latent dead (none: 10M, or a tenth of all)"
+            "help": "samples without firing after which a latent is dead (none: 10M, at most a "
+            "tenth of the training)"
         },
     )
     init: str = field(
         default="independent",
-        metadata={"help": "independent: each seed has a start of its own; shared: init seed 0"},
+        metadata={
+            "help": "start of training: independent (one for each seed) or shared (init seed 0)"
+        },
     )
     data: str = field(
         default="independent",
-        metadata={"help": "independent: each seed has data of its own; shared: data seed 0"},
+        metadata={
+            "help": "training data: independent (a stream for each seed) or shared (data seed 0)"
+        },
     )
     group_size: int | None = field(
         default=None,
-        metadata={"help": "seeds in one matmul (none: a quarter of them, or what fits the cache)"},
+        metadata={
+            "help": "seeds trained in one matmul (none: half of them, or those that fit the cache)"
+        },
     )
     threads: int = field(
-        default=1, metadata={"help": "cores that work on one group; groups use the others"}
+        default=1, metadata={"help": "cores for one group of seeds; other groups use other cores"}
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu or cuda"})
     precision: str = field(
         default="auto",
         metadata={
-            "help": "of the matmul that chooses latents: float32, bfloat16, or auto (bfloat16 on "
-            "a GPU alone); weights, moments and all else are float32"
+            "help": "precision of the matmul that chooses latents: float32, bfloat16, or auto "
+            "(bfloat16 on a GPU, else float32); everything else is float32"
         },
     )
 
@@ -77,16 +90,16 @@ class TrainConfig:
         one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
 
     def init_seeds(self, seeds: Sequence[int]) -> list[int]:
-        """The seed of each SAE in the stream `init`."""
+        """The seed of each SAE in the stream `init`, [S]."""
         return list(seeds) if self.init == "independent" else [0] * len(seeds)
 
     def data_seeds(self, seeds: Sequence[int]) -> list[int]:
-        """The seed of each SAE in the stream `data`."""
+        """The seed of each SAE in the stream `data`, [S]."""
         return list(seeds) if self.data == "independent" else [0] * len(seeds)
 
     @property
     def n_samples(self) -> int:
-        """Samples that one seed sees."""
+        """Number of samples that one seed is trained on."""
         return self.n_steps * self.batch_size
 
     @property
@@ -100,7 +113,12 @@ class TrainConfig:
         return self.dead_after or max(1, min(10_000_000, self.n_samples // 10))
 
     def rate(self, step: int, n_latents: int) -> float:
-        """Learning rate at `step`: linear warm-up, constant, linear decay to 0."""
+        """Learning rate at `step`: linear warm-up, then constant, then linear decay to 0.
+
+        Args:
+            step: number of steps done before.
+            n_latents: number of latents M, on which the default of `lr` depends.
+        """
         peak = self.lr or 2e-4 / (n_latents / 2**14) ** 0.5
         rise = (step + 1) / (self.warmup * self.n_steps + 1)
         fall = (self.n_steps - step) / (self.decay * self.n_steps + 1)
@@ -108,7 +126,11 @@ class TrainConfig:
 
 
 def resolve_device(name: str, field: str = "train.device") -> torch.device:
-    """The device of `auto`, `cpu` or `cuda`; raises ConfigError where there is no CUDA device."""
+    """The device that `auto`, `cpu` or `cuda` names.
+
+    Raises:
+        ConfigError: for `cuda` on a machine without a CUDA device; `field` is the error's field.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(field, name, "cpu or auto; torch finds no CUDA device here")
     if name == "auto":

@@ -1,9 +1,9 @@
 """An upper bound on the number of dead latents, kept without waiting for the GPU.
 
-AuxK needs the number of dead latents on the host, and reading it would make the host wait for all
-work under way. Every EVERY steps the device counts the latents that may be dead at some step up to
-2 EVERY later: those that have not fired for all but 2 EVERY - 1 batches of the limit. The count is
-read EVERY steps later, when the device has long made it, and used for the EVERY steps after that.
+AuxK needs the number of dead latents on the host, and to read it the host would have to wait for
+the device. Instead, every EVERY steps the device counts the latents that can be dead within the
+next 2 EVERY steps: those that are at most 2 EVERY - 1 batches short of the limit. The host reads
+the count EVERY steps later, when it has long been computed, and uses it for the next EVERY steps.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,17 @@ from torch import Tensor
 from synthsae.train.config import TrainConfig
 
 EVERY = 16
-"""Steps between two counts. The host must not be ahead of the device by more than twice as many."""
+"""Steps between two counts. The host may be ahead of the device by 2 EVERY steps at most."""
 
 
 class DeadLatentBound:
-    """An upper bound on the dead latents of any SAE of a group, step after step.
+    """An upper bound on the number of dead latents of each SAE of a group, at every step.
 
-    It decides the size of AuxK's arrays; numbers do not depend on it.
+    The bound decides the size of AuxK's arrays. Losses and gradients do not depend on it.
+
+    Args:
+        config: how the group is trained.
+        n_latents: number of latents M of one SAE.
     """
 
     def __init__(self, config: TrainConfig, n_latents: int):
@@ -28,16 +32,16 @@ class DeadLatentBound:
         self._in_use: Callable[[], int] | None = None
         self._counted: Callable[[], int] | None = None
 
-    def at(self, step: int, samples_since_fired: Tensor, alive: Tensor) -> int:
+    def at(self, step: int, samples_since_fired: Tensor, active: Tensor) -> int:
         """The bound at `step`.
 
         Args:
-            step: steps done before this one.
-            samples_since_fired: samples since each latent last fired, [S, M].
-            alive: SAEs that are still trained, [S].
+            step: number of steps done before this one.
+            samples_since_fired: number of samples since each latent last fired, [S, M].
+            active: which SAEs are not frozen, bool [S].
 
         Returns:
-            The bound; `n_latents` where no count is old enough, as after a return to a checkpoint.
+            The bound; `n_latents` if there is no count yet, as after a checkpoint was restored.
         """
         c, limit = self.config, self.config.dead_limit()
         if c.aux_coefficient == 0 or (step + 2 * EVERY) * c.batch_size < limit:
@@ -45,14 +49,14 @@ class DeadLatentBound:
         if step % EVERY == 0:
             soon = samples_since_fired >= limit - (2 * EVERY - 1) * c.batch_size
             self._in_use = self._counted
-            self._counted = copy_to_host((soon & alive[:, None]).sum(1).max())
+            self._counted = copy_to_host((soon & active[:, None]).sum(1).max())
         if step * c.batch_size < limit:
             return 0
         return self.n_latents if self._in_use is None else self._in_use()
 
 
 def copy_to_host(number: Tensor) -> Callable[[], int]:
-    """Start to copy a `number` [] to the host; the result is a function that returns it."""
+    """Start to copy a `number` [] to the host; returns a function that waits for it."""
     host = torch.empty((), dtype=number.dtype, pin_memory=number.is_cuda)
     host.copy_(number, non_blocking=True)
     arrived = torch.cuda.Event() if number.is_cuda else None

@@ -1,9 +1,9 @@
-"""A step as a CUDA graph: many small kernels, and one launch.
+"""Record a training step as a CUDA graph, which launches many small kernels at once.
 
-A graph repeats recorded kernels on the memory that they had when recorded. Everything that changes
-between steps must therefore lie in tensors that stay where they are: parameters, moments, counters,
-the rate, and the batch, which is copied into place. Numbers of the host are frozen in the graph.
-One of them changes, the bound on dead latents, so each (rounded) bound has a graph of its own.
+A graph repeats recorded kernels on the same memory. Everything that changes between steps must
+therefore be in tensors that keep their place: parameters, moments, counters, the learning rate, and
+the batch, which is copied into place. Python numbers are constants of the graph. One of them
+changes during training, the bound on dead latents, so there is one graph for each rounded bound.
 """
 
 import warnings
@@ -16,20 +16,22 @@ from torch import Tensor
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.sae.auxk import CHUNK
 
-MOST = 2**28
-"""Pre-activations of a step up to which graphs are used: above, a kernel outlasts its launch."""
+MAX_PRE_ACTIVATIONS = 2**28
+"""Largest number of pre-activations in a step for which graphs are used.
 
-FIRST = 3
-"""Steps that are launched one by one before a graph is recorded: they compile and load kernels."""
+In larger steps a kernel takes longer than its launch, and graphs save no time."""
+
+WARM_UP = 3
+"""Steps without a graph before one is recorded; they compile and load the kernels."""
 
 Learn = Callable[[Tensor, int], None]
 
 
 class Graphs:
-    """The graphs of one step, `learn(x, max_dead)`, which changes tensors in place.
+    """The recorded graphs of one function `learn(x, max_dead)`, which changes tensors in place.
 
-    A step gives the same bits with and without a graph. If recording fails, a warning is given and
-    kernels are launched one by one.
+    A step gives the same bits with and without a graph. If recording fails, there is a warning, and
+    every later step runs without a graph.
     """
 
     def __init__(self) -> None:
@@ -39,13 +41,13 @@ class Graphs:
         self._failed: torch.cuda.CUDAGraph | None = None
 
     def step(self, learn: Learn, x: Tensor, max_dead: int) -> None:
-        """`learn(x, max_dead)`, with the bound rounded up so that a few graphs suffice."""
+        """Do `learn(x, max_dead)`; the bound is rounded up, so that there are only a few graphs."""
         if self._failed:
             return learn(x, max_dead)
         max_dead = rounded(max_dead)
         self._x = torch.empty_like(x) if self._x is None else self._x
         self._x.copy_(x)
-        if max_dead not in self._graphs and self._done[max_dead] == FIRST:
+        if max_dead not in self._graphs and self._done[max_dead] == WARM_UP:
             self._record(learn, self._x, max_dead)
         if max_dead in self._graphs:
             return self._graphs[max_dead].replay()
@@ -53,27 +55,29 @@ class Graphs:
         return learn(self._x, max_dead)
 
     def _record(self, learn: Learn, x: Tensor, max_dead: int) -> None:
-        """Record the step without running it."""
+        """Record `learn` as a graph, without running it."""
         graph = torch.cuda.CUDAGraph()
         pool = next(iter(self._graphs.values())).pool() if self._graphs else None
         try:
             with (
-                torch.cuda.stream(torch.cuda.current_stream()),  # to be back on it, come what may
+                torch.cuda.stream(torch.cuda.current_stream()),  # restored also after an error
                 torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
             ):
                 learn(x, max_dead)
         except RuntimeError as error:
-            self._failed = graph  # the allocator may still ask it about the recording
-            warnings.warn(f"no CUDA graph, steps are launched one by one: {error}", stacklevel=2)
+            self._failed = graph  # kept: the allocator may still refer to it
+            warnings.warn(
+                f"training goes on without CUDA graphs, which is slower: {error}", stacklevel=2
+            )
         else:
             self._graphs[max_dead] = graph
 
 
 def rounded(max_dead: int) -> int:
-    """`max_dead` rounded up to 0, or CHUNK times a power of 2."""
+    """`max_dead` rounded up to CHUNK times a power of 2; 0 stays 0."""
     return CHUNK << (-(-max_dead // CHUNK) - 1).bit_length() if max_dead else 0
 
 
-def worthwhile(sae: SAEConfig, n_seeds: int, batch_size: int) -> bool:
-    """Whether graphs make the training of such a group on a GPU faster."""
-    return ARCHITECTURES[sae.arch].static and n_seeds * batch_size * sae.size <= MOST
+def graphs_help(sae: SAEConfig, n_seeds: int, batch_size: int) -> bool:
+    """Whether CUDA graphs make the training of a group of `n_seeds` on a GPU faster."""
+    return ARCHITECTURES[sae.arch].static and n_seeds * batch_size * sae.size <= MAX_PRE_ACTIVATIONS

@@ -1,4 +1,4 @@
-"""A group of seeds: SAEs that share every matmul and do not affect one another."""
+"""Train one group of seeds: SAEs that share every matmul but do not affect one another."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,27 @@ from synthsae.sae import SAEStack, Step
 from synthsae.train.adam import adam, per_seed
 from synthsae.train.config import TrainConfig
 from synthsae.train.dead_latents import DeadLatentBound
-from synthsae.train.graph import Graphs, worthwhile
+from synthsae.train.graph import Graphs, graphs_help
 from synthsae.train.source import ActivationSource, batches
 
 
 class Group:
-    """The state of a group's training, and one step of it.
+    """The state of the training of one group; `step` does one step.
 
-    With `fixed_decoder` decoder rows are not trained. On a GPU a step does not wait for the device,
-    unless the source does.
+    On a GPU a step does not wait for the device, unless the source does.
 
     Attributes:
         stack: the SAEs, trained in place.
-        n_done: steps done.
-        loss: loss of the last step of each SAE, [S]; NaN where it is frozen.
-        samples_since_fired: samples since each latent last fired, [S, M].
+        n_done: number of steps done.
+        loss: loss of each SAE at its last step, [S]; NaN for a frozen SAE.
+        samples_since_fired: number of samples since each latent last fired, [S, M].
+
+    Args:
+        source: where the activations come from.
+        stack: SAEs at step 0.
+        config: how the SAEs are trained.
+        data_seeds: the data seed of each SAE, [S].
+        fixed_decoder: whether the decoder rows stay as they are.
     """
 
     def __init__(
@@ -37,29 +43,29 @@ class Group:
     ):
         self.source, self.stack, self.config, self.data_seeds = source, stack, config, data_seeds
         self.fixed_decoder, self.n_done = fixed_decoder, 0
-        decoder, still = stack.params["w_dec"], set(stack.architecture.buffers)
-        still |= {"w_dec"} if fixed_decoder else set()
+        decoder, not_learned = stack.params["w_dec"], set(stack.architecture.buffers)
+        not_learned |= {"w_dec"} if fixed_decoder else set()
         self._device = decoder.device
         self.samples_since_fired = torch.zeros(
             decoder.shape[:2], dtype=torch.long, device=decoder.device
         )
         self.loss = torch.full((len(decoder),), torch.nan, device=decoder.device)
-        self._alive = torch.ones_like(self.loss, dtype=torch.bool)
-        self._survived = torch.zeros_like(self.loss, dtype=torch.long)
-        learned = {name: p for name, p in stack.params.items() if name not in still}
+        self._active = torch.ones_like(self.loss, dtype=torch.bool)  # not frozen, [S]
+        self._n_active = torch.zeros_like(self.loss, dtype=torch.long)  # steps while active, [S]
+        learned = {name: p for name, p in stack.params.items() if name not in not_learned}
         self._adam = adam(learned, sphere=not fixed_decoder)
         self._dead_bound = DeadLatentBound(config, decoder.shape[1])
-        small = worthwhile(stack.config, len(decoder), config.batch_size)
+        small = graphs_help(stack.config, len(decoder), config.batch_size)
         self._graphs = Graphs() if small and on_triton(decoder) else None
 
     @property
     def frozen(self) -> dict[int, int]:
-        """Position of an SAE whose loss or gradient stopped being finite -> that step."""
-        survived = enumerate(self._survived.tolist())
-        return {s: step for s, step in survived if step < self.n_done}
+        """Position of each frozen SAE -> the step at which its loss or gradient was not finite."""
+        n_active = enumerate(self._n_active.tolist())
+        return {s: step for s, step in n_active if step < self.n_done}
 
     def step(self) -> None:
-        """One batch of every seed and one step of Adam."""
+        """Draw one batch of every seed and do one step of Adam."""
         c, params = self.config, self.stack.params
         x = batches(self.source, self.n_done, c.batch_size, self.data_seeds, self._device)
         if self.n_done == 0:
@@ -67,7 +73,7 @@ class Group:
             for name, value in self.stack.architecture.start(params, x).items():
                 params[name].copy_(value)
         since = self.samples_since_fired
-        max_dead = self._dead_bound.at(self.n_done, since, self._alive) if x.is_cuda else None
+        max_dead = self._dead_bound.at(self.n_done, since, self._active) if x.is_cuda else None
         self._adam.begin(c.rate(self.n_done, self.stack.config.size))
         if self._graphs is None or max_dead is None:
             self._learn(x, max_dead)
@@ -76,9 +82,10 @@ class Group:
         self.n_done += 1
 
     def _learn(self, x: Tensor, max_dead: int | None) -> None:
-        """Update everything from the batch `x` [S, B, D], in place so that a graph can repeat it.
+        """Update parameters and counters from the batch `x` [S, B, D].
 
-        An SAE whose loss or gradient is not finite is no longer alive and keeps its parameters.
+        All updates are in place, so that a CUDA graph can repeat them. An SAE whose loss or
+        gradient is not finite is no longer active, and keeps its parameters.
         """
         c, params = self.config, self.stack.params
         dead = (self.samples_since_fired >= c.dead_limit()) & (c.aux_coefficient > 0)
@@ -94,17 +101,21 @@ class Group:
         if self.fixed_decoder:
             del found.grads["w_dec"]
         norm = self._adam.norms(found.grads)
-        self._alive &= (found.loss + norm).isfinite()
-        self._survived += self._alive
-        self._adam.step(found.grads, (c.clip / norm).clamp(max=1), self._alive)
+        self._active &= (found.loss + norm).isfinite()
+        self._n_active += self._active
+        self._adam.step(found.grads, (c.clip / norm).clamp(max=1), self._active)
         for name, value in found.buffers.items():
             before = params[name]
-            before.copy_(torch.where(per_seed(self._alive, before), value, before))
-        self.loss.copy_(found.loss.masked_fill(~self._alive, torch.nan))
+            before.copy_(torch.where(per_seed(self._active, before), value, before))
+        self.loss.copy_(found.loss.masked_fill(~self._active, torch.nan))
         self.samples_since_fired.add_(c.batch_size).mul_(~found.fired)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, by name, for a checkpoint."""
+        """Everything that the next step depends on, by name, for a checkpoint.
+
+        `steps` is the number of steps done, then the step at which each frozen SAE stopped; `at` is
+        the position of each frozen SAE.
+        """
         frozen = self.frozen
         steps, at = torch.tensor([self.n_done, *frozen.values()]), torch.tensor(list(frozen))
         out = {
@@ -117,12 +128,12 @@ class Group:
         return out | {f"adam.{name}": value for name, value in self._adam.state()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Restore a `state` of the same group, bit for bit."""
+        """Restore the result of `state` of the same group, bit for bit."""
         self.n_done, *at_steps = state["steps"].tolist()
-        self._alive.fill_(True)
-        self._survived.fill_(self.n_done)
+        self._active.fill_(True)
+        self._n_active.fill_(self.n_done)
         for s, step in zip(state["at"].tolist(), at_steps, strict=True):
-            self._alive[s], self._survived[s] = False, step
+            self._active[s], self._n_active[s] = False, step
         self.samples_since_fired.copy_(state["samples_since_fired"])
         self.loss.copy_(state["loss"])
         for name, p in self.stack.params.items():

@@ -1,4 +1,4 @@
-"""Encoders trained for decoder directions that stay as they are."""
+"""Train new encoders for a fixed decoder."""
 
 import torch
 
@@ -10,16 +10,23 @@ from synthsae.train.source import ActivationSource
 
 
 def refit(stack: SAEStack, source: ActivationSource, config: TrainConfig) -> SAEStack:
-    """New encoders for the decoder rows of `stack`, which stay as they are to the bit.
+    """SAEs with the decoder rows of `stack`, unchanged to the bit, and newly trained encoders.
 
-    Encoders start as the decoder's rows, without bias, as at step 0 of any training; they (so the
-    scale of codes) and b_dec are trained for `config.n_steps`, each seed on the data that `config`
-    gives it. For pooled latents that beats starting from the encoders they had, whose scales suit
-    a dictionary in which the others are not. Raises FloatingPointError where a loss is not finite,
-    and ConfigError for an architecture whose encoder has not a row for each latent.
+    Encoder rows start as the decoder rows and encoder biases as 0, as in any training. The encoder
+    and `b_dec` are then trained. For pooled latents this works better than to start from their old
+    encoders, whose scales were learned in the dictionaries that the latents come from.
+
+    Args:
+        stack: SAEs whose decoder is kept.
+        source: where the activations come from.
+        config: how the encoders are trained, and on which data.
+
+    Raises:
+        ConfigError: for an architecture whose encoder does not have one row for each latent.
+        FloatingPointError: if a loss is not finite.
     """
     if not stack.architecture.encoder_rows:
-        allowed = "an architecture whose encoder has a row for each latent"
+        allowed = "an architecture whose encoder has one row for each latent"
         raise ConfigError("stack.config.arch", stack.config.arch, allowed)
     params = {name: p.to(torch.float32, copy=True) for name, p in stack.params.items()}
     params |= {"w_enc": params["w_dec"].clone(), "b_enc": torch.zeros_like(params["b_enc"])}
@@ -28,5 +35,7 @@ def refit(stack: SAEStack, source: ActivationSource, config: TrainConfig) -> SAE
     while group.n_done < config.n_steps:
         group.step()
     if group.frozen:
-        raise FloatingPointError(f"loss not finite; by position, the step: {group.frozen}")
+        raise FloatingPointError(
+            f"loss is not finite; steps by position in the stack: {group.frozen}"
+        )
     return fresh

@@ -1,4 +1,4 @@
-"""Training of a stack: groups of seeds side by side, none of which can notice the others."""
+"""Train a stack of SAEs: seeds are trained in groups, and no seed affects another."""
 
 import gc
 import warnings
@@ -19,21 +19,22 @@ from synthsae.train.checkpoint import Checkpoint
 from synthsae.train.config import TrainConfig, resolve_device
 from synthsae.train.group import Group
 from synthsae.train.memory import group_size, keep_freed_memory, n_workers, seed_bytes
-from synthsae.train.source import ActivationSource, batch, check
+from synthsae.train.source import ActivationSource, batch, check_source
 
 
 @old_attributes({"silent": "samples_since_fired"})
 @dataclass
 class Trained:
-    """What training leaves: the SAEs, and what was watched on the way.
+    """The SAEs that `train` returns, and what was recorded during training.
 
     Attributes:
         stack: the trained SAEs.
-        loss: loss of the last step of each SAE, [S]; NaN where it is frozen.
-        samples_since_fired: samples since each latent last fired, [S, M].
-        frozen: for each SAE whose loss or gradient stopped being finite, its position in the stack
-            and that step. It keeps the parameters it had before the step.
-        group_size: seeds that shared a matmul: fewer than planned where memory ran out.
+        loss: loss of each SAE at its last step, [S]; NaN for a frozen SAE.
+        samples_since_fired: number of samples since each latent last fired, [S, M].
+        frozen: position in the stack -> step, for each SAE whose loss or gradient stopped being
+            finite at that step. A frozen SAE keeps the parameters from before that step.
+        group_size: number of seeds that were trained in one matmul. Smaller than planned if memory
+            ran out.
     """
 
     stack: SAEStack
@@ -60,18 +61,33 @@ def train(
 ) -> Trained:
     """Train one SAE for each of `seeds` on `source`.
 
-    A seed names an SAE and fixes its start and its data, unless the config says that all share one
-    of them, or `init_seeds` and `data_seeds` give them one by one. The same seeds give the same
-    bits alone or in a stack, in groups of the same size, on the same device and number of threads;
-    groups of other sizes differ by rounding. `progress` is called with the number of seed-steps
-    done since the last call. With a folder `checkpoint`, groups save their state there every
-    `checkpoint.EVERY` seconds and go on from what they find: remove it when the result is safe, and
-    use it for one source only. Where memory runs out, groups are halved and start again.
-    Raises ConfigError where the device does not exist or `source` is no source, and
-    FloatingPointError where no seed stayed finite; of those that did not, `frozen` tells.
+    A seed gives the same bits alone or in a stack, as long as the size of the groups, the device
+    and the number of threads are the same. Groups of another size differ by rounding. If memory
+    runs out, training starts again in groups of half the size.
+
+    Args:
+        source: where the activations come from.
+        sae: architecture and size, the same for every seed.
+        config: how the SAEs are trained.
+        seeds: the seed of each SAE, [S]. It decides the initial parameters and the data of that
+            SAE, unless `config.init` or `config.data` is "shared".
+        init_seeds: the seed of the initial parameters of each SAE, [S]; None: `config.init`
+            decides.
+        data_seeds: the seed of the data of each SAE, [S]; None: `config.data` decides.
+        progress: a function that is called with the number of steps done since the last call,
+            summed over seeds. The number is negative when training starts again.
+        checkpoint: a folder in which each group saves its state every `checkpoint.EVERY` seconds,
+            and from which a later call resumes. Use one folder for one source, and remove it once
+            the result is saved.
+
+    Raises:
+        ConfigError: for a device that does not exist, a `source` that is no source, and for seeds
+            of different lengths.
+        FloatingPointError: if the loss of every seed stopped being finite. If that of some seeds
+            did, `Trained.frozen` names them.
     """
     resolve_device(config.device)
-    check(source)
+    check_source(source)
     keep_freed_memory()
     seeds = [int(seed) for seed in seeds]
     sae = sae.for_width(source.d_model)
@@ -86,7 +102,7 @@ def train(
     n = parts[0].group_size
     frozen = {i * n + s: step for i, p in enumerate(parts) for s, step in p.frozen.items()}
     if len(frozen) == len(seeds):
-        raise FloatingPointError(job.why({seeds[i]: step for i, step in frozen.items()}))
+        raise FloatingPointError(job.failure({seeds[i]: step for i, step in frozen.items()}))
     params = {k: torch.cat([p.stack.params[k] for p in parts]) for k in parts[0].stack.params}
     return Trained(
         SAEStack(sae, tuple(seeds), params),
@@ -99,7 +115,14 @@ def train(
 
 @dataclass(frozen=True)
 class _Job:
-    """One call of `train`: all that does not depend on how the seeds are grouped."""
+    """The part of one call of `train` that does not depend on the size of the groups.
+
+    Attributes:
+        source, sae, config: the arguments of `train`.
+        init: the seed of each SAE in the stream `init`, [S].
+        data: the seed of each SAE in the stream `data`, [S].
+        folder: where checkpoints are saved; None for no checkpoints.
+    """
 
     source: ActivationSource
     sae: SAEConfig
@@ -109,7 +132,7 @@ class _Job:
     folder: Path | None
 
     def run(self, n: int, progress: Callable[[int], object]) -> list[Trained]:
-        """Train all seeds in groups of `n`."""
+        """Train all seeds in groups of `n`; the result has one `Trained` for each group."""
         stop, size = Event(), n * seed_bytes(self.sae, self.config, self.source.d_model)
         before = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
@@ -119,13 +142,16 @@ class _Job:
             try:
                 for future in as_completed(futures):
                     future.result()
-            finally:  # after an error or Ctrl-C, groups still running end at their next step
+            finally:  # after an error or Ctrl-C, the groups that are running end at their next step
                 stop.set()
                 torch.set_num_threads(before)
         return [future.result() for future in futures]
 
     def run_group(self, i: int, n: int, progress: Callable[[int], object], stop: Event) -> Trained:
-        """Train the seeds from the `i`-th on, `n` of them, from their checkpoint or the start."""
+        """Train the `n` seeds from position `i` on, from their checkpoint if there is one.
+
+        Training ends early once `stop` is set.
+        """
         init, data = self.init[i : i + n], self.data[i : i + n]
         device = resolve_device(self.config.device)
         stack = SAEStack.init(self.sae, self.source.d_model, init, device)
@@ -138,20 +164,21 @@ class _Job:
             group.step()
             progress(len(init))
             if saved:
-                saved.tick(group, last=group.n_done == self.config.n_steps)
+                saved.save_if_due(group, last=group.n_done == self.config.n_steps)
         return Trained(group.stack, group.loss, group.samples_since_fired, group.frozen, n)
 
-    def why(self, frozen: dict[int, int]) -> str:
-        """What became of a training of which no seed is left: seed -> step."""
+    def failure(self, frozen: dict[int, int]) -> str:
+        """The message of the error that no SAE has a finite loss; `frozen` is seed -> step."""
         step = next(iter(frozen.values()))
         size, device = self.config.batch_size, resolve_device(self.config.device)
         x = batch(self.source, step, size, seed=self.data[0], device=device)
-        source = "as this batch of the source is not" if not x.isfinite().all() else "at this rate"
-        return f"no seed's loss stayed finite, {source}; by seed, the step: {frozen}"
+        finite = bool(x.isfinite().all())
+        cause = "is train.lr too high?" if finite else "a batch of the source is not finite"
+        return f"the loss of every seed stopped being finite ({cause}); steps by seed: {frozen}"
 
 
 def _train_in_groups(job: _Job, n: int, progress: Callable[[int], object]) -> list[Trained]:
-    """Train in groups of `n` seeds, or of half as many where memory runs out."""
+    """Train in groups of `n` seeds; if memory runs out, start again in groups of half the size."""
     done: list[int] = []
 
     def count(steps: int) -> None:
@@ -163,14 +190,14 @@ def _train_in_groups(job: _Job, n: int, progress: Callable[[int], object]) -> li
     except (MemoryError, RuntimeError) as error:
         if n == 1 or not _out_of_memory(error):
             raise
-    gc.collect()  # what failed holds its arrays, in a cycle through the traceback
+    gc.collect()  # the traceback of the error is in a cycle that holds the arrays of the groups
     progress(-sum(done))
     n = -(-n // 2)
-    warnings.warn(f"out of memory: from here {n} seeds share a matmul", stacklevel=3)
+    warnings.warn(f"out of memory: training starts again in groups of {n} seeds", stacklevel=3)
     return _train_in_groups(job, n, progress)
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether NumPy, torch on a CPU or torch on a GPU could not allocate."""
+    """Whether NumPy, PyTorch on a CPU or PyTorch on a GPU could not allocate memory."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or any(text in str(error) for text in ("can't allocate memory", "bad_alloc"))

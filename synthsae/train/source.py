@@ -1,4 +1,4 @@
-"""The one seam between synthetic and real: what activations come from."""
+"""The interface of activation sources, which synthetic and real data share."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -11,7 +11,7 @@ from synthsae.checks import ConfigError
 
 
 class ActivationSource(Protocol):
-    """Anything that yields activations: a planted world, a language model, an array on disk."""
+    """A source of activations: a planted world, a language model, or an array on disk."""
 
     @property
     def d_model(self) -> int:
@@ -27,13 +27,21 @@ class ActivationSource(Protocol):
         stream: str = "data",
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Batch `t` of a data seed, [size, D] float32: a function of these arguments alone."""
+        """Batch `t` of a data seed, [size, D] float32. It depends on these arguments alone.
+
+        Args:
+            t: number of the batch, from 0.
+            size: number of samples.
+            seed: data seed.
+            stream: "data" for training or "eval" for evaluation.
+            device: where the tensor is made.
+        """
         ...
 
 
 @runtime_checkable
 class SeededSource(ActivationSource, Protocol):
-    """A source that may draw the batches of many seeds at once."""
+    """A source that can draw the batches of several seeds in one call."""
 
     def batches(
         self,
@@ -44,15 +52,15 @@ class SeededSource(ActivationSource, Protocol):
         stream: str = "data",
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Batch `t` of every data seed, [S, size, D]: of each the bits of `batch`."""
+        """Batch `t` of every data seed, [S, size, D], with the same bits as `batch` gives."""
         ...
 
 
-def check(source: ActivationSource) -> None:
-    """Raise ConfigError for what is no source."""
+def check_source(source: ActivationSource) -> None:
+    """Raise ConfigError unless `source` has a positive `d_model` and a method `batch`."""
     d_model = getattr(source, "d_model", None)
-    whole = isinstance(d_model, Integral) and d_model > 0  # type: ignore[operator]
-    if not whole or not callable(getattr(source, "batch", None)):
+    positive = isinstance(d_model, Integral) and d_model > 0  # type: ignore[operator]
+    if not positive or not callable(getattr(source, "batch", None)):
         allowed = "an ActivationSource: `d_model`, 1 or more, and a method `batch`"
         raise ConfigError("source", f"{type(source).__name__} of d_model {d_model!r}", allowed)
 
@@ -66,7 +74,11 @@ def batch(
     stream: str = "data",
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """`source.batch`, [size, D]. Raises ConfigError where it is no such tensor."""
+    """`source.batch` with these arguments, [size, D], checked.
+
+    Raises:
+        ConfigError: if the source returns something else than float32 [size, D] on `device`.
+    """
     x = source.batch(t, size, seed=seed, stream=stream, device=device)
     return _checked(source, x, (size, source.d_model), device)
 
@@ -74,7 +86,7 @@ def batch(
 def _checked(
     source: ActivationSource, x: Tensor, shape: tuple[int, ...], device: torch.device | str
 ) -> Tensor:
-    """`x` without a graph of its past; raises ConfigError unless it is what was asked for."""
+    """`x` detached from autograd; raises ConfigError unless it is float32 [*shape] on `device`."""
     place = torch.device(device).type
     if isinstance(x, Tensor):
         if (x.dtype, x.shape, x.device.type) == (torch.float32, shape, place):
@@ -94,9 +106,20 @@ def batches(
     device: torch.device | str = "cpu",
     stream: str = "data",
 ) -> Tensor:
-    """Batch `t` of every data seed, [S, B, D]; one that all share is drawn once.
+    """Batch `t` of every data seed, [S, size, D].
 
-    Raises ConfigError where the source returns something else.
+    If all seeds are equal, the batch is drawn once and expanded.
+
+    Args:
+        source: where the samples come from.
+        t: number of the batch, from 0.
+        size: number of samples B.
+        data_seeds: the data seed of each SAE, [S].
+        device: where the tensor is made.
+        stream: "data" or "eval".
+
+    Raises:
+        ConfigError: if the source returns a tensor of another type, shape or device.
     """
     if len(set(data_seeds)) == 1:
         x = batch(source, t, size, seed=data_seeds[0], stream=stream, device=device)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.transforms import Bbox
 from synthsae.studies.asymmetry.scores import latent_function
-from synthsae.studies.budget_sweep.scores import loose_subspace
+from synthsae.studies.budget_sweep.scores import not_stable_subspace
 from synthsae.studies.pooling.scores import pools
 from synthsae.studies.pooling.unions import unions, unions_of_features
 from synthsae.studies.rank_sweep.scores import implied_rank
@@ -278,9 +278,9 @@ def test_same(run):
 @pytest.mark.parametrize(
     ("measure", "changes"),
     [
-        (loose_subspace, {"energy": 0.3}),
+        (not_stable_subspace, {"energy": 0.3}),
         (label_prediction, {"energy": 0.3}),
-        (loose_subspace, {"stable": 0.4}),
+        (not_stable_subspace, {"stable": 0.4}),
         (scores.firing_rates, {"unstable": 0.6}),
         (scores.latent_kinds, {"theta": 0.3}),
         (scores.latent_kinds, {"member": 0.1}),

@@ -108,7 +108,7 @@ def test_the_cut_of_extreme_norms(opened: Any) -> None:
     large = [0, 1, 77, 500, 799, 800, 999]
     x[large] *= 50
     found = opened(x, center=False, scale=False, max_norm=10.0)
-    assert found.statistics.cut == {"train": large[:5], "eval": [800 - 800, 999 - 800]}
+    assert found.statistics.left_out == {"train": large[:5], "eval": [800 - 800, 999 - 800]}
     median = np.median(np.linalg.norm(x[:800], axis=1))
     assert found.statistics.median_norm == pytest.approx(median)
     kept = np.delete(np.arange(1000), large)
@@ -188,7 +188,7 @@ def test_a_cut_beyond_a_few_percent_is_said_once(opened: Any, capfd: Any) -> Non
         found = opened(x)
         assert (found.n_train, found.n_eval) == (784, 190)
         assert found.about["rows"] == {"train": 800, "eval": 200}
-        assert found.about["cut"] == {"train": 16, "eval": 10}
+        assert found.about["left_out"] == {"train": 16, "eval": 10}
         assert found.about["zero"] == {"train": 0, "eval": 0}
         assert found.about["max_norm"] == 10
         assert found.about["median_norm"] == pytest.approx(
@@ -223,7 +223,7 @@ def test_zero_rows_are_counted_and_do_not_move_the_median(opened: Any, capfd: An
     x[700] *= 50
     found = opened(x)
     assert found.about["zero"] == {"train": 600, "eval": 0}
-    assert found.statistics.cut == {"train": [700], "eval": []}
+    assert found.statistics.left_out == {"train": [700], "eval": []}
     assert found.statistics.median_norm == pytest.approx(
         np.median(np.linalg.norm(x[600:800], axis=1))
     )
@@ -298,7 +298,7 @@ def test_a_study_records_the_cut_by_cell(tmp_path: Path) -> None:
     study, grid = grid_of(x, tmp_path, [0.0, 10.0])
     cells = computed(grid, study, tmp_path / "out")
     found = json.loads(assemble(grid, cells).attrs["source"])
-    assert [found[c.digest]["cut"]["train"] for c in grid.cells] == [0, 3]
+    assert [found[c.digest]["left_out"]["train"] for c in grid.cells] == [0, 3]
     assert [found[c.digest]["max_norm"] for c in grid.cells] == [0, 10]
     del cells[grid.cells[0].digest].attrs["source"]
     assert list(json.loads(assemble(grid, cells).attrs["source"])) == [grid.cells[1].digest]

@@ -16,6 +16,7 @@ from realdata.activations import Activations
 from realdata.scores._text import held_out_codes
 from realdata.scores.spliced import Ablation, Splice
 from realdata.scores.surface import concentration
+from synthsae.checks import ConfigError
 from synthsae.config import Config, override
 from synthsae.config.sources import SourceConfig
 from synthsae.evaluation import evaluate, held_out
@@ -240,8 +241,9 @@ def test_without_text_there_is_nothing_to_measure(run: Run) -> None:
     for measure in (scores.surface_form, scores.spliced_loss, scores.matched_contexts):
         assert lacking(measure, Config()) == ["tokens"]
         assert lacking(measure, run.config) == []
-        with pytest.raises(ValueError, match="allowed: a model, which has tokens"):
+        with pytest.raises(ConfigError) as error:
             measure(replace(run, source=World.plant(run.config.world, seed=0)))
+        assert (error.value.field, error.value.value) == ("source", "World")
 
 
 def test_fewer_pairs_than_are_shown(run: Run) -> None:

@@ -186,7 +186,7 @@ def test_a_step_of_topk_by_the_kernels_is_that_of_the_twins(monkeypatch, half):
         assert (compiled.grads[name] - g).norm() < 1e-5 * g.norm()
 
 
-@pytest.mark.parametrize("k", [cuda.ENTRIES, cuda.ENTRIES + 1])
+@pytest.mark.parametrize("k", [cuda.MAX_ENTRIES, cuda.MAX_ENTRIES + 1])
 def test_more_entries_than_a_tile_holds_are_left_to_the_twins(monkeypatch, k):
     code, weight = problem(1, 2, 3, 1100, k, SINGLE)
     x, found, used = normal(1, 2, 3, seed=4), [], []
@@ -199,7 +199,7 @@ def test_more_entries_than_a_tile_holds_are_left_to_the_twins(monkeypatch, k):
         found.append((*kernels.residual(code, weight, x), kernels.inner_products(x, weight, code)))
     for compiled, twin in zip(*found, strict=True):
         torch.testing.assert_close(compiled, twin, rtol=1e-4, atol=1e-4)
-    assert [spy.call_count for spy in used] == [int(k <= cuda.ENTRIES)] * 2
+    assert [spy.call_count for spy in used] == [int(k <= cuda.MAX_ENTRIES)] * 2
 
 
 class NoWaiting(TorchDispatchMode):

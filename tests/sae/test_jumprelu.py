@@ -9,7 +9,7 @@ import variants
 from variants import NOBODY, B, K, M, S, architecture, data, random_params
 
 from synthsae.sae import SAEConfig, Step
-from synthsae.sae.controller import CUT, FROZEN
+from synthsae.sae.controller import CONSTANT, MAX_ERROR
 from synthsae.sae.jumprelu import BANDWIDTH, RESET
 from synthsae.train import train
 
@@ -132,14 +132,14 @@ def test_the_multiplier_adds_up_what_is_above_the_aim_and_is_never_negative():
     params = random_params(sae)
     params["b_enc"] = params["b_enc"] + torch.tensor([-6.0, 0.0, 5.0])[:, None]
     excess = (sae.encode(params, x).values > 0).sum((1, 2)) / (K * B) - 1
-    assert excess[0] < 0 < excess[1] < CUT == 1 < excess[2]
+    assert excess[0] < 0 < excess[1] < MAX_ERROR == 1 < excess[2]
     for start, share in ((0.0, 1e-3), (0.5, 1e-2)):
         params["multiplier"] = torch.full((S,), start).double()
         got = sae.gradients(params, x, Step(NOBODY, 0.0, 0.79, step_fraction=share)).buffers
         want = [max(0.0, start + min(1, e) * share / RESET) for e in excess.tolist()]
         assert got["multiplier"].tolist() == pytest.approx(want)
         assert not sae.gradients(
-            params, x, Step(NOBODY, 0.0, 1 - FROZEN, step_fraction=share)
+            params, x, Step(NOBODY, 0.0, 1 - CONSTANT, step_fraction=share)
         ).buffers
     fixed = architecture("jumprelu", options={"coefficient": 0.2})
     assert not fixed.gradients(params, x, Step(NOBODY, 0.0)).buffers

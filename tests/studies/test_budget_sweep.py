@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthsae.studies.budget_sweep.figure import first_stable, stability_by_budget
-from synthsae.studies.budget_sweep.scores import loose_subspace
+from synthsae.studies.budget_sweep.scores import not_stable_subspace
 
 import synthsae
 from synthsae import scores
@@ -75,8 +75,8 @@ def test_live_stability(run: results.Run) -> None:
         assert np.isclose(ds.unstable_share[s], (p == 0).mean())
 
 
-def test_loose_subspace(run: results.Run) -> None:
-    ds = loose_subspace(run)
+def test_not_stable_subspace(run: results.Run) -> None:
+    ds = not_stable_subspace(run)
     loose = [d[on & (p < 0.95)] for d, on, p in zip(run.directions, run.live, run.p_hat)]  # noqa: B905
     for s, rows in enumerate(loose):
         values, vectors = np.linalg.eigh(rows.T @ rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthsae.studies.seed_sources.figure import SOURCES, stability_by_source
-from synthsae.studies.seed_sources.scores import start_memory
+from synthsae.studies.seed_sources.scores import cosine_with_start
 
 import synthsae
 from synthsae.config import override
@@ -52,10 +52,10 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("init", ["independent", "shared"])
-def test_start_memory(init: str) -> None:
+def test_cosine_with_start(init: str) -> None:
     changes = TINY | {"world_seed": "0", "train.init": init}
     run = results.run_cell(override(cli.load("seed_sources").base, changes))
-    memory = start_memory(run).start_memory
+    memory = cosine_with_start(run).start_memory
     sae = run.config.sae.for_width(16)
     for s, seed in enumerate(run.seeds):
         start = initial_params(sae, 16, seed if init == "independent" else 0)["w_dec"]
@@ -68,8 +68,8 @@ def test_start_memory(init: str) -> None:
             assert np.isclose(memory[s, g], np.mean(cosines), atol=1e-6)
 
 
-def test_memory_of_no_training_is_whole() -> None:
+def test_cosine_with_start_without_training_is_one() -> None:
     changes = TINY | {"world_seed": "0", "train.n_steps": "0", "sae.n_latents": "400"}
     run = results.run_cell(override(cli.load("seed_sources").base, changes))
-    memory = start_memory(run).start_memory
+    memory = cosine_with_start(run).start_memory
     assert np.allclose(memory, 1)

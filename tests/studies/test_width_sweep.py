@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from synthsae.studies.width_sweep.figure import first_with_room
+from synthsae.studies.width_sweep.figure import first_full_recovery
 
 import synthsae
 from synthsae import scores
@@ -72,7 +72,7 @@ def test_latent_kinds_without_blocks_or_features() -> None:
         assert (none == 0).all()
 
 
-def test_first_with_room_needs_features_and_subspaces() -> None:
+def test_first_full_recovery_needs_features_and_subspaces() -> None:
     def at(isolated: list[float], overlap: list[float]) -> int:
         dims = ("n_latents", "seed")
         ds = xr.Dataset(
@@ -81,7 +81,7 @@ def test_first_with_room_needs_features_and_subspaces() -> None:
                 subspace_overlap=((*dims, "block"), np.transpose([[overlap] * 2])),
             )
         )
-        return first_with_room(ds)
+        return first_full_recovery(ds)
 
     assert at([1, 1, 1], [0.5, 0.96, 1]) == 1
     assert at([0.9, 0.9, 1], [0.5, 0.96, 1]) == 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from synthsae.train import adam
-from synthsae.train.adam import Adam, Fused
+from synthsae.train.adam import Adam, FusedAdam
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = [(3, 5, 7), (2, 40, 33), (1, 1, 2), (2, 3, 1030)]  # S, M, D
@@ -56,7 +56,7 @@ def run(kind, params, grads, n_steps=3, sphere=True, dead_from=None, dtype=torch
 def test_the_kernels_do_what_torch_does(size, scale):
     """Gradients of 1e-7 make Adam's epsilon show."""
     params, grads = problem(*size, scale)
-    got, norms = run(Fused, params, grads)
+    got, norms = run(FusedAdam, params, grads)
     want, exact = run(Adam, params, grads, dtype=torch.float64)
     for a, b in zip(norms, exact, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-6, atol=0)
@@ -78,7 +78,7 @@ def test_a_long_radial_part_leaves_its_rounding_alone(radial):
         return g | {"w_dec": g["w_dec"] + radial * params["w_dec"]}
 
     got, exact = (
-        run(Fused, params, long, 1)[1][0],
+        run(FusedAdam, params, long, 1)[1][0],
         run(Adam, params, long, 1, dtype=torch.float64),
     )
     torch.testing.assert_close(got.double(), exact[1][0], rtol=1e-7 * radial, atol=0)
@@ -87,7 +87,7 @@ def test_a_long_radial_part_leaves_its_rounding_alone(radial):
 def test_decoder_rows_stay_where_they_do_not_learn():
     params, grads = problem(2, 6, 5)
     del params["w_dec"]
-    got, norms = run(Fused, params, grads, sphere=False)
+    got, norms = run(FusedAdam, params, grads, sphere=False)
     want, exact = run(Adam, params, grads, sphere=False, dtype=torch.float64)
     for a, b in zip(norms, exact, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-6, atol=0)
@@ -95,7 +95,7 @@ def test_decoder_rows_stay_where_they_do_not_learn():
         torch.testing.assert_close(got.params[name].double(), p, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [Adam, Fused])
+@pytest.mark.parametrize("kind", [Adam, FusedAdam])
 def test_the_same_bits_twice_and_rows_of_length_one(kind):
     params, grads = problem(3, 20, 17)
     (a, _), (b, _) = (run(kind, params, grads) for _ in range(2))
@@ -105,7 +105,7 @@ def test_the_same_bits_twice_and_rows_of_length_one(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Adam, Fused])
+@pytest.mark.parametrize("kind", [Adam, FusedAdam])
 def test_a_frozen_sae_stays_and_the_others_do_not_notice(kind):
     params, grads = problem(3, 20, 17)
     clean, _ = run(kind, params, grads, n_steps=5)
@@ -116,7 +116,7 @@ def test_a_frozen_sae_stays_and_the_others_do_not_notice(kind):
         assert torch.equal(p[2], short.params[name][2])
 
 
-@pytest.mark.parametrize("kind", [Adam, Fused])
+@pytest.mark.parametrize("kind", [Adam, FusedAdam])
 def test_a_seed_alone_has_the_bits_it_has_in_a_stack(kind):
     params, grads = problem(3, 20, 17)
     stacked, _ = run(kind, params, grads)
@@ -129,7 +129,7 @@ def test_a_seed_alone_has_the_bits_it_has_in_a_stack(kind):
         assert all(torch.equal(p[0], stacked.params[name][s]) for name, p in alone.params.items())
 
 
-@pytest.mark.parametrize("kind", [Adam, Fused])
+@pytest.mark.parametrize("kind", [Adam, FusedAdam])
 def test_a_state_brings_back_the_rest_of_a_training(kind):
     params, grads = problem(2, 6, 5)
     whole, _ = run(kind, params, grads, n_steps=4)
@@ -151,7 +151,7 @@ def test_which_one_is_taken(monkeypatch):
     monkeypatch.setattr(adam, "on_triton", lambda p: False)
     assert type(adam.adam(params, True)) is Adam
     monkeypatch.setattr(adam, "on_triton", lambda p: True)
-    assert type(adam.adam(params, True)) is Fused
-    monkeypatch.setattr(adam, "WIDEST", 2)
+    assert type(adam.adam(params, True)) is FusedAdam
+    monkeypatch.setattr(adam, "MAX_ROW", 2)
     assert type(adam.adam(params, True)) is Adam
-    assert type(adam.adam(params, False)) is Fused
+    assert type(adam.adam(params, False)) is FusedAdam

@@ -188,7 +188,7 @@ def assert_same(got, want):
 def launched(monkeypatch, *args, n_steps, **how):
     """The states of a group that knows no graphs."""
     with monkeypatch.context() as m:
-        m.setattr(graph, "MOST", 0)
+        m.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
         g = group(*args, **how)
     assert g._graphs is None
     return train(g, n_steps)
@@ -209,9 +209,9 @@ def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, gpu):
 
 @pytest.mark.parametrize("arch", [n for n, a in ARCHITECTURES.items() if a.static and n != "topk"])
 def test_other_architectures_are_replayed_too(monkeypatch, gpu, arch):
-    got = train(group(Source(), arch), graph.FIRST + 2)
+    got = train(group(Source(), arch), graph.WARM_UP + 2)
     assert [g.replays for g in FakeGraph.made] == [2]
-    assert_same(got, launched(monkeypatch, Source(), arch, n_steps=graph.FIRST + 2))
+    assert_same(got, launched(monkeypatch, Source(), arch, n_steps=graph.WARM_UP + 2))
 
 
 @pytest.mark.slow
@@ -219,14 +219,14 @@ def test_launches_of_kernels_are_replayed(monkeypatch, gpu):
     """TopK by all its kernels; data that all seeds share have one batch for all."""
     monkeypatch.setattr(kernels, "_cuda", lambda x: cuda)
     monkeypatch.setattr(kernels, "DENSE_BELOW", 0)
-    got = train(group(Source(), seeds=[0] * S), graph.FIRST + 2)
+    got = train(group(Source(), seeds=[0] * S), graph.WARM_UP + 2)
     assert [g.replays for g in FakeGraph.made] == [2]
-    assert_same(got, launched(monkeypatch, Source(), seeds=[0] * S, n_steps=graph.FIRST + 2))
+    assert_same(got, launched(monkeypatch, Source(), seeds=[0] * S, n_steps=graph.WARM_UP + 2))
 
 
 def test_a_return_to_a_checkpoint_goes_on_from_the_graph(gpu):
     g = group(Source())
-    (at,) = train(g, graph.FIRST + 2)[-1:]
+    (at,) = train(g, graph.WARM_UP + 2)[-1:]
     want = train(g, 2)
     g.restore(at)
     assert_same(train(g, 2), want)
@@ -239,17 +239,17 @@ def test_where_recording_fails_steps_are_launched_and_one_line_says_so(monkeypat
 
     monkeypatch.setattr(torch.cuda, "graph", broken)
     g = group(Source())
-    with pytest.warns(UserWarning, match="one by one: operation not permitted") as said:
-        got = train(g, graph.FIRST + 2)
+    with pytest.warns(UserWarning, match="operation not permitted") as said:
+        got = train(g, graph.WARM_UP + 2)
     assert len(said) == 1
-    assert_same(got, launched(monkeypatch, Source(), n_steps=graph.FIRST + 2))
+    assert_same(got, launched(monkeypatch, Source(), n_steps=graph.WARM_UP + 2))
 
 
 def test_which_groups_are_replayed(monkeypatch):
     small = SAEConfig(n_latents=512, k=8)
-    assert graph.worthwhile(small, 64, 4096)
-    assert not graph.worthwhile(small, 64, 4096 * 4)
-    assert not graph.worthwhile(replace(small, arch="batchtopk"), 1, 64)
+    assert graph.graphs_help(small, 64, 4096)
+    assert not graph.graphs_help(small, 64, 4096 * 4)
+    assert not graph.graphs_help(replace(small, arch="batchtopk"), 1, 64)
 
 
 @pytest.mark.parametrize(

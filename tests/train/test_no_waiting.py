@@ -69,7 +69,7 @@ def launches(monkeypatch):
             monkeypatch.setattr(module, name, Launch(name, names))
     monkeypatch.setattr(FakeTensor, "is_cuda", True)
     monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
-    monkeypatch.setattr(graph, "MOST", 0)
+    monkeypatch.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
     monkeypatch.setattr(dead_latents, "copy_to_host", lambda number: lambda: CHUNK + 1)
     with FakeTensorMode():
         yield names

@@ -50,7 +50,7 @@ def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, arch):
     replayed = trained(group(arch))
     assert len(replayed._graphs._graphs) > 1
     assert not replayed._graphs._failed
-    monkeypatch.setattr(graph, "MOST", 0)
+    monkeypatch.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
     launched = trained(group(arch))
     assert replayed.frozen == launched.frozen == {1: 90}
     for name, value in launched.state().items():
@@ -59,7 +59,7 @@ def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, arch):
 
 @pytest.mark.parametrize("arch", STATIC)
 def test_a_step_waits_for_nothing(monkeypatch, arch):
-    monkeypatch.setattr(graph, "MOST", 0)
+    monkeypatch.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
     g = trained(group(arch), 1)
     torch.cuda.set_sync_debug_mode("error")
     try:
