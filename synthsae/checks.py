@@ -199,12 +199,19 @@ def finite(name: str, x: Array) -> None:
         raise ConfigError(name, given, "finite numbers")
 
 
-def in_range(name: str, value: ArrayLike, low: float = -inf, high: float = inf) -> Array:
-    """`value` as finite float64 numbers from `low` to `high`, in an array of any shape."""
+def in_range(
+    name: str, value: ArrayLike, low: float = -inf, high: float = inf, *, strict: bool = False
+) -> Array:
+    """`value` as finite float64 numbers from `low` to `high`, in an array of any shape.
+
+    The ends are allowed unless `strict`.
+    """
     x = numbers(name, value)
-    bad = x[~((x >= low) & (x <= high) & np.isfinite(x))]
+    inside = (low < x) & (x < high) if strict else (low <= x) & (x <= high)
+    bad = x[~(inside & np.isfinite(x))]
     if bad.size:
-        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), f"numbers, {_from_to(low, high)}")
+        allowed = f"numbers, {_from_to(low, high, strict)}"
+        raise ConfigError(name, Shown(f"{bad.flat[0]:g}"), allowed)
     return x
 
 
@@ -238,11 +245,13 @@ def real(name: str, value: Any) -> float:
         raise ConfigError(name, value, "a number") from error
 
 
-def between(name: str, value: float, low: float, high: float = inf) -> float:
-    """One finite number from `low` to `high`."""
+def between(
+    name: str, value: float, low: float, high: float = inf, *, strict: bool = False
+) -> float:
+    """One finite number from `low` to `high`; the ends are allowed unless `strict`."""
     x = real(name, value)
-    if not low <= x <= high or isinf(x):
-        raise ConfigError(name, value if type(value) is int else x, _from_to(low, high))
+    if not (low < x < high if strict else low <= x <= high) or isinf(x):
+        raise ConfigError(name, value if type(value) is int else x, _from_to(low, high, strict))
     return x
 
 
@@ -254,11 +263,13 @@ def count(name: str, value: int, low: int = 1) -> int:
     return int(value)
 
 
-def _from_to(low: float, high: float) -> str:
-    """The range from `low` to `high` in words."""
+def _from_to(low: float, high: float, strict: bool = False) -> str:
+    """The range from `low` to `high` in words; a `strict` one leaves out both ends."""
     if low == -inf:
-        return "that are finite" if high == inf else f"up to {high:g}"
-    return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+        return "that are finite" if high == inf else f"{'below' if strict else 'up to'} {high:g}"
+    if high == inf:
+        return f"above {low:g}" if strict else f"{low:g} or more"
+    return f"above {low:g} and below {high:g}" if strict else f"{low:g} to {high:g}"
 
 
 def same_shape(name: str, got: tuple[int, ...], other: str, want: tuple[int, ...]) -> None:

@@ -78,3 +78,16 @@ def test_orthonormal_columns() -> None:
     for bad in (2 * np.eye(3), np.ones((3, 2)), np.zeros((3, 0))):
         with pytest.raises(ConfigError):
             checks.orthonormal_columns("u", bad)
+
+
+def test_a_strict_range_leaves_out_its_ends() -> None:
+    tiny = np.nextafter(0, 1)
+    assert checks.between("level", tiny, 0, 1, strict=True) == tiny
+    assert checks.in_range("beta", [tiny, 1e300], 0, strict=True).tolist() == [tiny, 1e300]
+    for bad in (0, 1, 1.5):
+        with pytest.raises(ConfigError) as one:
+            checks.between("level", bad, 0, 1, strict=True)
+        with pytest.raises(ConfigError) as many:
+            checks.in_range("level", [0.5, bad], 0, 1, strict=True)
+        assert one.value.value == bad
+        assert many.value.field == one.value.field == "level"

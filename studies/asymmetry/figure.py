@@ -17,7 +17,7 @@ from synthsae.plot.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.plot.phrases import ANY, count, interval, number
+from synthsae.plot.phrases import count, interval, number
 from synthsae.stats import Interval
 
 KEEP = ("seed", "latent", "label", "masked", "masked_class", "zeroed")
@@ -211,25 +211,21 @@ def _spliced(ax: Axes, ds: xr.Dataset) -> None:
     ax.set_title(f"spliced in whole: {recovered} of the loss recovered")
 
 
-def spliced_in_words(ds: xr.Dataset) -> str:
-    """What the model loses with latents of either class zeroed; empty where there is no model."""
-    told = []
+def spliced(ds: xr.Dataset) -> dict[str, float]:
+    """By how many nats cross-entropy rises with latents zeroed: of either class, and others.
+
+    Others fire as often. Empty where there is no model.
+    """
+    found = {}
     for label in ds.masked_class.values if "masked_loss" in ds else ():
         both = ds.sel(masked_class=label)[["masked_loss", "matched_loss"]]
         known = both.dropna("zeroed", subset=[*both])
-        if not known.sizes["zeroed"]:
-            continue
-        part = known.isel(zeroed=-1)
-        own, others = (interval_over_seeds(part[v]) for v in ("masked_loss", "matched_loss"))
-        told.append(
-            f"{label} latents by {_rise(own)} nats at {float(part.zeroed):.1%} of the dictionary "
-            f"(others at their rates by {_rise(others)})"
-        )
-    return f" Zeroed, cross-entropy rises for {', for '.join(told)}." if told else ""
-
-
-def _rise(score: Interval) -> str:
-    return interval(score, ".2g", ANY)
+        if known.sizes["zeroed"]:
+            part = known.isel(zeroed=-1)
+            found[f"nats, {label} zeroed"] = part.masked_loss.mean().item()
+            found[f"nats, others zeroed for {label}"] = part.matched_loss.mean().item()
+            found[f"share zeroed of {label}"] = float(part.zeroed)
+    return found
 
 
 def _explained(ax: Axes, ds: xr.Dataset) -> None:

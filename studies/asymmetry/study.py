@@ -12,9 +12,11 @@ worlds are ours; theirs is not published. On a preset, or on a model, which has 
         --n-latents 4096 --k 32
 """
 
+import pandas as pd
 import xarray as xr
 from synthsae.studies.asymmetry import figure as told
 from synthsae.studies.asymmetry.figure import cost_by_stability
+from synthsae.studies.asymmetry.headline import cost_at_equal_rate
 from synthsae.studies.asymmetry.ideal import ideal_code
 from synthsae.studies.asymmetry.masking import masking_by_class
 from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
@@ -22,60 +24,49 @@ from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
 from realdata import scores as text
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.phrases import SHARE, interval, number
+from synthsae.plot.finding import Finding
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """What stable latents cost against unstable ones, in total and at equal rate, by world."""
-    sentences = []
-    for name, part in told.worlds(ds):
-        said = told.predicted(part)
-        ratios = ", ".join(
-            f"{what} {interval(score, within=told.RATIO)}"
-            + (f" (predicted {number(said[what])})" if said else "")
-            for what, score in told.measured(part).items()
-        )
-        shares = ", ".join(
-            f"{what} {interval(r2, within=SHARE)}" for what, r2 in told.explained(part).items()
-        )
-        gap = abs(part.class_energy / part.class_cost.where(part.class_cost != 0) - 1).max()
-        at_rate = interval(told.at_equal_rate(part), within=told.RATIO)
-        sentences.append(
-            (f"With {name}: " if name else "")
-            + f"stable over unstable latents: {ratios}. {_zeroed(part)} Shares of the variance of "
-            f"log cost: {shares}; by the fit on both, stable cost {at_rate} times unstable of "
-            f"their rate. The mean cost of a class is its energy to {number(gap, '.1%')}."
-            + told.spliced_in_words(part)
-        )
-    return " ".join(sentences)
-
-
-def _zeroed(part: xr.Dataset) -> str:
-    """What latents of either class cost jointly."""
-    n = told.common_count(part)
-    if not n:
-        return "No latents of both classes can be zeroed in every seed."
-    stable, unstable = (_lost(part.sel(masked=n).mean("seed"), c) for c in ("stable", "unstable"))
-    return f"Zeroing {n} loses {stable} of EV against {unstable}."
-
-
-def _lost(at: xr.Dataset, label: str) -> str:
-    joint, matched = (
-        number(at[v].sel(label=label), ".3f") for v in ("masked_cost", "matched_cost")
+def finding(ds: xr.Dataset) -> Finding:
+    """What stable latents cost against unstable ones of their firing rate, by world."""
+    table = pd.DataFrame([_row(name, part) for name, part in told.worlds(ds)])
+    ratio = table["cost at equal rate"]
+    return Finding(
+        "A stable latent costs {low:.1f} to {high:.1f} times as much explained variance as an "
+        "unstable one of its firing rate, by setting. The mean cost of a class is its energy to "
+        "{gap:.1%}, so the ratio is one of energies.",
+        {"low": ratio.min(), "high": ratio.max(), "gap": table["off its energy"].max()},
+        table,
     )
-    return f"{joint} ({label}; {matched} for others at their rates)"
+
+
+def _row(name: str, part: xr.Dataset) -> dict[str, object]:
+    """One world: ratios of stable over unstable latents, and what explains their cost."""
+    said = told.predicted(part)
+    row: dict[str, object] = {"world": name} if name else {}
+    for what, score in told.measured(part).items():
+        row[what] = float(score.estimate)
+        if said:
+            row[f"{what}, predicted"] = said[what]
+    row["cost at equal rate"] = float(told.at_equal_rate(part).estimate)
+    row |= {f"R2 {what}": float(r2.estimate) for what, r2 in told.explained(part).items()}
+    gap = abs(part.class_energy / part.class_cost.where(part.class_cost != 0) - 1).max()
+    return row | {"off its energy": gap.item()} | told.spliced(part)
 
 
 study = Study(
     question="Do stable latents carry the function because they are stable, or fire more often?",
     base=Config(
-        world=WorldConfig(n_isolated=128, zipf=0.5, rank=12, block_p=0.15, noise=0.01),
+        world=WorldConfig(
+            n_isolated=128, isolated_p=0.008, zipf=0.5, rank=12, block_p=0.15, noise=0.01
+        ),
         train=TrainConfig(n_steps=1500, lr=0.01),
+        eval_samples=16384,
     ),
-    axes={"world.isolated_p": (0.03, 0.008, 0.002)},
+    axes={"world.block_scale": (1.0, 2.0, 3.0), "world_seed": (0, 1)},
     scores=(
         latent_function,
         class_in_blocks,
@@ -86,10 +77,12 @@ study = Study(
         text.spliced_loss,
         text.surface_form,
     ),
-    figure=cost_by_stability,
+    figure=cost_at_equal_rate,
+    supplement=cost_by_stability,
     finding=finding,
     quick={
-        "world.isolated_p": (0.03, 0.002),
+        "world.block_scale": (1.0, 3.0),
+        "world_seed": 0,
         "n_seeds": 4,
         "train.n_steps": 100,
         "eval_samples": 4096,

@@ -5,14 +5,15 @@ at rank 2 they are crowded. Each atom fires on its own, with a positive magnitud
 when a latent of its own (one-to-one) has a cosine of .9 or more with it; steps stand for samples.
 """
 
+import pandas as pd
 import xarray as xr
 from synthsae.studies.atoms_sweep.figure import atoms_by_latents
 from synthsae.studies.atoms_sweep.scores import atom_recovery
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.phrases import SHARE, number
-from synthsae.plot.worlds import averaged, in_words
+from synthsae.plot.finding import Finding
+from synthsae.plot.worlds import averaged, interval_over_worlds
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
 from synthsae.study import Study
@@ -20,26 +21,36 @@ from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
+def finding(ds: xr.Dataset) -> Finding:
     """What is lost when one of latents, samples and incoherence is scarce and the rest plenty."""
     ds = averaged(ds, "rank", "n_atoms", "n_latents", "n_steps")
     plenty = {"rank": -1, "n_atoms": -1, "n_latents": -1, "n_steps": -1}
-    scarce = {
-        "with everything plenty": {},
-        f"with {ds.n_latents.values[0] / ds.sizes['block']:g} latents a block": {"n_latents": 0},
-        f"with {ds.n_steps.values[0]} steps": {"n_steps": 0},
-        f"at rank {ds['rank'].values[0]}": {"rank": 0},
+    scarce: dict[str, dict[str, int]] = {
+        "everything plenty": {},
+        f"{ds.n_latents.values[0] / ds.sizes['block']:g} latents a block": {"n_latents": 0},
+        f"{ds.n_steps.values[0]} steps": {"n_steps": 0},
+        f"rank {ds['rank'].values[0]}": {"rank": 0},
     }
-    parts = []
-    for text, less in scarce.items():
-        found = in_words(ds.atoms_found.isel(plenty | less), own=True, within=SHARE)
-        parts.append(f"{found} {text}")
-    crowded = ds.coherence.isel(plenty | {"rank": 0}).mean().item()
-    return (
-        f"Of {ds.n_atoms.values[-1]} atoms a block (rank {ds['rank'].values[-1]}, "
-        f"{ds.n_latents.values[-1] / ds.sizes['block']:g} latents a block, "
-        f"{ds.n_steps.values[-1]} steps) the share with a latent of their own is "
-        f"{'; '.join(parts)} (coherence {number(crowded)})."
+    each = []
+    for name, less in scarce.items():
+        at = ds.isel(plenty | less)
+        found = interval_over_worlds(at.atoms_found, own=True)
+        each.append(
+            {
+                "what is scarce": name,
+                "found": float(found.estimate),
+                "low": max(0.0, float(found.low)),
+                "high": min(1.0, float(found.high)),
+                "coherence": at.coherence.mean().item(),
+            }
+        )
+    names = ("all", "latents", "samples", "crowded")
+    return Finding(
+        "{all:.0%} of the atoms get a latent of their own where latents and samples are plenty. "
+        "{latents:.0%} do with few latents, {samples:.0%} with few samples, {crowded:.0%} where "
+        "atoms are crowded into few dimensions.",
+        {name: row["found"] for name, row in zip(names, each, strict=True)},
+        pd.DataFrame(each),
     )
 
 

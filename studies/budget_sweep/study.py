@@ -16,43 +16,49 @@ from synthsae.studies.budget_sweep.figure import first_stable, stability_by_budg
 from synthsae.studies.budget_sweep.scores import not_stable_subspace
 
 from synthsae import scores
-from synthsae.arrays import Array
 from synthsae.config import Config
-from synthsae.plot.common import in_text, interval_over_seeds, slices
-from synthsae.plot.phrases import TO, interval, number, span
+from synthsae.plot.common import in_text
+from synthsae.plot.finding import Finding, rows
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
-
-def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows, a sentence a rank."""
-    keep = ("n_steps", "seed", "seed_a", "seed_b", "block", "angle")
-    sentences = []
-    for label, part in slices(ds.sortby("n_steps"), keep):
-        end = part.isel(n_steps=-1)
-        p, law = interval_over_seeds(end.block_reappearance), end.coverage_prediction.mean()
-        gain = (part.loose_transfer - part.loose_transfer_null).mean("seed").dropna("n_steps")
-        least = in_text(part, "stable")
-        first, start = first_stable(part), f"At {label} " if label else ""
-        sentences.append(
-            f"{start}{'i' if start else 'I'}solated features come back (p_hat >= {least}) "
-            + (f"from {first:,.0f} samples on" if np.isfinite(first) else "at no budget")
-            + f"; with {number(end.training_samples, ',.0f')} samples block latents are at "
-            f"{interval(p, '.3f', ends=TO)}, where the coverage law says {number(law, '.3f')}, "
-            + _shared(gain.values)
-        )
-    return " ".join(sentences)
+INSIDE = ("n_steps", "seed", "seed_a", "seed_b", "block", "angle")
 
 
-def _shared(gain: Array) -> str:
-    """What loose latents share, from the first budget at which there are some to the last."""
-    if not gain.size:
-        return "and two seeds have no loose latents at any budget."
-    ends = span(gain[[0, -1]])
-    verb = "went from" if " to " in ends else "was"
-    return f"and what loose latents share with those of another seed, over its null, {verb} {ends}."
+def finding(ds: xr.Dataset) -> Finding:
+    """From which budget on features come back, and where block latents end."""
+    table = rows(ds.sortby("n_steps"), INSIDE, _row)
+    least = in_text(ds, "stable")
+    last = table.iloc[-1]
+    known = np.isfinite(table["features stable from"]).all()
+    budget = "from {budget:,.0f} samples on" if known else "at no budget, in part of the settings"
+    where = f"at rank {last['rank']:g} " if "rank" in last and len(table) > 1 else ""
+    return Finding(
+        f"Isolated features come back (p_hat >= {least}) {budget}. Block latents {where}end at a "
+        "p_hat of {p}, where the coverage law says {law}: more training does not fix them.",
+        {
+            "budget": table["features stable from"].max(),
+            "p": last["p_hat in blocks"],
+            "law": last["coverage law"],
+        },
+        table,
+    )
+
+
+def _row(part: xr.Dataset) -> dict[str, float]:
+    """One rank: the first budget that is enough, and scores at the last one."""
+    end = part.isel(n_steps=-1)
+    gain = (part.loose_transfer - part.loose_transfer_null).mean("seed").dropna("n_steps").values
+    return {
+        "features stable from": first_stable(part),
+        "samples": float(end.training_samples),
+        "p_hat in blocks": end.block_reappearance.mean().item(),
+        "coverage law": end.coverage_prediction.mean().item(),
+        "transfer beyond its null, first": gain[0] if gain.size else np.nan,
+        "last": gain[-1] if gain.size else np.nan,
+    }
 
 
 study = Study(

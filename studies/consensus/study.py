@@ -6,7 +6,7 @@ sets of 2 to 16 seeds of one training, at several levels, over the rank of the b
 these fire, and isolated features that fire at rates from 10% down to 0.1%.
 """
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 from synthsae.studies.consensus.figure import (
     LEVEL,
@@ -14,61 +14,62 @@ from synthsae.studies.consensus.figure import (
     recall_interval,
     share_wrong,
     totals,
-    worst,
 )
 from synthsae.studies.consensus.scores import consensus_lists, lists_against_truth
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.phrases import count, interval
+from synthsae.plot.finding import Finding
 from synthsae.sae import SAEConfig
-from synthsae.stats import Interval
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """Recall and errors of both lists at a level of 95%, with intervals."""
+def finding(ds: xr.Dataset) -> Finding:
+    """Errors of both lists at a level of 95%, and what the longest ones hold."""
     at = ds.sel(level=LEVEL)
     if "identities_wrong" not in ds:
         last = totals(at.isel(n_used=-1))
-        last = last / last.seed_sets
-        many = ds.n_used.values[-1]
-        latents, subspaces = (
-            count(last[f"{kind}_listed"], noun)
-            for kind, noun in (("identities", "latent"), ("subspaces", "subspace"))
+        return Finding(
+            "From {n:.0f} seeds, {latents:.0f} of the latents are identifiable and {subspaces:.0f} "
+            "of the subspaces reproducible (95% lists).",
+            {
+                "n": ds.n_used.values[-1],
+                "latents": float(last.identities_listed / last.seed_sets),
+                "subspaces": float(last.subspaces_listed / last.seed_sets),
+            },
         )
-        verb = "is" if latents == "1 latent" else "are"
-        return (
-            f"From {many} seeds, {latents} {verb} identifiable and {subspaces} reproducible "
-            "(95% lists)."
-        )
-    said = []
-    for kind, name, truth in (
-        ("identities", "feature", "isolated features"),
-        ("subspaces", "block", "blocks of rank 2 or more"),
+    table = pd.DataFrame([_row(at.sel(n_used=[n])) for n in ds.n_used.values])
+    return Finding(
+        "Of the identities listed at 95%, {identities:.2%} are wrong, of the subspaces "
+        "{subspaces:.2%}. From {n:.0f} seeds the list holds {recall:.0%} of the isolated features.",
+        {
+            "identities": float(share_wrong(at, "identities").estimate),
+            "subspaces": float(share_wrong(at, "subspaces").estimate),
+            "n": ds.n_used.values[-1],
+            "recall": table["features listed"].iloc[-1],
+        },
+        table,
+    )
+
+
+def _row(at: xr.Dataset) -> dict[str, float | str]:
+    """One number of seeds: both lists, their errors and what they hold."""
+    row: dict[str, float | str] = {"seeds": int(at.n_used[0])}
+    for kind, name, planted in (
+        ("identities", "feature", "features listed"),
+        ("subspaces", "block", "blocks listed"),
     ):
         wrong = share_wrong(at, kind)
-        held = recall_interval(at, name)
-        found = ", ".join(
-            f"{interval(Interval(*ends))} from {n}"
-            for *ends, n in zip(*held, ds.n_used.values, strict=True)
-            if np.isfinite(ends[0])
-        )
-        at_worst = worst(at, kind)
-        most = (
-            f" (at worst {at_worst.wrong} of {at_worst.listed}, from {at_worst.setting})"
-            if at_worst and at_worst.wrong
-            else ""
-        )
-        errors = f"of the {kind} listed at 95% {interval(wrong, '.2%')} are wrong{most}"
-        said.append(
-            (errors if np.isfinite(wrong.estimate) else f"no {kind} are listed at 95%")
-            + (f", and the share of {truth} that they hold is {found} seeds" if found else "")
-        )
-    text = "; ".join(said)
-    return f"{text[0].upper()}{text[1:]}."
+        row |= {
+            kind: int(at[f"{kind}_listed"].sum()),
+            f"wrong {kind}": int(at[f"{kind}_wrong"].sum()),
+            "at most": float(wrong.high),
+            planted: float(recall_interval(at, name).estimate[0]),
+        }
+        row[f"{kind} wrong, at most"] = row.pop("at most")
+    return row
 
 
 study = Study(

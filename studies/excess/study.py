@@ -10,11 +10,13 @@ is .02; clean baseline, 8 worlds), so no preference of that size.
 """
 
 import numpy as np
+import pandas as pd
 import xarray as xr
-from synthsae.studies.excess.figure import conditions, excess, excess_by_suspect, haar_sd, in_sd
+from synthsae.studies.excess.figure import conditions, excess, excess_by_suspect, haar_sd
 
 from synthsae import scores
 from synthsae.config import Config
+from synthsae.plot.finding import Finding
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
 from synthsae.study import Study
@@ -22,21 +24,30 @@ from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """The excess of every suspect in units of the Haar standard deviation."""
-    said = []
-    for label, part in conditions(ds):
-        mean, sd = float(excess(part).mean()), haar_sd(part)
-        verdict = None if np.isnan(mean) or np.isnan(sd) else abs(mean) > 3 * sd
-        said.append((f"{label} {in_sd(mean, sd)}" if verdict is not None else label, verdict))
-    guilty, rest, unknown = (
-        "; ".join(text for text, leaves in said if leaves is verdict)
-        for verdict in (True, False, None)
+def finding(ds: xr.Dataset) -> Finding:
+    """Which broken condition moves p_hat furthest from the coverage law."""
+    table = pd.DataFrame([_row(label, part) for label, part in conditions(ds)])
+    known = table[table["in sd"].notna()]
+    if known.empty:
+        return Finding("No condition has an excess that is known.", table=table)
+    far = known.loc[known.excess.abs().idxmax()]
+    return Finding(
+        "p_hat is furthest from the coverage law with: {condition}, by {excess:+.3f}. "
+        "{beyond:.0f} of {of:.0f} conditions move it by more than 3 Haar standard deviations.",
+        {
+            "condition": far.condition,
+            "excess": far.excess,
+            "beyond": (known["in sd"].abs() > 3).sum(),
+            "of": len(known),
+        },
+        table,
     )
-    return (
-        f"p_hat leaves the coverage law by more than 3 Haar sd with {guilty or 'no suspect'}; "
-        f"within 3 sd are {rest or 'none'}" + (f"; not known: {unknown}." if unknown else ".")
-    )
+
+
+def _row(condition: str, part: xr.Dataset) -> dict[str, object]:
+    """One condition: its mean excess, also in Haar standard deviations."""
+    mean, sd = float(excess(part).mean()), haar_sd(part)
+    return {"condition": condition, "excess": mean, "in sd": mean / sd if sd > 0 else np.nan}
 
 
 study = Study(

@@ -9,6 +9,7 @@ model or an array, where nothing is planted, stability is that of all live laten
         --n-latents 4096 --k 4,8,16
 """
 
+import pandas as pd
 import xarray as xr
 from synthsae.studies.hierarchical_budget.figure import KEEP, by_way, scores_by_budget
 from synthsae.studies.hierarchical_budget.scores import at_budgets, planted_at_budgets
@@ -16,67 +17,53 @@ from synthsae.studies.hierarchical_budget.scores import at_budgets, planted_at_b
 from synthsae import scores
 from synthsae.config import Config
 from synthsae.plot.common import slices
-from synthsae.plot.phrases import UNKNOWN, extremes, number
+from synthsae.plot.finding import Finding
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
+def finding(ds: xr.Dataset) -> Finding:
     """What one SAE for all budgets loses against one SAE for each."""
-    sentences = []
-    for label, part in slices(ds, KEEP):
-        mean = {
-            way: scores.mean([d for d in ("seed", "block") if d in scores.dims])
-            for way, scores in by_way(part).items()
-        }
-        each, one, cut = mean["each"], mean["hierarchical"], mean["cut"]
-        gap = one.budget_explained_variance - each.budget_explained_variance
-        loss = cut.budget_explained_variance - each.budget_explained_variance
-        budgets = dict.fromkeys(str(k) for k in gap.budget.values[[0, -1]])
-        sentences.append(
-            f"{f'With {label}, a' if label else 'A'}gainst TopK trained at "
-            f"{'each k from ' * (len(budgets) > 1) or 'k = '}{' to '.join(budgets)}, the EV of one "
-            f"HierarchicalTopK is {_change(gap)}, and that of one TopK, cut, "
-            f"{extremes(loss, '+.3f')}. {_stability(each, one)}"
-        )
-    return " ".join(sentences)
-
-
-def _change(gap: xr.DataArray) -> str:
-    """Least to largest difference of EV, with the budgets at which it is."""
-    gap = gap.dropna("budget")
-    ends = {
-        int(gap.budget[at]): f"{float(gap[at]):+.3f} (at {int(gap.budget[at])})"
-        for at in ((int(gap.argmin("budget")), int(gap.argmax("budget"))) if gap.size else ())
-    }
-    return " to ".join(ends.values()) or UNKNOWN
-
-
-def _stability(each: xr.Dataset, one: xr.Dataset) -> str:
-    """What came back in other seeds: of the truth where it is known, else of all live latents."""
-    if "budget_block_reappearance" not in each:
-        chance = number(max(ds.budget_live_reappearance_chance.max() for ds in (each, one)), ".2g")
-        said = _p_hat("live latents", "budget_live_reappearance", each, one)
-        return f"{said} (chance at most {chance})."
-    return (
-        f"{_p_hat('isolated features', 'budget_isolated_reappearance', each, one)}; "
-        f"{_p_hat('block latents', 'budget_block_reappearance', each, one)}, at most "
-        f"{_off_law(each)} and {_off_law(one)} from the coverage law."
+    parts = list(slices(ds, KEEP))
+    table = pd.concat([_table(label, part) for label, part in parts], ignore_index=True)
+    gap = table["EV, HierarchicalTopK"] - table["EV, each k"]
+    cut = table["EV, TopK cut"] - table["EV, each k"]
+    text = (
+        "Against a TopK trained at each k, one HierarchicalTopK changes EV by {low:+.3f} to "
+        "{high:+.3f}; one TopK, cut to smaller budgets, by {cut:+.3f} at worst."
     )
+    return Finding(text, {"low": gap.min(), "high": gap.max(), "cut": cut.min()}, table)
 
 
-def _p_hat(what: str, name: str, each: xr.Dataset, one: xr.Dataset) -> str:
-    """Range over budgets of a p_hat, of TopK at each k and of the HierarchicalTopK."""
-    ends = [extremes(ds[name]) for ds in (each, one)]
-    return f"p_hat of {what} is {ends[0]} with TopK and {ends[1]} with HierarchicalTopK"
+WAYS = {"each": "each k", "cut": "TopK cut", "hierarchical": "HierarchicalTopK"}
+COLUMNS = {
+    "explained_variance": "EV",
+    "isolated_reappearance": "p_hat of features",
+    "block_reappearance": "p_hat in blocks",
+    "coverage_prediction": "coverage law",
+    "live_reappearance": "p_hat",
+    "live_reappearance_chance": "chance",
+}
 
 
-def _off_law(ds: xr.Dataset) -> str:
-    """Largest distance of p_hat from the law, over budgets."""
-    gap = abs(ds.budget_block_reappearance - ds.budget_coverage_prediction)
-    return number(gap.max(), ".3f")
+def _table(label: str, part: xr.Dataset) -> pd.DataFrame:
+    """A row for each budget: every score of each way to serve it."""
+    ways = {WAYS[name]: one for name, one in by_way(part).items()}
+    columns = {
+        f"{text}, {way}": one[f"budget_{name}"].mean(
+            [d for d in one[f"budget_{name}"].dims if d != "budget"]
+        )
+        for name, text in COLUMNS.items()
+        for way, one in ways.items()
+        if f"budget_{name}" in one
+    }
+    table = pd.DataFrame(
+        {"budget": next(iter(columns.values())).budget.values}
+        | {name: values.values for name, values in columns.items()}
+    )
+    return table.assign(setting=label) if label else table
 
 
 study = Study(

@@ -11,37 +11,50 @@ Until 2026-11-26 this study had one budget and called the features lost: see the
 """
 
 import xarray as xr
-from synthsae.studies.k_sweep.figure import parts, stability_over_training
+from synthsae.studies.k_sweep.figure import stability_over_training
 from synthsae.studies.k_sweep.scores import planted_sparsity
 
 from synthsae import scores
 from synthsae.config import Config
 from synthsae.plot.architectures import label
-from synthsae.plot.phrases import change, number
+from synthsae.plot.finding import Finding, rows
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """What longer training does to the features' p_hat at the largest k, by architecture."""
-    sentences = []
-    for name, part in parts(ds):
-        last = part.isel(k=-1)
-        p = last.isolated_reappearance.mean("seed")
-        each = (
-            f"of {label(str(a))} {change(*(number(p.sel(arch=a)[i]) for i in (0, -1)))}"
-            for a in part.arch.values
-        )
-        steps = last.n_steps.values
-        more = f"from {steps[0]:,} to {steps[-1]:,} steps"
-        budget = more if len(steps) > 1 else f"over {steps[0]:,} steps"
-        where = f"With {name}, at" if name else "At"
-        sentences.append(
-            f"{where} k = {last.k.item()}, {budget}, p_hat of isolated features {', '.join(each)}."
-        )
-    return " ".join(sentences)
+def finding(ds: xr.Dataset) -> Finding:
+    """What longer training does at the largest k to the features' p_hat."""
+    ds = ds.expand_dims([d for d in ("arch", "k", "n_steps") if d not in ds.dims])
+    table = rows(ds.sortby(["k", "n_steps"]), ("seed", "seed_a", "seed_b", "block", "angle"), _row)
+    known = table[table.p_hat.notna()]
+    if known.empty:
+        return Finding("No p_hat of isolated features is known.", table=table)
+    last = known[known.k == known.k.max()]
+    steps = last.n_steps
+    first, most = (last[steps == end] for end in (steps.min(), steps.max()))
+    arch = label(str(first.arch[first.p_hat.idxmin()]))
+    values = {
+        "arch": arch,
+        "first": first.p_hat.min(),
+        "last": most.p_hat.min(),
+        "short": steps.min(),
+        "long": steps.max(),
+    }
+    text = "At the largest k, {first:.0%} of isolated features come back with {arch} "
+    text += "after {short:,.0f} steps, the fewest of all architectures."
+    if steps.nunique() > 1:
+        text += " After {long:,.0f} steps at least {last:.0%} come back with each of them."
+    return Finding(text, values, table)
+
+
+def _row(one: xr.Dataset) -> dict[str, float]:
+    """Means over seeds of one setting."""
+    return {
+        "p_hat": one.isolated_reappearance.mean().item(),
+        "EV": one.explained_variance.mean().item(),
+    }
 
 
 study = Study(

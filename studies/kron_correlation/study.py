@@ -11,6 +11,7 @@ are a Gaussian copula with a random number of active features, magnitudes half-n
 it heads of 8 x 8.
 """
 
+import pandas as pd
 import xarray as xr
 from synthsae.studies.kron_correlation.figure import KEEP, PUBLISHED, correlation_by_arch
 from synthsae.studies.kron_correlation.scores import correlation_recovery
@@ -18,7 +19,7 @@ from synthsae.studies.kron_correlation.scores import correlation_recovery
 from synthsae import scores
 from synthsae.config import Config
 from synthsae.plot.common import interval_of_each
-from synthsae.plot.phrases import COSINE, SHARE, interval, number
+from synthsae.plot.finding import Finding
 from synthsae.plot.worlds import averaged
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
@@ -27,37 +28,35 @@ from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """RV of both architectures at the largest correlation, and whether the published one is met."""
+def finding(ds: xr.Dataset) -> Finding:
+    """RV of both architectures at the largest correlation, beside the published ones."""
     if not {"topk", "kron"} <= set(ds.arch.values):
-        return "TopK and KronSAE are compared only where both are in the Dataset."
-    flat = averaged(ds, *KEEP).sortby("correlation").isel(correlation=-1)
-    clauses, met, order = [], [], []
-    for matrix in flat.matrix.values:
-        part = flat.sel(matrix=matrix)
-        topk, kron = (interval_of_each(part.rv.sel(arch=a)) for a in ("topk", "kron"))
-        chance = ", ".join(number(part.rv_null.sel(arch=a).mean()) for a in ("topk", "kron"))
-        within = COSINE if "off diagonal" in str(matrix) else SHARE
-        both = f"{interval(topk, within=within)} and {interval(kron, within=within)}"
-        clauses.append(f"{matrix}: {both} (permuted matchings {chance})")
-        if all(i.low <= PUBLISHED[a] <= i.high for a, i in (("topk", topk), ("kron", kron))):
-            met.append(str(matrix))
-        if kron.low > topk.high:
-            order.append(str(matrix))
-    mcc = [interval_of_each(flat.feature_mcc.sel(arch=a)) for a in ("topk", "kron")]
-    takes = flat.encoder_multiply_adds
-    takes = takes.mean([d for d in takes.dims if d != "arch"])
-    cost = takes.sel(arch="kron") / takes.where(takes > 0).sel(arch="topk")
-    return (
-        f"At correlation {float(flat.correlation):g} RV with the planted covariance is, of TopK "
-        f"and KronSAE, {'; '.join(clauses)}. The published .157 and .514 are "
-        + (f"reproduced by: {', '.join(met)}" if met else "reproduced by none of these")
-        + "; KronSAE is surely the higher one (intervals apart) "
-        + (f"in: {', '.join(order)}" if order else "in none")
-        + f". It finds the features with MCC {interval(mcc[1], within=COSINE)} against "
-        f"{interval(mcc[0], within=COSINE)}, and its encoder takes {number(cost, '.0%')} of the "
-        f"multiply-adds."
+        return Finding("TopK and KronSAE are compared only where both are in the Dataset.")
+    last = averaged(ds, *KEEP).sortby("correlation").isel(correlation=-1)
+    table = pd.DataFrame([_row(last.sel(matrix=m)) for m in last.matrix.values])
+    met = table[table["published met"]].matrix
+    first = table.iloc[0]
+    return Finding(
+        "At the largest correlation the RV coefficient with the planted covariance is {kron} of "
+        f"KronSAE and {{topk}} of TopK ({first.matrix}). The published {PUBLISHED['kron']} and "
+        f"{PUBLISHED['topk']} are reproduced by {', '.join(met) or 'none of our matrices'}.",
+        {"kron": first.KronSAE, "topk": first.TopK},
+        table,
     )
+
+
+def _row(one: xr.Dataset) -> dict[str, object]:
+    """One matrix: RV of both architectures, and of permuted matchings."""
+    rv = {arch: interval_of_each(one.rv.sel(arch=arch)) for arch in ("topk", "kron")}
+    return {
+        "matrix": str(one.matrix.item()),
+        "TopK": float(rv["topk"].estimate),
+        "KronSAE": float(rv["kron"].estimate),
+        "permuted TopK": one.rv_null.sel(arch="topk").mean().item(),
+        "permuted KronSAE": one.rv_null.sel(arch="kron").mean().item(),
+        "KronSAE surely higher": bool(rv["kron"].low > rv["topk"].high),
+        "published met": all(i.low <= PUBLISHED[a] <= i.high for a, i in rv.items()),
+    }
 
 
 study = Study(

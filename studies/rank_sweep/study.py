@@ -12,39 +12,48 @@ from synthsae.studies.rank_sweep.scores import implied_rank
 
 from synthsae import scores
 from synthsae.config import Config
+from synthsae.plot.finding import Finding, rows
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 
+INSIDE = ("seed", "seed_a", "seed_b", "block", "angle")
 
-def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows, over the ranks at which every law has latents in its blocks."""
-    dims = [d for d in ds.block_reappearance.dims if d not in ("law", "rank")]
-    p, rotated = ds.block_reappearance.mean(dims), ds.coverage_prediction.mean(dims)
-    overlap = ds.subspace_overlap.mean(dims)
-    kept = p.notnull().all("law")
-    if not kept.any():
-        return "Nothing was found: no block has latents at every law."
-    p, rotated, overlap = (v.isel(rank=kept.values) for v in (p, rotated, overlap))
-    low, high = p["rank"].values[[0, -1]]
-    clauses = []
-    for law in ds.law.values:
-        first, last = (float(p.sel(law=law, rank=r)) for r in (low, high))
-        gap, least = float(abs(p - rotated).sel(law=law).max()), float(overlap.sel(law=law).min())
-        predicted = bool(ds.coverage_a_priori.sel(law=law).notnull().any())
-        clauses.append(
-            f"under the {law} law {first:.0%} of block latents reappear in another seed at rank "
-            + (f"{low} and {last:.0%} at rank {high}" if high > low else f"{low}")
-            + (f", at most {gap:.3f} from the coverage law" if predicted and gap == gap else "")
-            + (
-                f", while their span overlaps the planted subspace by {least:.3f} or more on "
-                "average"
-            )
-            * (least == least)
+
+def finding(ds: xr.Dataset) -> Finding:
+    """What is left of latents and of their subspace at the largest rank that every law reaches."""
+    table = rows(ds, INSIDE, _row)
+    reached = table[table.p_hat.notna()].groupby("rank").law.nunique()
+    whole = reached[reached == ds.sizes["law"]]
+    if whole.empty:
+        return Finding("Nothing was found: no block has latents at every law.", table=table)
+    last = table[table["rank"] == whole.index.max()]
+    free, fixed = last[last["before training"].notna()], last[last["before training"].isna()]
+    numbers = {
+        "rank": whole.index.max(),
+        "free": free.p_hat.mean(),
+        "overlap": free.overlap.mean(),
+        "fixed": fixed.p_hat.mean(),
+    }
+    text = "At rank {rank:.0f}, "
+    if len(free):
+        text += (
+            "{free:.0%} of block latents reappear in another seed where no direction is preferred, "
+            "while their span overlaps the planted subspace by {overlap}"
         )
-    text = "; ".join(clauses)
-    missing = "" if kept.all() else f" ({int((~kept).sum())} of {kept.size} ranks left out)"
-    return f"{text[0].upper()}{text[1:]}{missing}."
+    text += "; " * (len(free) > 0 and len(fixed) > 0)
+    text += "{fixed:.0%} reappear where the block has axes" * (len(fixed) > 0)
+    return Finding(f"{text}.", numbers, table)
+
+
+def _row(one: xr.Dataset) -> dict[str, float]:
+    """Means over seeds and blocks of one law and rank."""
+    return {
+        "p_hat": one.block_reappearance.mean().item(),
+        "coverage law": one.coverage_prediction.mean().item(),
+        "before training": one.coverage_a_priori.mean().item(),
+        "overlap": one.subspace_overlap.mean().item(),
+    }
 
 
 study = Study(

@@ -10,45 +10,55 @@ forgets that: at 2,560 steps (world 0, 655,360 samples) seeds that share it are 
 rank 4) and .328 (law .287, rank 8).
 """
 
+import numpy as np
 import xarray as xr
 from synthsae.studies.seed_sources.figure import law, over_worlds, stability_by_source
 from synthsae.studies.seed_sources.scores import cosine_with_start
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.common import interval_over_seeds, slices
-from synthsae.plot.phrases import TO, interval, number
+from synthsae.plot.finding import Finding, rows
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
+INSIDE = ("init", "data", "seed", "seed_a", "seed_b", "block", "angle")
+NAMES = {
+    ("shared", "shared"): "all shared",
+    ("shared", "independent"): "start shared",
+    ("independent", "shared"): "data shared",
+    ("independent", "independent"): "nothing shared",
+}
 
-def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows at the largest budget, a sentence a rank."""
-    end, sentences = over_worlds(ds).sortby("n_steps").isel(n_steps=-1), []
-    for name, part in slices(end, ("init", "data", "seed", "seed_a", "seed_b", "block", "angle")):
-        intervals = {}
-        for init in ("independent", "shared"):
-            for data in ("independent", "shared"):
-                if init in part["init"] and data in part["data"]:
-                    cell = part.sel(init=init, data=data)
-                    intervals[init, data] = interval_over_seeds(cell.block_reappearance)
-        text = {
-            ("independent", "independent"): "both differ",
-            ("shared", "independent"): "only the data differ",
-            ("independent", "shared"): "only the start differs",
-            ("shared", "shared"): "neither does",
-        }
-        parts = [f"{interval(i, '.3f', ends=TO)} where {text[key]}" for key, i in intervals.items()]
-        start = f"With {name} the" if name else "The"
-        samples = number(part.training_samples.mean(), ",.0f")
-        sentences.append(
-            f"{start} p_hat of block latents is {', '.join(parts)}; the law says "
-            f"{number(law(part), '.3f')}, and after {samples} samples "
-            f"the latents' cosine with their start is {number(part.start_memory.mean())}."
-        )
-    return " ".join(sentences)
+
+def finding(ds: xr.Dataset) -> Finding:
+    """What seeds that share their start, or their data, agree on at the largest budget."""
+    table = rows(over_worlds(ds).sortby("n_steps").isel(n_steps=-1), INSIDE, _row)
+    last = table.iloc[-1]
+    where = f"at rank {last['rank']:g} " if "rank" in last else ""
+    numbers = {name: last.get(name, np.nan) for name in NAMES.values()}
+    return Finding(
+        f"p_hat of block latents {where}is {{start shared}} where seeds share their start, "
+        "{data shared} where they share their data and {nothing shared} where they share nothing; "
+        "the coverage law says {law}.",
+        numbers | {"law": last["coverage law"]},
+        table,
+    )
+
+
+def _row(part: xr.Dataset) -> dict[str, float]:
+    """One rank at the largest budget."""
+    found = {
+        name: part.sel(init=init, data=data).block_reappearance.mean().item()
+        for (init, data), name in NAMES.items()
+        if init in part["init"] and data in part["data"]
+    }
+    return found | {
+        "coverage law": law(part).item(),
+        "cosine with the start": part.start_memory.mean().item(),
+        "samples": part.training_samples.mean().item(),
+    }
 
 
 study = Study(

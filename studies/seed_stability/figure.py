@@ -14,15 +14,13 @@ from synthsae.plot.common import (
     ORANGE,
     STYLE,
     error_bars,
-    in_text,
     interval_of_each,
     interval_over_pairs,
     interval_over_seeds,
     slices,
 )
-from synthsae.plot.phrases import ANY, COSINE, SHARE, change, extremes, interval, number
-from synthsae.plot.words import excess, pairs_in_words
-from synthsae.stats import Interval
+from synthsae.plot.phrases import extremes
+from synthsae.plot.words import excess
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vP"
@@ -193,99 +191,3 @@ def _over(values: xr.DataArray, form: str = ".0%") -> str:
     """From the least to the largest mean over seeds, in words: "16% to 39%", or one number."""
     mean = values.mean([d for d in ("seed", "seed_a", "seed_b") if d in values.dims])
     return extremes(mean, form)
-
-
-def report_by_size(ds: xr.Dataset) -> str:
-    """What the figure shows, in words: over sizes, over layers, and of the largest dictionary."""
-    ds = ds.sortby("n_latents")
-    sentences = [_size(label, part) for label, part in slices(ds, KEEP)]
-    if ds.sizes.get("layer", 1) > 1:
-        sentences += [_depth(label, part) for label, part in slices(ds, ("layer", *KEEP))]
-    return "\n".join(sentences)
-
-
-def _size(label: str, ds: xr.Dataset) -> str:
-    a, b = (ds.isel(n_latents=i) for i in (0, -1))
-    sizes = dict.fromkeys(int(part.n_latents) for part in (a, b))
-    grows = len(sizes) > 1
-    text = (
-        (f"At {label}: " if label else "")
-        + f"{'from' if grows else 'at'} {' to '.join(map(str, sizes))} latents "
-        + "; ".join(
-            f"{words} {_moves([pairs_in_words(part[name], within) for part in (a, b)], grows)}"
-            for name, words, within in (
-                ("found_share", "p_hat of live latents", SHARE),
-                ("matched_median", "the median one-to-one cosine", COSINE),
-                ("matched_share", f"the share at {in_text(ds, 'same')}", SHARE),
-            )
-        )
-        + f" (random median {number(b.matched_median_chance)}, p_hat at step 0 "
-        f"{number(b.initial_reappearance.mean(), '.2g')}, explained variance "
-        f"{number(b.explained_variance.mean())} after {number(b.training_samples, ',.0f')} samples "
-        "a seed)."
-    )
-    if grows:
-        text += " " + _verdict("with size", interval_over_pairs(b.found_share - a.found_share))
-    more = interval_over_seeds(excess(b))
-    if np.isfinite(more.estimate):
-        text += (
-            " A quarter of the dimensions of one seed's unstable latents hold "
-            f"{interval(more, within=COSINE)} more of the energy of the others' than those of as "
-            "many live ones."
-        )
-    else:
-        text += " No two seeds have unstable latents."
-    return text + (_function(b) if "masked_loss" in ds else "")
-
-
-def _moves(ends: list[str], grows: bool) -> str:
-    """What became of a score over sizes, or what it is at the only one."""
-    return change(*ends) if grows else f"is {ends[-1]}"
-
-
-def _depth(label: str, ds: xr.Dataset) -> str:
-    """The last layer against the first, at the largest size."""
-    ends = ds.sortby("layer").isel(n_latents=-1, layer=[0, -1])
-    first, last = (int(v) for v in ends.layer.values)
-    change = interval_over_pairs(ends.found_share[{"layer": 1}] - ends.found_share[{"layer": 0}])
-    where = f" at {label}" if label else ""
-    return _verdict(f"from layer {first} to layer {last}{where}", change)
-
-
-def _verdict(what: str, change: Interval) -> str:
-    """Does p_hat fall? The interval of its change decides."""
-    if not np.isfinite(change.low):
-        return f"Whether stability falls {what} cannot be said of two seeds."
-    falls = "falls" if change.high < 0 else "rises" if change.low > 0 else "does not clearly change"
-    return f"Stability {falls} {what} (p_hat {interval(change, within=COSINE)})."
-
-
-def _function(ds: xr.Dataset) -> str:
-    """Cross-entropy and surface form of the classes, as means over seeds."""
-    mean = ds[["ce_clean", "ce_spliced", "loss_recovered"]].mean()
-    text = (
-        f" Spliced in, the reconstructions take cross-entropy from {number(mean.ce_clean, '.3f')} "
-        f"to {number(mean.ce_spliced, '.3f')} ({number(mean.loss_recovered, '.1%')} of the loss "
-        "recovered)."
-    )
-    for kind in ds.masked_class.values:
-        both = ds.sel(masked_class=kind)[["masked_loss", "matched_loss"]]
-        known = both.dropna("zeroed", subset=[*both])
-        part = known.isel(zeroed=slice(-1, None)).squeeze("zeroed") if known.zeroed.size else None
-        if part is not None and float(part.zeroed):
-            own, others = (
-                interval(interval_over_seeds(part[name]), within=ANY)
-                for name in ("masked_loss", "matched_loss")
-            )
-            text += (
-                f" With {float(part.zeroed):.0%} of the latents zeroed it rises by {own} for "
-                f"{kind} ones, by {others} for others that fire as often."
-            )
-    form, null = ds.surface_form.mean("seed").values, ds.surface_form_null.mean("seed").values
-    rate = ds.firing_rate.mean("seed").values
-    return text + (
-        f" Stable latents fire on {number(rate[0], '.2%')} of the tokens, unstable ones on "
-        f"{number(rate[2], '.2%')}. Stable latents have {number(form[0])} of their activation mass "
-        f"on one token string, unstable ones {number(form[2])} (permuted {number(null[0])} and "
-        f"{number(null[2])})."
-    )

@@ -20,23 +20,29 @@ planted world, as in the other studies, which has no layers.
 """
 
 import json
+from dataclasses import replace
 
 import xarray as xr
-from synthsae.studies.seed_stability.figure import report_by_size, stability_by_size
+from synthsae.studies.seed_stability.figure import stability_by_size
+from synthsae.studies.seed_stability.finding import of_sizes
 
 from realdata import scores as text
 from synthsae import scores
 from synthsae.config import Config
 from synthsae.config.sources import NAMING
+from synthsae.plot.finding import Finding
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """Over sizes, over layers, and what the classes of p_hat are at the largest size."""
-    world = "Of a planted world, as no --model is given; of models it says nothing.\n"
-    return world * _planted(ds) + report_by_size(ds)
+def finding(ds: xr.Dataset) -> Finding:
+    """p_hat over sizes and layers, and what its classes are."""
+    found = of_sizes(ds)
+    if _planted(ds):
+        scope = "On a planted world, as no --model is given; this says nothing of models."
+        return replace(found, text=f"{scope} {found.text}")
+    return found
 
 
 def _planted(ds: xr.Dataset) -> bool:

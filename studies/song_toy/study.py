@@ -12,8 +12,8 @@ from synthsae.studies.song_toy.figure import agreement_by_samples, rank_correlat
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.phrases import COSINE, change, extremes, number
-from synthsae.plot.worlds import averaged, in_words
+from synthsae.plot.finding import Finding, rows
+from synthsae.plot.worlds import SEEDS, averaged
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
 from synthsae.study import Study
@@ -21,38 +21,33 @@ from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """How the two scores move together, and where they start and end."""
-    ds = averaged(ds, "n_steps")
-    ends = ds.isel(n_steps=[0, -1] if ds.sizes["n_steps"] > 1 else [0])
-    pair, truth = (
-        [
-            in_words(ends[name].isel(n_steps=i), own=name == "feature_mcc", within=COSINE)
-            for i in range(ends.sizes["n_steps"])
-        ]
-        for name in ("pairwise_mcc", "feature_mcc")
+def finding(ds: xr.Dataset) -> Finding:
+    """Both scores at the largest budget, and how they order the seeds of one budget."""
+    within = rank_correlation(ds)
+    table = rows(averaged(ds, "n_steps").sortby("n_steps"), ("world_seed", *SEEDS), _row)
+    last = table.iloc[-1]
+    text = (
+        "At the largest budget seeds agree with each other to {pair} (PW-MCC; chance {chance}) "
+        "and with the truth to {truth} (MCC)."
     )
-    chance, within = number(ds.pairwise_mcc_chance.mean(), ".3f"), rank_correlation(ds)
-    steps = ends.n_steps.values
-    if len(steps) > 1:
-        start = f"From {steps[0]} to {steps[1]} steps"
-        moved, true = change(*pair), change(*truth)
-    else:
-        start = f"At {steps[0]} steps"
-        moved, true = f"is {pair[0]}", f"is {truth[0]}"
-    text = f"{start} PW-MCC {moved} (chance {chance}) and MCC with the truth {true}."
-    return text + _order(within)
+    if within.notnull().any():
+        text += " Among seeds of one budget the two agreements have a rank correlation of {order}."
+    numbers = {
+        "pair": last["PW-MCC"],
+        "chance": last["chance"],
+        "truth": last["MCC"],
+        "order": within.mean().item(),
+    }
+    return Finding(text, numbers, table)
 
 
-def _order(within: xr.DataArray) -> str:
-    """How the two scores order the seeds; empty where no order is known."""
-    if not within.notnull().any():
-        return ""
-    ends = extremes(within)
-    return (
-        " Over the seeds of one budget and world their rank correlation is "
-        f"{number(within.mean())} on average{f' ({ends})' * (' to ' in ends)}."
-    )
+def _row(one: xr.Dataset) -> dict[str, float]:
+    """Means over worlds and seeds at one budget."""
+    return {
+        "PW-MCC": one.pairwise_mcc.mean().item(),
+        "MCC": one.feature_mcc.mean().item(),
+        "chance": one.pairwise_mcc_chance.mean().item(),
+    }
 
 
 study = Study(

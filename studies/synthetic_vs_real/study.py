@@ -11,10 +11,13 @@ What the two share is no proof that the model is made as the world is; what they
 what the world lacks.
 """
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from synthsae import scores
 from synthsae.config import Config
+from synthsae.plot.finding import Finding
 from synthsae.plot.report import settings, stability_report
 from synthsae.plot.words import report
 from synthsae.sae import SAEConfig
@@ -23,9 +26,23 @@ from synthsae.train import TrainConfig
 from synthsae.world import PRESETS
 
 
-def finding(ds: xr.Dataset) -> str:
-    """The stability report of each source."""
-    return "\n".join(f"{label}: {report(part)}" for label, part in settings(ds))
+def finding(ds: xr.Dataset) -> Finding:
+    """The stability report of each source: the first in words, all in the table."""
+    each = {label or "planted world": report(part) for label, part in settings(ds)}
+    tables = [
+        found.table.assign(source=label) for label, found in each.items() if found.table is not None
+    ]
+    table = pd.concat(tables, ignore_index=True) if tables else None
+    (first, found), *more = each.items()
+    if not more:
+        return Finding(f"{{source}}: {found.text}", {**found.values, "source": first}, table)
+    other, last = more[-1]
+    return Finding(
+        "A live latent of {source} is found in another SAE with probability {p} (chance "
+        "{chance:.2g}), one of {other} with {p_other}.",
+        {**found.values, "source": first, "other": other, "p_other": last.values.get("p", np.nan)},
+        table,
+    )
 
 
 study = Study(

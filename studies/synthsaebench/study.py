@@ -13,19 +13,13 @@ architectures: `--set sae.arch=topk,batchtopk,jumprelu,matryoshka`. The full one
         --set train.n_steps=195000
 """
 
-from typing import Any
-
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from synthsae.studies.synthsaebench.figure import scores_by_k
 from synthsae.studies.synthsaebench.scores import benchmark_scores
 
 from synthsae import scores
-from synthsae.arrays import Array
 from synthsae.config import Config
-from synthsae.plot.common import interval_of_each, interval_over_seeds, slices
-from synthsae.plot.phrases import COSINE, SCORE, SHARE, Range, count, interval, number
+from synthsae.plot.finding import Finding, rows
 from synthsae.plot.worlds import SEEDS
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
@@ -33,54 +27,36 @@ from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import PRESETS
 
-
-def finding(ds: xr.Dataset) -> str:
-    """The scores at the k of the best F1, where EV is best, and stability at both."""
-    sentences = []
-    for label, part in slices(ds.sortby("k"), ("k", *SEEDS)):
-        k = part.k.values
-        f1, ev, p = (
-            part[name].mean("seed").values
-            for name in ("bench_f1", "explained_variance", "live_reappearance")
-        )
-        start = f"With {label}: " if label else ""
-        if not np.isfinite(f1).any():
-            sentences.append(f"{start}no F1 is known at any k.")
-            continue
-        at = part.isel(k=int(np.nanargmax(f1)))
-        scores = ", ".join(
-            f"{text} {interval(interval_of_each(at[name]), within=within)}"
-            for name, text, within in SCORES
-        )
-        dead = count(at.bench_dead.mean(), "latent")
-        sentences.append(
-            f"{start}F1 is best at k = {int(at.k)} (true L0 {number(part.true_l0.mean(), '.1f')}), "
-            f"with {scores}; there p_hat of live latents is "
-            f"{interval(interval_over_seeds(at.live_reappearance))} and {dead} never fire."
-            + _ends(k, ev, p)
-        )
-    return " ".join(sentences)
+SCORES = {
+    "bench_f1": "F1",
+    "bench_mcc": "MCC",
+    "bench_precision": "precision",
+    "bench_recall": "recall",
+    "bench_uniqueness": "uniqueness",
+    "explained_variance": "EV",
+    "live_reappearance": "p_hat",
+    "bench_dead": "dead",
+}
+"""Variable -> column of the table."""
 
 
-SCORES: tuple[tuple[str, str, Range], ...] = (
-    ("bench_mcc", "MCC", COSINE),
-    ("bench_precision", "precision", SHARE),
-    ("bench_recall", "recall", SHARE),
-    ("bench_f1", "F1", SHARE),
-    ("bench_uniqueness", "uniqueness", SHARE),
-    ("explained_variance", "EV", SCORE),
-)
-"""Variable, name and range of a score."""
+def finding(ds: xr.Dataset) -> Finding:
+    """The k of the best F1 and of the best EV, and how stable latents are at the first."""
+    table = rows(ds.sortby("k"), SEEDS, _row)
+    if not table.F1.notna().any():
+        return Finding("No F1 is known at any k.", table=table)
+    best = table.loc[table.F1.idxmax()]
+    text = "F1 is best at k = {k:.0f} ({f1}); there p_hat of live latents is {p}."
+    numbers = {"k": best.k, "f1": best.F1, "p": best.p_hat}
+    if table.EV.notna().any() and len(table) > 1:
+        text += " EV is best at k = {k_ev:.0f}."
+        numbers["k_ev"] = table.k[table.EV.idxmax()]
+    return Finding(text, numbers, table)
 
 
-def _ends(k: NDArray[Any], ev: Array, p: Array) -> str:
-    """The k of the best EV and of the best and least p_hat; empty for one k."""
-    if len(k) < 2 or not (np.isfinite(ev).any() and np.isfinite(p).any()):
-        return ""
-    return (
-        f" EV is best at k = {k[np.nanargmax(ev)]}, p_hat at k = {k[np.nanargmax(p)]} "
-        f"({np.nanmax(p):.2f}), and it is least at k = {k[np.nanargmin(p)]} ({np.nanmin(p):.2f})."
-    )
+def _row(one: xr.Dataset) -> dict[str, float]:
+    """Means over seeds at one k."""
+    return {text: one[name].mean().item() for name, text in SCORES.items()}
 
 
 study = Study(

@@ -6,25 +6,35 @@ rank R, the law gives p_hat before training, as a function of the threshold
 measure is only an upper bound.
 """
 
+import pandas as pd
 import xarray as xr
 from synthsae.studies.theta_sweep.figure import gaps, stability_by_theta
 from synthsae.studies.theta_sweep.scores import laws_before_training
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.phrases import number
+from synthsae.plot.finding import Finding
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
+def finding(ds: xr.Dataset) -> Finding:
     """How far p_hat is from either law at most, over thresholds and ranks."""
-    exact, disjoint = (number(gaps(ds, name).max()) for name in ("law_exact", "law_disjoint"))
-    return (
-        f"Over all thresholds and ranks p_hat is at most {exact} from the exact law of orthogonal "
-        f"latents, which needs no training, and at most {disjoint} from 2R times the cap measure."
+    exact, disjoint = gaps(ds, "law_exact"), gaps(ds, "law_disjoint")
+    table = pd.DataFrame(
+        {
+            "rank": exact["rank"].values,
+            "gap to the exact law": exact.max("theta").values,
+            "gap to 2R x cap": disjoint.max("theta").values,
+        }
+    )
+    return Finding(
+        "At every threshold and rank p_hat is within {exact} of the exact law of orthogonal "
+        "latents, which needs no training, and within {disjoint} of 2R times the cap measure.",
+        {"exact": exact.max().item(), "disjoint": disjoint.max().item()},
+        table,
     )
 
 

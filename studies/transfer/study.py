@@ -14,56 +14,60 @@ the world's):
 """
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from synthsae.studies.transfer.figure import reach, too_few, transfer_of_unstable, worlds
 from synthsae.studies.transfer.scores import label_prediction
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.common import interval_over_seeds
-from synthsae.plot.phrases import UNKNOWN, interval, number
+from synthsae.plot.finding import Finding
 from synthsae.sae import SAEConfig
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """Transfer at the r that holds nearly all, ranks and F1, by world."""
-    sentences = []
-    for name, part in worlds(ds):
-        start = f"With {name}: " if name else ""
-        if too_few(part):
-            text = f"{number(part.unstable_share.mean(), '.0%')} of live latents are unstable and"
-            share = f"{number(part.stable_share.mean(), '.0%')} stable"
-            sentences.append(f"{start}{text} {share}, too few to say where they live.")
-            continue
-        r = reach(part)
-        at = part.sel(r=r)
-        blocks = (
-            f"; planted blocks hold {_words(part.unstable_in_blocks)} of the energy of unstable "
-            f"latents (chance {number(part.in_blocks_chance)})"
-            if part.get("unstable_in_blocks", part.l0 * np.nan).notnull().any()
-            else ""
-        )
-        told = ", ".join(
-            f"{f} {_words(part.label_f1.sel(features=f))}"
-            for f in part.features.values
-            if part.label_f1.sel(features=f).notnull().any()
-        )
-        sentences.append(
-            f"{start}{number(part.unstable_share.mean(), '.0%')} of live latents are unstable; the "
-            f"top {r} dimensions of one seed's hold {_words(at.transfer)} of the energy of others',"
-            f" those of as many stable ones {_words(at.transfer_stable)}, random ones "
-            f"{number(at.transfer_chance)}{blocks}. ER / D is {_words(part.unstable_rank)} for "
-            f"unstable and {_words(part.stable_rank)} for as many stable latents. F1 of unstable: "
-            f"{told or UNKNOWN}; calling all unstable {number(part.label_f1_constant.mean())}."
-        )
-    return " ".join(sentences)
+def finding(ds: xr.Dataset) -> Finding:
+    """Where unstable latents live, in the last world that has enough of them."""
+    parts = list(worlds(ds))
+    table = pd.DataFrame([_row(name, part) for name, part in parts])
+    enough = [i for i, (_, part) in enumerate(parts) if not too_few(part)]
+    if not enough:
+        text = "{unstable:.0%} of live latents are unstable, too few to say where they live."
+        return Finding(text, {"unstable": table.unstable.mean()}, table)
+    row = table.iloc[enough[-1]]
+    return Finding(
+        "{start} top {r:.0f} dimensions of one seed's unstable latents hold {transfer:.0%} of "
+        "the energy of other seeds' unstable latents. Those of as many stable latents hold "
+        "{stable:.0%}, random ones {chance:.0%}.",
+        {
+            "start": f"With {row.world}, the" if row.world else "The",
+            "r": row.r,
+            "transfer": row.transfer,
+            "stable": row["by stable"],
+            "chance": row.chance,
+        },
+        table,
+    )
 
 
-def _words(values: xr.DataArray) -> str:
-    return interval(interval_over_seeds(values))
+def _row(name: str, part: xr.Dataset) -> dict[str, object]:
+    """One world: the unstable share, and transfer at the r that holds nearly all of it."""
+    few = too_few(part)
+    at = part.sel(r=reach(part)) if not few else part.isel(r=0) * np.nan
+    best = part.label_f1.mean([d for d in part.label_f1.dims if d != "features"]).max()
+    return {
+        "world": name,
+        "unstable": part.unstable_share.mean().item(),
+        "r": np.nan if few else float(reach(part)),
+        "transfer": at.transfer.mean().item(),
+        "by stable": at.transfer_stable.mean().item(),
+        "chance": at.transfer_chance.mean().item(),
+        "rank / D": np.nan if few else part.unstable_rank.mean().item(),
+        "best F1": np.nan if few else best.item(),
+        "F1 of all unstable": np.nan if few else part.label_f1_constant.mean().item(),
+    }
 
 
 study = Study(

@@ -20,7 +20,7 @@ from synthsae.plot.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.plot.phrases import extremes, listed, number
+from synthsae.plot.phrases import extremes, number
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95
@@ -71,11 +71,6 @@ class Verdict(NamedTuple):
     def excess(self) -> float:
         """p minus the law."""
         return self.p - self.law
-
-    @property
-    def leaves(self) -> bool:
-        """Whether p is off the law by more than chance."""
-        return abs(self.excess) > LEAVES * self.sd
 
 
 def verdicts(matched: xr.Dataset) -> list[Verdict]:
@@ -207,30 +202,4 @@ def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray, *, pairwise: bool) -
         ms=5,
         capsize=2,
         lw=1,
-    )
-
-
-def stability(rows: list[Verdict]) -> str:
-    """Which architectures make block latents stable, and which leave the law."""
-    stable = [label(v.name) for v in rows if v.p >= STABLE]
-    least, most = min(rows, key=lambda v: v.p), max(rows, key=lambda v: v.p)
-    ends = " to ".join(dict.fromkeys(f"{v.p:.2f} ({label(v.name)})" for v in (least, most)))
-    off = [f"{label(v.name)} ({v.excess:+.3f})" for v in rows if v.leaves]
-    return (
-        f"{', '.join(stable) or 'no variant'} makes block latents stable (p_hat >= {STABLE:g}): "
-        f"p_hat is {ends} inside blocks and {extremes([v.outside for v in rows])} outside; more "
-        f"than {LEAVES:g} Haar sd from the coverage law of its own codes is {listed(off)}"
-    )
-
-
-def subspace(rows: list[Verdict]) -> str:
-    """Which architectures lose the blocks' subspaces."""
-    rows = [v for v in rows if np.isfinite(v.overlap)]
-    if not rows:
-        return "what becomes of the subspace is unknown"
-    lost = [f"{label(v.name)} ({v.overlap:.3f})" for v in rows if v.overlap < STABLE]
-    least = min(rows, key=lambda v: v.overlap)
-    return (
-        f"the subspace is lost (overlap < {STABLE:g}) by {listed(lost)}, "
-        f"least overlap {least.overlap:.3f} ({label(least.name)})"
     )

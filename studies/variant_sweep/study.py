@@ -10,13 +10,14 @@ A block is not identifiable by any of them: an architecture that is rotation-equ
 gets what its code covers, so the law is each one's own prediction. One learning rate serves all.
 """
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 from synthsae.studies.variant_sweep.figure import (
     COMPARED,
     KEEP,
+    STABLE,
     architectures_at_matched_ev,
-    stability,
-    subspace,
     verdicts,
 )
 from synthsae.studies.variant_sweep.matched import at_matched_ev
@@ -25,29 +26,47 @@ from synthsae import scores
 from synthsae.config import Config
 from synthsae.plot.architectures import label
 from synthsae.plot.common import slices
-from synthsae.plot.phrases import number
+from synthsae.plot.finding import Finding
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows at the matched EV."""
-    sentences = []
+def finding(ds: xr.Dataset) -> Finding:
+    """At one EV: the largest p_hat inside blocks, and the least overlap with them."""
+    each = []
     for name, part in slices(ds, KEEP):
         matched = at_matched_ev(part, COMPARED)
-        start = f"At EV {number(matched.level)}" + (f" with {name}" if name else "")
-        rows = verdicts(matched)
-        seen = [v for v in rows if v.p == v.p]
-        away = [label(v.name) for v in rows if v not in seen]
-        if not seen:
-            sentences.append(f"{start} nothing can be compared.")
-            continue
-        sentences.append(f"{start} {stability(seen)}; {subspace(seen)}.")
-        if away:
-            sentences.append(f"Not compared, as it is out of their range: {', '.join(away)}.")
-    return " ".join(sentences)
+        for v in verdicts(matched):
+            row = {"setting": name} if name else {}
+            each.append(
+                row
+                | {
+                    "EV": matched.level,
+                    "architecture": label(v.name),
+                    "p_hat": v.p,
+                    "coverage law": v.law,
+                    "in sd": v.excess / v.sd if v.sd > 0 else np.nan,
+                    "p_hat outside": v.outside,
+                    "overlap": v.overlap,
+                }
+            )
+    table = pd.DataFrame(each)
+    seen = table[table.p_hat.notna()]
+    if seen.empty:
+        return Finding("No explained variance is reached by all: nothing is compared.", table=table)
+    most, least = seen.loc[seen.p_hat.idxmax()], seen.loc[seen.overlap.idxmin()]
+    stable = most.p_hat >= STABLE
+    answer = f"{most.architecture} makes" if stable else "No variant makes"
+    kept = "keep" if least.overlap >= STABLE else "do not all keep"
+    return Finding(
+        f"{answer} block latents stable at equal explained variance: p_hat is at most {{p}} "
+        f"({most.architecture}), where the coverage law of its own code says {{law}}. Variants "
+        f"{kept} the subspace: the least overlap is {{overlap}} ({least.architecture}).",
+        {"p": most.p_hat, "law": most["coverage law"], "overlap": least.overlap},
+        table,
+    )
 
 
 study = Study(

@@ -14,52 +14,55 @@ inside falls from .93 to .88 between 96 and 512 latents): it goes from .63 to .7
 the Monte Carlo law of the whole directions, does not rise.
 """
 
+import pandas as pd
 import xarray as xr
 from synthsae.studies.width_sweep.figure import KEEP, first_full_recovery, stability_by_width
 
 from synthsae import scores
-from synthsae.arrays import Array
 from synthsae.config import Config
-from synthsae.plot.common import interval_over_seeds, slices
-from synthsae.plot.phrases import change, count, number
+from synthsae.plot.common import slices
+from synthsae.plot.finding import Finding
 from synthsae.scores import needs
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
 
 
-def finding(ds: xr.Dataset) -> str:
-    """What the Dataset shows, from the smallest size that recovers all features to the largest."""
-    return " ".join(_sentence(name, part) for name, part in slices(ds.sortby("n_latents"), KEEP))
-
-
-def _sentence(name: str, part: xr.Dataset) -> str:
-    first, last = first_full_recovery(part), part.sizes["n_latents"] - 1
-    ends = part.isel(n_latents=sorted({first, last}))
-    every, block = (
-        [number(v) for v in interval_over_seeds(ends[score]).estimate[[0, -1]]]
-        for score in ("live_reappearance", "block_reappearance")
+def finding(ds: xr.Dataset) -> Finding:
+    """What p_hat does from the first size with room for all of the truth to the largest."""
+    parts = list(slices(ds.sortby("n_latents"), KEEP))
+    table = pd.DataFrame([row for name, part in parts for row in _rows(name, part)])
+    first, last = table.iloc[::2], table.iloc[1::2]
+    return Finding(
+        "From the first size that holds all of the truth to the largest, the mean p_hat of all "
+        "live latents goes from {live} to {live_last}, that of block latents from {block} to "
+        "{block_last} (means over settings; the table has each).",
+        {
+            "live": first["p_hat of live"].mean(),
+            "live_last": last["p_hat of live"].mean(),
+            "block": first["p_hat in blocks"].mean(),
+            "block_last": last["p_hat in blocks"].mean(),
+        },
+        table,
     )
-    law = ends.coverage_prediction.mean(("seed", "block")).values
-    m = ends.latents_per_block.mean(("seed", "block")).values
-    sizes = " to ".join(f"{n}{' latents' * (i == 0)}" for i, n in enumerate(ends.n_latents.values))
-    grows = ends.sizes["n_latents"] > 1
-    start = f"With {name}, " if name else ""
-    text = (
-        f"{start}{'from' if grows else 'at'} {sizes}, mean p_hat of all live latents "
-        f"{change(*every) if grows else f'is {every[0]}'}, that of block latents "
-        f"{change(*block) if grows else f'is {block[0]}'} (law {', '.join(map(number, law))}; "
-        f"{_counts(m)} a block), and "
-        f"{count(ends.surplus_latents.isel(n_latents=-1).mean(), 'live latent')} "
-    )
-    surplus = number(ends.surplus_latents.isel(n_latents=-1).mean(), ".0f")
-    return f"{text}{'is' if surplus == '1' else 'are'} surplus."
 
 
-def _counts(m: Array) -> str:
-    """Latents at each size: 2 and 12 latents."""
-    *first, last = m
-    return " and ".join([*(number(v, ".0f") for v in first), count(last, "latent")])
+def _rows(name: str, part: xr.Dataset) -> list[dict[str, object]]:
+    """One setting at the first size that is large enough, and at the last."""
+    each = []
+    for i in (first_full_recovery(part), -1):
+        one = part.isel(n_latents=i)
+        row: dict[str, object] = {"setting": name} if name else {}
+        row |= {
+            "latents": int(one.n_latents),
+            "p_hat of live": one.live_reappearance.mean().item(),
+            "p_hat in blocks": one.block_reappearance.mean().item(),
+            "coverage law": one.coverage_prediction.mean().item(),
+            "latents a block": one.latents_per_block.mean().item(),
+            "surplus latents": one.surplus_latents.mean().item(),
+        }
+        each.append(row)
+    return each
 
 
 study = Study(

@@ -105,20 +105,3 @@ def live(rates: ArrayLike, live_threshold: float = LIVE) -> Mask:
 def dead_fraction(rates: ArrayLike, live_threshold: float = LIVE) -> Array:
     """Share of latents that are not `live`, [...], of firing rates [..., M]."""
     return 1.0 - live(rates, live_threshold).mean(axis=-1)
-
-
-def shrinkage(x: ArrayLike, x_hat: ArrayLike, least_norm: float = 1e-6) -> Array:
-    """Mean over samples of ||x_hat|| / ||x||, [...], for x and x_hat [..., B, D].
-
-    Below 1, reconstructions are too short. Samples with ||x|| <= `least_norm` are left out, as in
-    SAELens' synthetic evaluation; NaN where no sample is left.
-    """
-    a = checks.array("x", x, "[..., B, D]")
-    b = checks.array("x_hat", x_hat, "[..., B, D]")
-    checks.same_shape("x_hat's batch", b.shape[-2:], "x", a.shape[-2:])
-    checks.broadcastable("x_hat", b.shape[:-2], "x", a.shape[:-2])
-    size, size_hat = np.broadcast_arrays(np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1))
-    counts = size > least_norm
-    ratio = np.divide(size_hat, size, out=np.zeros(size.shape), where=counts)
-    n = counts.sum(axis=-1)
-    return np.divide(ratio.sum(axis=-1), n, out=np.full(n.shape, np.nan), where=n > 0)

@@ -19,6 +19,9 @@ from synthsae.stats import Interval, mean_interval, pairwise_interval, row_inter
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 """Okabe and Ito's colours."""
 
+FEW_SEEDS = 5
+"""With fewer SAEs intervals over seeds do not hold their level if seeds differ much."""
+
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -145,14 +148,40 @@ def _defined(ds: xr.Dataset, name: str) -> list[float]:
 
 
 def caveat(ds: xr.Dataset) -> str:
-    """A warning for below a figure of `ds` (quick run, trainings of earlier code), or ""."""
+    """What must be said below a figure of `ds` and beside its finding, or "".
+
+    A quick run, trainings of earlier code, intervals over few SAEs, and SAEs far from the others.
+    """
     warnings = []
     if ds.attrs.get("quick") == "true":
-        warnings.append("quick run: few steps and seeds")
+        warnings.append("quick run: undertrained, for a smoke test")
     if stale := json.loads(ds.attrs.get("stale", "[]")):
         more = f" and {len(stale) - 2} more" if len(stale) > 2 else ""
         warnings.append(f"trained by earlier code: {', '.join(stale[:2])}{more} changed since")
+    seeds = max((ds.sizes[d] for d in ("seed", "seed_a") if d in ds.dims), default=FEW_SEEDS)
+    if seeds < FEW_SEEDS and ds.sizes.get("world_seed", 1) < 2:
+        warnings.append(f"intervals over {seeds} SAEs may cover less than they say")
+    if "explained_variance" in ds and (odd := outliers(ds.explained_variance)):
+        warnings.append(f"explained variance far from that of the other seeds: {odd}")
     return "; ".join(warnings)
+
+
+def outliers(values: xr.DataArray) -> str:
+    """Seeds far from the median of their setting, named by setting, at most two; or "".
+
+    Far: 5 robust standard deviations (1.4826 times the median absolute deviation) and .02.
+    Intervals over seeds cover too little where one has failed (studies/STATISTICS.md).
+    """
+    if values.sizes.get("seed", 1) < 3:
+        return ""
+    gap = abs(values - values.median("seed", skipna=False))
+    far = gap > np.maximum(5 * 1.4826 * gap.median("seed", skipna=False), 0.02)
+    found = [
+        ", ".join(f"{d} {values[d].values[i]}" for d, i in zip(far.dims, at, strict=True))
+        for at in np.argwhere(far.values)
+    ]
+    more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+    return "; ".join(found[:2]) + more
 
 
 def with_line_below(figure: Figure, text: str) -> Bbox:

@@ -1,7 +1,5 @@
 """Numbers as text for sentences and titles: unknown values, intervals, ranges, plurals."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,11 +12,6 @@ ANY: Range = (-np.inf, np.inf)
 SHARE: Range = (0.0, 1.0)
 COSINE: Range = (-1.0, 1.0)
 """Range of cosines, and of differences between shares."""
-SCORE: Range = (-np.inf, 1.0)
-"""Range of explained variance."""
-
-TO = "({} to {})"
-"""Another format for the ends of an interval; see `interval`."""
 
 
 def number(value: ArrayLike, form: str = ".2f") -> str:
@@ -30,9 +23,7 @@ def number(value: ArrayLike, form: str = ".2f") -> str:
     return text[1:] if text[0] == "-" and not text.strip("-0.,%") else text
 
 
-def interval(
-    score: Interval, form: str = ".2f", within: Range = SHARE, ends: str = "[{}, {}]"
-) -> str:
+def interval(score: Interval, form: str = ".2f", within: Range = SHARE) -> str:
     """An estimate and, if known, its interval: `0.94 [0.90, 0.99]`.
 
     Args:
@@ -40,25 +31,19 @@ def interval(
         form: format of the numbers.
         within: range of the quantity. Jackknife and t intervals of few seeds can leave the range,
             so their ends are clipped to it.
-        ends: format of low and high.
     """
     mean = number(score.estimate, form)
     if mean == UNKNOWN or not np.isfinite([score.low, score.high]).all():
         return mean
     least, most = np.minimum(score.estimate, within[0]), np.maximum(score.estimate, within[1])
     low, high = (number(np.clip(v, least, most), form) for v in (score.low, score.high))
-    return f"{mean} {ends.format(low, high)}"
+    return f"{mean} [{low}, {high}]"
 
 
 def span(ends: ArrayLike, form: str = ".2f") -> str:
     """First and last number, `16% to 39%`; one number if both have the same text."""
     texts = [number(v, form) for v in np.ravel(np.asarray(ends, dtype=float))]
     return " to ".join(dict.fromkeys((texts[0], texts[-1]))) if texts else UNKNOWN
-
-
-def change(first: str, last: str) -> str:
-    """A change in words: `goes from .2 to .4`, or `stays at .2`."""
-    return f"stays at {first}" if first == last else f"goes from {first} to {last}"
 
 
 def extremes(values: ArrayLike, form: str = ".2f") -> str:
@@ -72,8 +57,3 @@ def count(n: float, noun: str, form: str = ".0f") -> str:
     """A number and a noun, in the plural where needed: `1 latent`, `2 latents`."""
     text = number(n, form)
     return f"{text} {noun}" + "s" * (text != "1")
-
-
-def listed(words: Iterable[str]) -> str:
-    """Words joined by commas; `none` if there are none."""
-    return ", ".join(words) or "none"

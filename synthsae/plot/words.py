@@ -1,25 +1,26 @@
-"""The stability report in sentences, for a study or for SAEs of which only weights are known."""
+"""The stability report, in words and as a table."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.sparse.csgraph import connected_components
 
 from synthsae.plot.common import interval_over_pairs, interval_over_seeds
-from synthsae.plot.phrases import COSINE, SHARE, Range, count, extremes, interval, number
+from synthsae.plot.finding import Finding
+from synthsae.plot.phrases import count, extremes
+from synthsae.stats import Interval
 
 COPIED = 1 - 1e-5
 """Two SAEs with a mean one-to-one cosine this high are copies, perhaps rounded to 16 bits."""
 
 FEW = 10
 """With fewer rows an effective rank is not shown."""
+FEW_SEEDS = 20
+"""With fewer SAEs the values that p_hat can take are said."""
 CLASSES = ("stable", "unstable")
-
-
-def pairs_in_words(matrix: xr.DataArray, within: Range = SHARE) -> str:
-    """Mean over pairs of seeds and its jackknife interval as text: `0.94 [0.90, 0.99]`."""
-    return interval(interval_over_pairs(matrix), within=within)
 
 
 def excess(ds: xr.Dataset) -> xr.DataArray:
@@ -35,60 +36,108 @@ def excess(ds: xr.Dataset) -> xr.DataArray:
     return at.transfer - at.transfer_live
 
 
-def report(ds: xr.Dataset) -> str:
-    """The stability report of one Dataset of S dictionaries, as text."""
-    parts = [_found(ds), _preparation(ds), _matched(ds), _spans(ds), _clusters(ds)]
-    return " ".join(part for part in parts if part)
-
-
-def _preparation(ds: xr.Dataset) -> str:
-    """Sentences on copies, on absolute cosines and on dead latents."""
-    text = []
-    if groups := json.loads(ds.attrs.get("copies", "[]")):
-        text.append(f"Copies of one another: {_groups(groups)} (only the first of each counts).")
-    if ds.attrs.get("cosines") == "absolute":
-        text.append("Cosines are absolute: a latent and its negative are the same latent.")
-    if "dead_latents" in ds and (dead := ds.dead_latents).any():
-        each = (f"{int(n)} of {seed}" for n, seed in zip(dead, dead.seed.values, strict=True) if n)
-        text.append(f"Dead latents are left out: {', '.join(each)}.")
-    return " ".join(text)
-
-
-def _found(ds: xr.Dataset) -> str:
+def report(ds: xr.Dataset) -> Finding:
+    """The stability report of one Dataset of S dictionaries."""
     n = ds.sizes["seed"]
     if not ds.live_latents.max() > 0:
-        return f"{count(n, 'SAE')} without live latents."
-    middle = 1 - ds.stable_share - ds.unstable_share
-    shares = (float(v.mean()) for v in (ds.stable_share, middle, ds.unstable_share))
-    stable, between, unstable = (number(v, ".0%") for v in shares)
+        return Finding(f"{count(n, 'SAE')} without live latents.")
     text = (
-        f"{count(n, 'SAE')} with {_live(ds.live_latents)}: a live latent is found in another SAE "
-        f"(p_hat) with {pairs_in_words(ds.found_share)}, chance "
-        f"{number(ds.live_reappearance_chance.mean(), '.2g')}; {stable} are stable, {between} in "
-        f"the middle, {unstable} unstable."
+        "{saes} with {live}: a live latent is found in another SAE with probability {p} (p_hat; "
+        "chance {chance:.2g}). {stable:.0%} are stable, {unstable:.0%} unstable.{notes}"
     )
-    if n < 20:
-        text += f" With {count(n, 'SAE')} p_hat takes {count(n, 'value')} only"
-        text += "." if n > 4 else ", and intervals are wide." if n > 2 else ", with no interval."
-    return text
+    values = {
+        "saes": count(n, "SAE"),
+        "live": _live(ds.live_latents),
+        "notes": "".join(f" {note}" for note in _notes(ds)),
+        "p": ds.found_share.mean().item(),
+        "chance": ds.live_reappearance_chance.mean().item(),
+        "stable": ds.stable_share.mean().item(),
+        "unstable": ds.unstable_share.mean().item(),
+    }
+    return Finding(text, values, pd.DataFrame([*_pairs(ds), *_spans(ds), *_groups(ds)]))
 
 
-def _matched(ds: xr.Dataset) -> str:
+def _notes(ds: xr.Dataset) -> Iterator[str]:
+    """Sentences on few SAEs, copies, absolute cosines and dead latents, where they apply."""
+    n = ds.sizes["seed"]
+    if n < FEW_SEEDS:
+        width = "intervals are wide" if n > 2 else "there is no interval"
+        yield f"With {count(n, 'SAE')} p_hat takes {count(n, 'value')} only, and {width}."
+    if groups := json.loads(ds.attrs.get("copies", "[]")):
+        yield f"Copies of one another: {_named(groups)} (only the first of each counts)."
+    if ds.attrs.get("cosines") == "absolute":
+        yield "Cosines are absolute: a latent and its negative are the same latent."
+    if "dead_latents" in ds and (dead := ds.dead_latents).any():
+        each = (f"{int(n)} of {seed}" for n, seed in zip(dead, dead.seed.values, strict=True) if n)
+        yield f"Dead latents are left out: {', '.join(each)}."
     if "pairwise_mcc" not in ds:
-        return "They are too large to be matched one to one."
-    text = (
-        f"Matched one to one, live latents have a mean cosine (PW-MCC) of "
-        f"{pairs_in_words(ds.pairwise_mcc, COSINE)}, chance {number(ds.pairwise_mcc_chance, '.3f')}"
-        f", a median of {pairs_in_words(ds.matched_median, COSINE)}, chance "
-        f"{number(ds.matched_median_chance, '.3f')}, "
-        f"and {pairs_in_words(ds.matched_share)} of them reach .9; nearest ones (MMCS) "
-        f"{pairs_in_words(ds.mmcs, COSINE)}, chance {number(ds.mmcs_chance.mean(), '.3f')}."
-    )
-    if "shared_share" in ds:
-        text += f" By decoder and encoder {pairs_in_words(ds.shared_share)} are shared."
-    if same := _copies(ds):
-        text += f" The same latents, numbered differently: {_groups(same)} (all count)."
-    return text
+        yield "The SAEs are too large to be matched one to one."
+    elif same := _copies(ds):
+        yield f"The same latents, numbered differently: {_named(same)} (all count)."
+
+
+Row = dict[str, object]
+
+
+def _row(score: str, i: Interval, chance: float = np.nan) -> Row:
+    """A row of the table: a score with its interval and what chance gives."""
+    ends = {"low": float(i.low), "high": float(i.high)}
+    return {"score": score, "value": float(i.estimate), **ends, "chance": float(chance)}
+
+
+def _alone(score: str, value: float, chance: float = np.nan) -> Row:
+    """A row without an interval."""
+    return _row(score, Interval(*np.array([value, np.nan, np.nan])), chance)
+
+
+def _pairs(ds: xr.Dataset) -> Iterator[Row]:
+    """Scores of pairs of SAEs."""
+    p = ds.live_reappearance_chance.mean()
+    yield _row("p_hat of live latents", interval_over_pairs(ds.found_share), p)
+    if "pairwise_mcc" not in ds:
+        return
+    for score, name, chance in (
+        ("one-to-one cosine, mean (PW-MCC)", "pairwise_mcc", "pairwise_mcc_chance"),
+        ("one-to-one cosine, median", "matched_median", "matched_median_chance"),
+        ("one-to-one cosine, share of .9 or more", "matched_share", None),
+        ("nearest cosine, mean (MMCS)", "mmcs", "mmcs_chance"),
+        ("shared by decoder and encoder", "shared_share", None),
+    ):
+        if name in ds:
+            by_chance = float(ds[chance].mean()) if chance else np.nan
+            yield _row(score, interval_over_pairs(ds[name]), by_chance)
+
+
+def _spans(ds: xr.Dataset) -> Iterator[Row]:
+    """Where unstable latents live: transfer at a quarter of the dimensions, effective ranks."""
+    at = ds.isel(r=abs(ds.transfer_chance.fillna(0) - 0.25).argmin("r")).mean("seed")
+    if not np.isfinite(at.transfer):
+        return
+    yield _alone("transfer of unstable latents, r = D / 4", float(at.transfer), at.transfer_chance)
+    yield _alone("  from as many live latents", float(at.transfer_live), at.transfer_chance)
+    yield _row("  difference of the two", interval_over_seeds(excess(ds)), 0.0)
+    if at.transfer_stable.notnull():
+        stable = float(at.transfer_stable)
+        yield _alone("  from as many stable latents", stable, at.transfer_chance)
+    if float(at.rank_rows) >= FEW:
+        for kind in CLASSES:
+            rank = (ds[f"{kind}_rank"] / ds.iid_rank).mean()
+            yield _alone(f"effective rank of {kind} latents / random ones", float(rank), 1.0)
+
+
+def _groups(ds: xr.Dataset) -> Iterator[Row]:
+    """The largest group of latents that share a subspace beyond chance."""
+    n = int(ds.clusters.fillna(0))
+    yield _alone("groups that share a subspace", n)
+    if n:
+        first = ds.isel(cluster=0)
+        for score, name in (
+            ("  largest: share of the latents", "cluster_share"),
+            ("  largest: dimensions", "cluster_rank"),
+            ("  largest: rank that the law implies", "cluster_implied_rank"),
+            ("  largest: p_hat", "cluster_reappearance"),
+        ):
+            yield _alone(score, float(first[name]))
 
 
 def _copies(ds: xr.Dataset) -> list[list[str]]:
@@ -101,46 +150,8 @@ def _copies(ds: xr.Dataset) -> list[list[str]]:
     return [group for group in groups if len(group) > 1]
 
 
-def _groups(groups: list[list[str]]) -> str:
+def _named(groups: list[list[str]]) -> str:
     return "; ".join(", ".join(group) for group in groups)
-
-
-def _spans(ds: xr.Dataset) -> str:
-    at = ds.isel(r=abs(ds.transfer_chance.fillna(0) - 0.25).argmin("r")).mean("seed")
-    if not np.isfinite(at.transfer):
-        return "No two SAEs have unstable latents."
-    text = (
-        f"A quarter of the dimensions, the top ones of one SAE's unstable latents, hold "
-        f"{number(at.transfer)} of the energy of the others' "
-        f"(random {number(at.transfer_chance)}, as many live latents {number(at.transfer_live)}"
-    )
-    if at.transfer_stable.notnull():
-        rows = count(float(at.rank_rows), "stable one")
-        text += f", {rows} {number(at.transfer_stable)}"
-    more = interval(interval_over_seeds(excess(ds)), within=COSINE)
-    text += f"; over the live ones {more})."
-    stable, unstable = (number((ds[f"{k}_rank"] / ds.iid_rank).mean()) for k in CLASSES)
-    if float(at.rank_rows) >= FEW:
-        text += (
-            f" At equal rows the stable ones fill {stable} of the dimensions (effective rank) "
-            f"that random ones do, the unstable ones {unstable}."
-        )
-    return text
-
-
-def _clusters(ds: xr.Dataset) -> str:
-    n = int(ds.clusters.fillna(0))
-    if not n:
-        return "No group of latents that do not always come back shares a subspace beyond chance."
-    first = ds.isel(cluster=0)
-    return (
-        f"{count(n, 'group')} of latents that do not always come back "
-        f"share{'s' * (n == 1)} a subspace beyond chance; the largest has "
-        f"{number(first.cluster_share, '.0%')} of them in "
-        f"{count(first.cluster_rank, 'dimension')}, where the coverage law implies rank "
-        f"{number(first.cluster_implied_rank, '.1f')} (p_hat {number(first.cluster_reappearance)}, "
-        f"{count(first.cluster_latents, 'latent')} an SAE)."
-    )
 
 
 def _live(values: xr.DataArray) -> str:

@@ -4,7 +4,6 @@ import numpy as np
 import xarray as xr
 
 from synthsae.plot.common import interval_of_each, interval_over_seeds
-from synthsae.plot.phrases import ANY, Range, interval
 from synthsae.stats import Interval, mean_interval
 
 SEEDS = ("seed", "seed_a", "seed_b", "block", "angle")
@@ -49,10 +48,3 @@ def averaged(ds: xr.Dataset, *keep: str) -> xr.Dataset:
     Findings use it for Datasets to which the user has added axes.
     """
     return ds.mean([d for d in ds.dims if d not in (*keep, "world_seed", *SEEDS)])
-
-
-def in_words(
-    values: xr.DataArray, digits: int = 2, *, own: bool = False, within: Range = ANY
-) -> str:
-    """`interval_over_worlds` of one setting as text, clipped to a range: `0.94 [0.90, 0.99]`."""
-    return interval(interval_over_worlds(values, own=own), f".{digits}f", within)

@@ -24,6 +24,7 @@ from synthsae.metrics import reappearance, recovery
 from synthsae.sae import SAEStack
 from synthsae.train import ActivationSource, train
 from synthsae.world import World
+from synthsae.world.config import ELLIPTICAL
 
 
 def lawful(config: Config) -> bool:
@@ -35,7 +36,7 @@ def lawful(config: Config) -> bool:
     world, train = config.world, config.train
     blocks = config.planted and world.n_blocks > 0
     normal = world.law == "generalised_normal" and world.beta == 2
-    invariant = world.law in ("isotropic", "gaussian") or normal
+    invariant = (world.law in ELLIPTICAL and world.spectrum == 1) or normal
     independent = train.init == train.data == "independent"
     return blocks and invariant and not world.leaning and independent
 

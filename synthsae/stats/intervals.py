@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, numbers, real
+from synthsae.checks import ConfigError, Shown, between, numbers
 from synthsae.stats.values import per_pair, per_seed
 
 
@@ -68,7 +68,8 @@ def jackknife_interval(
         allowed = f"{whole.shape} and 2 seeds or more last"
         raise ConfigError("leave_one_out", Shown(f"shape {loo.shape}"), allowed)
     n = loo.shape[-1]
-    width = student.ppf((1 + _level(level)) / 2, n - 1) * np.sqrt((n - 1) * loo.var(axis=-1))
+    quantile = student.ppf((1 + between("level", level, 0, 1, strict=True)) / 2, n - 1)
+    width = quantile * np.sqrt((n - 1) * loo.var(axis=-1))
     return Interval(whole, whole - width, whole + width)
 
 
@@ -133,11 +134,3 @@ def row_interval(rows: ArrayLike, level: float = 0.95) -> Interval:
     if n == 2:
         return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
     return jackknife_interval(mean, (n * mean[..., None] - 2 * x) / (n - 2), level)
-
-
-def _level(level: float) -> float:
-    """`level` as a float; raises ConfigError unless 0 < level < 1."""
-    x = real("level", level)
-    if not 0 < x < 1:
-        raise ConfigError("level", level, "strictly between 0 and 1")
-    return x

@@ -20,6 +20,8 @@ from synthsae.train import resolve_device
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from synthsae.plot.finding import Finding
+
 
 @renamed("measures", "scores")
 @dataclass(frozen=True)
@@ -35,12 +37,15 @@ class Study:
         scores: functions of a `scores.run.Run` that return labelled Datasets, which are merged into
             one for each cell. A score is left out of cells that lack what the score needs
             (`scores.needs.requires`).
-        figure: draws the saved Dataset.
-        finding: says in one sentence what the saved Dataset shows.
+        figure: draws the saved Dataset: at most four panels, whose title says the finding.
+        finding: says in one or two sentences what the saved Dataset shows.
         quick: fields and axes that `--quick` changes.
         needs: what every cell must have for the figure and the finding (`scores.needs`). `plan`
             refuses a grid that lacks it.
+        follows: fields that follow from the others, unless the user sets them: dotted name ->
+            function of the config of a cell that returns the value.
         axes_of: more axes for one kind of source: `model`, `arrays`, `file` or `world`.
+        supplement: draws what the headline figure leaves out.
     """
 
     question: str
@@ -48,10 +53,12 @@ class Study:
     axes: Mapping[str, Sequence[Any]]
     scores: Sequence[Score]
     figure: "Callable[[xr.Dataset], Figure]"
-    finding: Callable[[xr.Dataset], str]
+    finding: "Callable[[xr.Dataset], Finding]"
     quick: Mapping[str, Any] = field(default_factory=dict)
     needs: Sequence[Need] = ()
     axes_of: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    follows: Mapping[str, Callable[[Config], Any]] = field(default_factory=dict)
+    supplement: "Callable[[xr.Dataset], Figure] | None" = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ def plan(
     for f in axes:
         if len(alike := [g for g in axes if g.rsplit(".", 1)[-1] == f.rsplit(".", 1)[-1]]) > 1:
             raise ConfigError("axes", ", ".join(alike), "fields whose names end differently")
-    configs = list(_points(study.base, settings))
+    configs = list(_points(study, settings))
     _check(study, changes, axes, configs)
     cells: dict[str, Cell] = {}
     for config in configs:
@@ -132,7 +139,7 @@ def _settings(
         else v
         for f, v in {**default, **changes}.items()
     }
-    configs = list(_points(study.base, settings))
+    configs = list(_points(study, settings))
     without_effect = set.intersection(*(set(config.decided) for config in configs))
     without_effect &= set(default) - set(changes)  # `_check` refuses what the user has set
     lost = [f for f in default if f in without_effect & axes]
@@ -141,12 +148,14 @@ def _settings(
     return {f: v for f, v in settings.items() if f not in without_effect}, notes
 
 
-def _points(base: Config, settings: Mapping[str, Any]) -> Iterator[Config]:
-    """The configs of the product of the axes; the last axis varies fastest."""
+def _points(study: Study, settings: Mapping[str, Any]) -> Iterator[Config]:
+    """The configs of the product of the axes, with what follows; the last axis varies fastest."""
     axes = {f: v for f, v in settings.items() if isinstance(v, list)}
     fixed = {f: v for f, v in settings.items() if f not in axes}
     for choice in product(*axes.values()):
-        yield override(base, fixed | dict(zip(axes, choice, strict=True)))
+        config = override(study.base, fixed | dict(zip(axes, choice, strict=True)))
+        more = {f: value for f, value in study.follows.items() if f not in settings}
+        yield override(config, {f: value(config) for f, value in more.items()})
 
 
 def kinds(base: Config, settings: Mapping[str, Any]) -> list[str]:

@@ -259,17 +259,25 @@ def present(study: Study, store: Store) -> None:
     from synthsae.plot.common import caveat, with_line_below
 
     dataset, name = store.open(), store.study
-    drawn = {kind: io.BytesIO() for kind in ("png", "pdf")}
+    draws = {name: study.figure, f"{name}_supplement": study.supplement}
+    drawn: dict[str, bytes] = {}
     try:
         with progress.bar("figure"):
-            figure, finding = study.figure(dataset), study.finding(dataset)
-            line = caveat(dataset)
-            frame = with_line_below(figure, line) if line else None
-            for kind, data in drawn.items():
-                figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
+            line, finding = caveat(dataset), study.finding(dataset)
+            for stem, draw in draws.items():
+                if draw is None:
+                    continue
+                figure = draw(dataset)
+                frame = with_line_below(figure, line) if line else None
+                for kind in ("png", "pdf"):
+                    data = io.BytesIO()
+                    figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
+                    drawn[f"{stem}.{kind}"] = data.getvalue()
     except Exception as error:  # the study is the user's code and may raise anything
         why = f"a Dataset that the study can draw ({in_a_line(error)})"
         raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
-    for kind, data in drawn.items():
-        store.save(f"{name}.{kind}", data.getvalue())
-    print(f"\n{finding}\n\n{store.folder / name}.nc, .png, .pdf")
+    for file, content in drawn.items():
+        store.save(file, content)
+    print(
+        "", *filter(None, [line, str(finding)]), f"{store.folder / name}.nc, .png, .pdf", sep="\n\n"
+    )

@@ -4,6 +4,7 @@ Formulas, sources and reference numbers are in section 5 of docs/science.md; REA
 functions. Each file is one idea.
 """
 
+from synthsae.theory.anisotropy import Cross, axis_closeness, best_cross, one_term_atoms
 from synthsae.theory.bounds import unique_sparsity, welch_bound
 from synthsae.theory.caps import cap_angle, cap_measure
 from synthsae.theory.chance import (
@@ -27,7 +28,10 @@ from synthsae.theory.report import BlockReport, identifiability_report
 
 __all__ = [
     "BlockReport",
+    "Cross",
     "RankEstimate",
+    "axis_closeness",
+    "best_cross",
     "cap_angle",
     "cap_measure",
     "chance_found",
@@ -42,6 +46,7 @@ __all__ = [
     "generalised_normal",
     "identifiability_report",
     "implied_rank",
+    "one_term_atoms",
     "pooled_reappearance",
     "random_overlap",
     "rotation_excess",

@@ -20,7 +20,7 @@ def generalised_normal(beta: float, size: tuple[int, ...] | int, rng: np.random.
     """
     if beta == np.inf:
         return rng.uniform(-np.sqrt(3), np.sqrt(3), size)
-    b = between("beta", beta, np.nextafter(0, 1))
+    b = between("beta", beta, 0, strict=True)
     alpha = np.exp((gammaln(1 / b) - gammaln(3 / b)) / 2)
     magnitude = alpha * rng.standard_gamma(1 / b, size) ** (1 / b)
     return np.where(rng.random(size) < 0.5, -magnitude, magnitude)

@@ -41,7 +41,7 @@ def implied_rank(
         theta: least cosine of a match, in (0, 1).
         interval: (low, high) of p, with low <= p <= high.
     """
-    theta = between("theta", theta, np.nextafter(0, 1), np.nextafter(1, 0))
+    theta = between("theta", theta, 0, 1, strict=True)
     size, middle = in_range("m", m, 0), in_range("p", p, 0, 1)
     least, most = (middle, middle) if interval is None else interval
     least, most = in_range("interval[0]", least), in_range("interval[1]", most)

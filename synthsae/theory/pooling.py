@@ -18,7 +18,7 @@ def pooled_reappearance(p: ArrayLike, n: ArrayLike) -> Array:
 
 def seeds_needed(p: ArrayLike, target: ArrayLike = 0.95) -> Array:
     """Least whole n with 1 - (1 - p)^n >= target, for target in (0, 1); inf for p = 0."""
-    goal = in_range("target", target, np.nextafter(0, 1), np.nextafter(1, 0))
+    goal = in_range("target", target, 0, 1, strict=True)
     with np.errstate(divide="ignore"):
         n = np.log1p(-goal) / np.log1p(-in_range("p", p, 0, 1))
     return np.maximum(1.0, np.ceil(n - 1e-12))

@@ -26,6 +26,7 @@ class WorldLike(Protocol):
     rank: int
     law: str
     block_p: float
+    spectrum: float
     n_atoms: int | None
     beta: float
 
@@ -75,18 +76,16 @@ def identifiability_report(
     The rules concern the optimum; training may fall short of it.
 
     - *Lost*: the block is active in fewer samples than it has dimensions, or fewer latents are left
-    than
-      needed to reach all of it. R + 1 non-negative atoms positively span R^R (Davis 1954), and R
-      atoms span the orthant of a sparse law with m = R.
+      than needed to reach all of it. R + 1 non-negative atoms positively span R^R (Davis 1954), and
+      R atoms span the orthant of a sparse law with m = R.
     - *Subspace only*, with p_hat on the coverage law: O(R)-invariant laws of rank 2 or more
-    (isotropic,
-      gaussian, generalised normal with beta = 2). Without a prediction of p_hat: any dense law
+      (isotropic, gaussian, generalised normal with beta = 2). Without a prediction of p_hat: blocks
+      with unequal variances, whose latents come back without being features, and any dense law
       where sparsity does not bind, though an encoder, which does not re-solve the code, may prefer
       the axes.
-    - Generalised normal with beta < 2, where sparsity binds: the axes are the optimum, identifiable
-    with
-      2R latents. With beta > 2 other directions are the optimum: latents reappear somewhat more
-      often than the law says, and are not the truth.
+    - Generalised normal with beta < 2, where sparsity binds: the axes are the optimum, and are
+      identifiable with 2R latents. With beta > 2 other directions are the optimum: latents reappear
+      somewhat more often than the law says, and are not the truth.
     - A sparse law is identifiable with a latent for each atom. For m > R this holds in principle
     only:
       atoms overlap, and some merge in training. With fewer latents than atoms, atoms must merge.
@@ -147,6 +146,9 @@ def _verdict(
         )
     if w.rank == 1:
         return IDENTIFIABLE, "rank 1: a direction and its opposite", 1.0
+    if w.spectrum > 1:
+        why = f"variances differ by {w.spectrum:g}: latents prefer principal axes, no features"
+        return SUBSPACE, why, np.nan
     beta = w.beta if w.law == "generalised_normal" else 2.0
     if beta == 2:
         return SUBSPACE, f"the law is invariant under rotations of rank {w.rank}", law

@@ -13,6 +13,8 @@ from synthsae.world.magnitudes import FAMILIES
 LEAST_BETA = 1 / 16
 """Smallest exponent of the generalised-normal law whose powers stay in the range of float32."""
 LAWS = ("isotropic", "gaussian", "sparse", "generalised_normal")
+ELLIPTICAL = ("isotropic", "gaussian")
+"""Laws whose codes are uniform on spheres, or on ellipsoids where `spectrum` is above 1."""
 MOST = 2**24
 """Largest number of isolated features: directions and probabilities must fit in memory."""
 FULL = 4096
@@ -75,6 +77,11 @@ class WorldConfig:
     law: str = _field("isotropic", f"law of a block's code: {', '.join(LAWS)}")
     block_p: float = _field(0.15, "probability that a block is active, under every law")
     block_scale: float = _field(1.0, "factor on the codes of blocks, their atoms and circles")
+    spectrum: float = _field(
+        1.0,
+        "isotropic and gaussian law: largest over smallest variance along a block's axes; those in "
+        "between are geometric, their mean is that of equal variances",
+    )
     n_atoms: int | None = _field(None, "sparse law: atoms per block, rank or more (none: rank)")
     beta: float = _field(1.0, "generalised_normal law: exponent (1 Laplace, 2 Gaussian)")
     n_circles: int = _field(
@@ -107,6 +114,10 @@ class WorldConfig:
         one_of("world.law", self.law, LAWS)
         within("world.block_p", self.block_p, 0, 1)
         within("world.block_scale", self.block_scale, 0, strict=True)
+        within("world.spectrum", self.spectrum, 1)
+        if self.spectrum > 1 and self.law not in ELLIPTICAL:
+            allowed = f"1 where world.law is {self.law}"
+            raise ConfigError("world.spectrum", self.spectrum, allowed)
         within("world.n_atoms", self.n_atoms, self.rank)
         if not self.beta >= LEAST_BETA:
             allowed = f"{LEAST_BETA} and above (inf is the uniform law)"
@@ -232,3 +243,12 @@ class WorldConfig:
         if self.n_isolated < 2:
             return np.full(self.n_isolated, high)
         return low + (high - low) * (weight - weight[-1]) / (1 - weight[-1])
+
+    def block_variances(self) -> Array:
+        """Variance of a block's code along each of its axes over that of equal variances, [R].
+
+        From the largest down, geometric, with a mean of 1 and a largest over smallest of
+        `spectrum`.
+        """
+        v = np.geomspace(1, 1 / self.spectrum, self.rank)
+        return v / v.mean()

@@ -23,10 +23,14 @@ class Sampler:
 
     A *gate* fires or does not: an isolated feature, a sparse atom, a block or a circle, in this
     order. Isolated features and atoms are called *singles*: each has one direction.
+
+    Attributes:
+        own: what the random numbers of this world have in their counters beside those of world 0.
     """
 
-    def __init__(self, world: Planted, device: torch.device):
+    def __init__(self, world: Planted, device: torch.device, seed: int = 0):
         c = self.config = world.config
+        self.own = (seed,) if seed else ()
 
         def tensor(x: Array) -> Tensor:
             return torch.tensor(x, dtype=torch.float32, device=device)
@@ -38,7 +42,8 @@ class Sampler:
             self.copula = Copula(world.loadings, q, np.flatnonzero(top), device)
         self.gates = Gates(_probabilities(world, q * top * (self.copula is None)), device)
         self.singles = tensor(world.features)
-        self.block_axes = tensor(world.bases.transpose(0, 2, 1).reshape(-1, c.d_model))
+        axes = world.bases * np.sqrt(c.block_variances())  # codes have variances that are equal
+        self.block_axes = tensor(axes.transpose(0, 2, 1).reshape(-1, c.d_model))
         self.circle_axes = tensor(world.planes.transpose(0, 2, 1).reshape(-1, c.d_model))
         self.first_circle = len(self.singles) + (c.n_blocks if c.law != "sparse" else 0)
         self.bias = tensor(world.bias)
@@ -90,7 +95,7 @@ class Sampler:
     def keys(self, stream: str, seeds: tuple[int, ...]) -> Tensor:
         """The random word of each data seed, [S] int64; cached."""
         if (stream, seeds) not in self._keys:
-            words = np.array([word(stream, seed) for seed in seeds], dtype=np.uint64)
+            words = np.array([word(stream, seed, *self.own) for seed in seeds], dtype=np.uint64)
             self._keys[stream, seeds] = torch.from_numpy(words.view(np.int64)).to(self.bias.device)
         return self._keys[stream, seeds]
 

@@ -16,14 +16,20 @@ from synthsae.world.sampler import Sampler
 
 @dataclass(eq=False)
 class World(Planted):
-    """A planted world: the truth, and samples that depend only on seed, stream and batch number."""
+    """A planted world: the truth, and samples that depend only on seed, stream and batch number.
 
+    Attributes:
+        seed: seed of the world. Worlds of different seeds draw different samples, also at the same
+            data seed, so that they are independent replicates.
+    """
+
+    seed: int = 0
     _samplers: dict[torch.device, Sampler] = field(init=False, repr=False, default_factory=dict)
 
     @classmethod
     def plant(cls, config: WorldConfig, *, seed: int) -> "World":
         """Plant a world (`planted.plant`) with the random stream `world` of `seed`."""
-        return cls(**vars(plant(config, numpy_generator("world", seed))))
+        return cls(**vars(plant(config, numpy_generator("world", seed))), seed=seed)
 
     def batch(
         self,
@@ -44,7 +50,8 @@ class World(Planted):
         sampler = self.sampler(device)
         if cuda := _cuda(sampler):
             return cuda.batches(sampler, sampler.keys(stream, (seed,)), t, size)[0]
-        return sampler.batch(size, torch_generator(stream, seed, t, device=device))
+        own = sampler.own
+        return sampler.batch(size, torch_generator(stream, seed, t, *own, device=device))
 
     def batches(
         self,
@@ -82,13 +89,14 @@ class World(Planted):
         sampler = self.sampler(device)
         if cuda := _cuda(sampler):
             return cuda.magnitudes(sampler, sampler.keys(stream, (seed,)), t, size)[0]
-        return sampler.magnitudes(size, torch_generator(stream, seed, t, device=device))
+        own = sampler.own
+        return sampler.magnitudes(size, torch_generator(stream, seed, t, *own, device=device))
 
     def sampler(self, device: torch.device | str) -> Sampler:
         """The sampler on `device`; its tables are made once."""
         device = torch.empty(0, device=device).device  # with the index of the GPU
         if device not in self._samplers:
-            self._samplers[device] = Sampler(self, device)
+            self._samplers[device] = Sampler(self, device, self.seed)
         return self._samplers[device]
 
 

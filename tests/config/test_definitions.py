@@ -332,8 +332,23 @@ def test_a_figure_reads_the_definitions():
 def test_what_a_figure_warns_of():
     assert caveat(xr.Dataset(attrs={"quick": "false", "stale": "[]"})) == ""
     ds = xr.Dataset(attrs={"quick": "true", "stale": json.dumps(["a:b", "a:c", "a:d"])})
-    said = "quick run: few steps and seeds; trained by earlier code: a:b, a:c and 1 more changed"
+    said = (
+        "quick run: undertrained, for a smoke test; "
+        "trained by earlier code: a:b, a:c and 1 more changed"
+    )
     assert caveat(ds) == f"{said} since"
+
+
+def test_a_figure_warns_of_few_seeds_and_of_outliers():
+    """Intervals over seeds cover too little with few of them, and where one has failed."""
+    ev = [[0.80, 0.81, 0.79, 0.8], [0.80, 0.81, 0.79, 0.3]]
+    ds = xr.Dataset({"explained_variance": (("k", "seed"), ev)}, {"k": [4, 8], "seed": range(4)})
+    few, far = caveat(ds).split("; ")
+    assert "over 4 SAEs" in few
+    assert far.endswith(": k 8, seed 3")
+    six = ds.isel(k=[0]).reindex(seed=range(6))  # unknown is not far
+    assert caveat(six) == ""
+    assert "SAEs may" not in caveat(ds.expand_dims(world_seed=[0, 1]))  # intervals over worlds
 
 
 @pytest.mark.parametrize("layout", ["constrained", None])
@@ -372,4 +387,4 @@ def test_a_quick_run_says_so_on_its_figure(plain, monkeypatch):
         "synthsae.plot.common.with_line_below", lambda figure, text: said.append(text)
     )
     assert cli.main(["rank_sweep", "--figures-only", "--out", str(plain)]) == 0
-    assert said == ["quick run: few steps and seeds"]
+    assert said[0].startswith("quick run: undertrained, for a smoke test")

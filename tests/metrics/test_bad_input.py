@@ -133,8 +133,6 @@ CASES = {
     "l0 vector": (lambda: function.l0(ROW), "codes"),
     "dead rates": (lambda: function.dead_fraction([0.1, 1.5]), "rates"),
     "dead threshold": (lambda: function.live([0.1], 2), "live_threshold"),
-    "shrinkage": (lambda: function.shrinkage(A, NARROW), "x_hat's batch"),
-    "shrinkage leading": (lambda: function.shrinkage(X, np.ones((3, 5, 4))), "x_hat"),
     "masking decoder": (lambda: masking.removal_costs(SAMPLES, SAMPLES, CODES, A.T), "decoder"),
     "masking samples": (
         lambda: masking.removal_costs(SAMPLES, SAMPLES, CODES[:2], A),

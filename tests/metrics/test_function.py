@@ -69,17 +69,6 @@ def test_rates_l0_live_and_dead_by_hand():
     np.testing.assert_array_equal(function.live([1e-4, 0.99e-4, 1, 0]), [True, False, True, False])
 
 
-def test_shrinkage_by_hand():
-    x = np.array([[3.0, 4], [0, 0], [0, 2]])
-    x_hat = np.array([[0.0, 5], [9, 9], [1, 0]])
-    assert function.shrinkage(x, x_hat) == pytest.approx((1 + 0.5) / 2)
-    assert np.isnan(function.shrinkage(np.zeros((2, 3)), np.ones((2, 3))))
-    np.testing.assert_allclose(function.shrinkage(x, np.stack([x, -2 * x])), [1, 2])
-    assert function.shrinkage(1e-7 * x + [[1, 0]], x * 0) == 0
-    assert np.isnan(function.shrinkage(1e-7 * x, x))
-    assert function.shrinkage(1e-5 * x, x) == pytest.approx(1e5)
-
-
 @given(generators())
 def test_removal_and_masking_equal_zeroing(rng):
     x, x_hat, codes, decoder = sae_batch(rng)

@@ -57,23 +57,23 @@ def test_every_line_is_its_variable(ds: xr.Dataset) -> None:
 
 
 def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
-    text, over = finding(ds), ("seed", "block")
-    p = ds.block_reappearance.mean(over)
-    gap = abs(p - ds.coverage_prediction.mean(over)).sel(law="isotropic").max().item()
-    assert f"at most {gap:.3f} from the coverage law" in text
-    assert text.count("from the coverage law") == 1
-    for law in ("isotropic", "sparse"):
-        ends = [p.sel(law=law, rank=r).item() for r in (1, 16)]
-        assert f"nder the {law} law {ends[0]:.0%} of block latents" in text
-        assert f"and {ends[1]:.0%} at rank 16" in text
-        least = ds.subspace_overlap.mean(over).sel(law=law).min().item()
-        assert f"{least:.3f} or more" in text
-    one = finding(ds.isel(rank=[1]))
-    assert one.count("in another seed at rank 4") == one.count("at rank") == 2
+    found, over = finding(ds), ("seed", "block")
+    p, at = ds.block_reappearance.mean(over), {"law": "isotropic", "rank": 16}
+    assert found.values["rank"] == 16
+    assert found.values["free"] == pytest.approx(p.sel(at).item())
+    assert found.values["overlap"] == pytest.approx(ds.subspace_overlap.mean(over).sel(at).item())
+    assert found.values["fixed"] == pytest.approx(p.sel(at | {"law": "sparse"}).item())
+    assert found.table is not None
+    assert found.table["coverage law"].values.reshape(2, 3) == pytest.approx(
+        ds.coverage_prediction.mean(over).values
+    )
+    alone = finding(ds.isel(rank=[1], law=[0])).sentence
+    assert "At rank 4" in alone
+    assert "axes" not in alone
 
 
-def test_missing_cells_are_said(ds: xr.Dataset) -> None:
+def test_the_largest_rank_of_all_laws_is_told(ds: xr.Dataset) -> None:
     ds.block_reappearance.loc[{"rank": 16, "law": "sparse"}] = np.nan
-    assert "(1 of 3 ranks left out)" in finding(ds)
+    assert finding(ds).values["rank"] == 4
     ds.block_reappearance[:] = np.nan
-    assert finding(ds).startswith("Nothing was found")
+    assert finding(ds).sentence.startswith("Nothing was found")

@@ -15,6 +15,7 @@ from realdata.saes import read, stacked
 from synthsae import theory
 from synthsae.checks import ConfigError
 from synthsae.geometry import haar
+from synthsae.plot.words import report
 from synthsae.sae import SAEConfig, SAEStack
 from synthsae.stats import row_interval
 
@@ -133,14 +134,21 @@ def test_a_rotated_subspace_is_transferred_whole(
     assert ds.rank_rows.values.tolist() == [FEATURES] * 3
     np.testing.assert_allclose(ds.stable_rank * D, FEATURES)
     assert (ds.unstable_rank * D < rank - 1).all()
-    text = capsys.readouterr().out
-    assert "hold 1.00 of the energy of the others' (random 0.25, as many live latents 0." in text
+    table = report(ds).table
+    assert table is not None
+    said = table.set_index("score")
     at = ds.isel(r=int(np.argmin(abs(ds.transfer_chance.values - 0.25))))
+    unstable, live = said.loc[
+        ["transfer of unstable latents, r = D / 4", "  from as many live latents"]
+    ].value
+    assert (unstable, live) == pytest.approx((1, float(at.transfer_live.mean())))
     more = row_interval((at.transfer - at.transfer_live).values)
-    over = "; over the live ones {:.2f} [{:.2f}, {:.2f}]).".format(*more)
-    assert f", {FEATURES} stable ones 0.00{over}" in text
-    ratio = ds.stable_rank / ds.iid_rank
-    assert f"the stable ones fill {float(ratio.mean()):.2f} of the dimensions" in text
+    ends = said.loc["  difference of the two", ["value", "low", "high"]].tolist()
+    assert ends == pytest.approx([float(v) for v in more])
+    assert said.value["  from as many stable latents"] == pytest.approx(0, abs=1e-9)
+    ratio = float((ds.stable_rank / ds.iid_rank).mean())
+    assert said.value["effective rank of stable latents / random ones"] == pytest.approx(ratio)
+    assert "found in another SAE with probability" in capsys.readouterr().out
     assert not {"transfer_predicted", "in_blocks_chance"} & set(ds)
 
 
@@ -175,7 +183,7 @@ def test_what_is_too_large_is_not_matched(
     assert not {"pairwise_mcc", "mmcs", "shared_share"} & set(ds)
     text = capsys.readouterr().out
     assert "too large to be matched one to one" in text
-    assert "2 values only, with no interval." in text
+    assert "2 values only, and there is no interval." in text
 
 
 def test_saelens_folders(tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ def test_names_and_levels_of_any_type_come_back_from_the_file(tmp_path, names) -
     assert made.seed.values.tolist() == (
         names.tolist() if hasattr(names, "tolist") else list(names)
     )
-    assert made.attrs == {"level": float(np.float32(0.9))}
+    assert made.level == float(np.float32(0.9))
     made = made.assign_coords(model=("seed", list("wxyz"))).assign_attrs(scale=np.float32(2))
     synthsae.save_consensus(made, path)
     back = synthsae.load_consensus(path)
@@ -291,7 +291,7 @@ def test_names_and_levels_of_any_type_come_back_from_the_file(tmp_path, names) -
     "level", [Fraction(9, 10), Decimal("0.9"), torch.tensor(0.9, dtype=torch.float64)]
 )
 def test_a_level_is_any_real_number(level: Any) -> None:
-    assert synthsae.consensus(FOUR, level=level).attrs == {"level": 0.9}
+    assert synthsae.consensus(FOUR, level=level).level == 0.9
 
 
 def test_what_is_no_consensus_is_not_written(tmp_path, ds: xr.Dataset) -> None:
@@ -309,3 +309,36 @@ def test_what_is_no_consensus_is_not_written(tmp_path, ds: xr.Dataset) -> None:
     with pytest.raises(ConfigError) as error:
         synthsae.load_consensus(path)
     assert error.value.field == "path"
+
+
+def two_sided(code: np.ndarray) -> xr.Dataset:
+    """Consensus of seeds that learned both ends of four axes, with activations of that code."""
+    rng = np.random.default_rng(5)
+    axes = np.r_[np.eye(24)[:4], -np.eye(24)[:4], np.eye(24)[4:6]]
+    seeds = axes + 0.02 * rng.standard_normal((6, 10, 24))
+    x = np.zeros((len(code), 24))
+    x[:, :4] = code * (rng.random((len(code), 1)) < 0.2)
+    x[:, 4:6] = np.abs(rng.standard_normal((len(code), 2))) * (rng.random((len(code), 2)) < 0.1)
+    return synthsae.consensus(seeds, activations=x + 0.01 * rng.standard_normal(x.shape))
+
+
+@pytest.mark.parametrize("law", ["gaussian", "laplace"])
+def test_two_sided_identities_are_claimed_if_their_code_is_sparse(law: str) -> None:
+    rng, size = np.random.default_rng(6), (30_000, 4)
+    code = rng.standard_normal(size) if law == "gaussian" else rng.laplace(size=size)
+    ds = two_sided(code * [2, 1.5, 1, 0.7])
+    inside = np.abs(ds.identity_direction.values[:, :4]).max(axis=1) > 0.9
+    assert inside.sum() == 8
+    assert (ds.identity_two_sided == inside).all()
+    assert ds.identity_claimed[~inside].all()
+    assert (ds.identity_claimed[inside] == (law == "laplace")).all()
+    assert np.isfinite(ds.identity_kappa[inside]).all()
+    without = synthsae.consensus(FOUR)
+    assert "identity_kappa" not in without
+    assert (without.identity_claimed == ~without.identity_two_sided).all()
+
+
+def test_activations_have_the_width_of_the_directions() -> None:
+    with pytest.raises(ConfigError) as error:
+        synthsae.consensus(FOUR, activations=np.zeros((200, FOUR.shape[2] + 1)))
+    assert "activations" in error.value.field

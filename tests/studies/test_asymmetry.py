@@ -18,9 +18,11 @@ from synthsae.studies.asymmetry.figure import (
     ratio,
     worlds,
 )
+from synthsae.studies.asymmetry.headline import cost_at_equal_rate
 from synthsae.studies.asymmetry.ideal import ideal_code
 from synthsae.studies.asymmetry.masking import masking_by_class
 from synthsae.studies.asymmetry.scores import class_in_blocks, latent_function
+from synthsae.studies.asymmetry.study import finding
 
 import synthsae
 from synthsae.config import Config, override
@@ -256,15 +258,12 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     sets[sets.index("world.isolated_p=0.05")] = "world.isolated_p=0.05,0.01"
     assert cli.main(["asymmetry", "--out", str(tmp_path), *sets]) == 0
     ds = synthsae.open_results("asymmetry", tmp_path)
-    text = capsys.readouterr().out
-    for name, part in worlds(ds):
-        assert f"With {name}:" in text
-        unique = interval_over_seeds(part.p_hat_unique)
-        low = max(0.0, float(unique.low))  # shares keep their range in words
-        assert f"p_hat adds to rate {float(unique.estimate):.2f} [{low:.2f}" in text
-        n = common_count(part)
-        lost = part.masked_cost.sel(masked=n).mean("seed")
-        assert f"Zeroing {n} loses {float(lost.sel(label='stable')):.3f}" in text
+    table, parts = finding(ds).table, list(worlds(ds))
+    assert table is not None
+    assert table.world.tolist() == [name for name, _ in parts]
+    unique = [float(interval_over_seeds(part.p_hat_unique).estimate) for _, part in parts]
+    assert table["R2 p_hat adds to rate"].tolist() == pytest.approx(unique)
+    assert "times as much explained variance" in capsys.readouterr().out
     assert (tmp_path / "asymmetry" / "asymmetry.png").stat().st_size > 1000
 
 
@@ -287,6 +286,28 @@ def test_an_array_in_place_of_the_world(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.main(["asymmetry", "--out", str(tmp_path / "r"), *sets]) == 0
     ds, text = synthsae.open_results("asymmetry", tmp_path / "r"), capsys.readouterr().out
     assert "ideal_rate_block" not in ds
-    assert "table over unstable latents" in text
+    assert "times as much explained variance" in text
     assert "nan" not in text
     assert (tmp_path / "r" / "asymmetry" / "asymmetry.png").stat().st_size > 1000
+
+
+def test_the_headline_has_the_ratios_and_their_prediction() -> None:
+    """Costs of stable over unstable latents at equal rate: 4 at scale 1, and 1 at scale 2."""
+    slope = np.log([4.0, 1.0])[:, None] + np.array([-0.1, 0, 0.1])
+    curves = ("block_scale", "seed", "label", "masked")
+    cost = np.ones((2, 3, 3, 3)) * np.array([1, 2, 0])[:, None] * np.array([0, 0.1, 0.2])
+    ds = xr.Dataset(
+        {
+            "p_hat_slope": (("block_scale", "seed"), slope),
+            "masked_cost": (curves, cost),
+            "matched_cost": (curves, cost),
+        },
+        {"block_scale": [1.0, 2.0], "masked": [0, 1, 2], "label": ["stable", "middle", "unstable"]},
+    )
+    ratios, classes = cost_at_equal_rate(ds).axes
+    (dots,) = ratios.containers
+    np.testing.assert_allclose(dots[0].get_ydata(), [4, 1])
+    line = next(x for x in ratios.lines if len(x.get_xdata()) == 100)
+    np.testing.assert_allclose(line.get_ydata()[[0, -1]], [4, 1])
+    drawn = [c[0].get_ydata().item() for c in classes.containers]
+    np.testing.assert_allclose(drawn, [0.1, 0.1, 0, 0])

@@ -83,5 +83,5 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     dims = ("rank", "n_atoms", "n_latents", "n_steps", "world_seed", "seed", "block")
     assert ds.atoms_found.dims == dims
     assert np.isfinite(ds.atoms_found).all()
-    assert "Of 4 atoms a block" in capsys.readouterr().out
+    assert "of the atoms get a latent of their own" in capsys.readouterr().out
     assert (tmp_path / "atoms_sweep" / "atoms_sweep.png").stat().st_size > 1000

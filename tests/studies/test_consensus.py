@@ -129,11 +129,13 @@ def test_the_figure_and_the_finding_have_the_numbers(ds: xr.Dataset) -> None:
     assert wrong.estimate == pytest.approx(4 / 200)
     assert wrong.low == pytest.approx(beta.ppf(0.025, 4, 197))
     assert wrong.high == pytest.approx(beta.ppf(0.975, 5, 196))
-    text = finding(ds)
-    assert "of the identities listed at 95% 2.00%" in text.lower()
-    assert "of the subspaces listed at 95% 0.00% [0.00%, 8.81%]" in text
+    found = finding(ds)
+    assert found.values["identities"] == pytest.approx(0.02)
+    assert found.values["subspaces"] == 0
+    assert found.table is not None
+    assert found.table["subspaces wrong, at most"].iloc[0] == pytest.approx(beta.ppf(0.975, 1, 20))
     held = float(ds.block_recall.sel(level=0.95, n_used=8).mean())
-    assert f"{held:.2f} from 8 seeds" in text
+    assert found.table["blocks listed"].iloc[-1] == pytest.approx(held)
     features, blocks, errors = lists_by_seeds(ds).axes
     drawn = {bar.get_label(): bar[0].get_ydata() for bar in features.containers}
     mean = ds.feature_recall.sel(level=0.95, n_used=4).mean("rank")
@@ -146,7 +148,7 @@ def test_the_figure_and_the_finding_have_the_numbers(ds: xr.Dataset) -> None:
 
 
 def test_the_worst_setting(ds: xr.Dataset) -> None:
-    """The largest share, of a number of seeds and rank with enough entries, in figure and words."""
+    """The largest share, of a number of seeds and rank with enough entries."""
     wrong = ds.subspaces_wrong.copy()
     wrong.loc[dict(rank=2, n_used=4, level=0.95)] = 3
     wrong.loc[dict(rank=4, n_used=8, level=0.95)] = 4
@@ -158,7 +160,6 @@ def test_the_worst_setting(ds: xr.Dataset) -> None:
     assert found is not None
     assert (found.setting, found.wrong, found.listed) == ("4 seeds at rank 2", 3, ENOUGH)
     assert found.share.high == pytest.approx(beta.ppf(0.975, 4, ENOUGH - 3))
-    assert f"(at worst 3 of {ENOUGH}, from 4 seeds at rank 2)" in finding(ds)
     (line,) = lists_by_seeds(ds).axes[2].containers[2][0].get_ydata()
     assert line == pytest.approx(3 / ENOUGH)
     assert worst(ds.sel(level=0.95, n_used=8, rank=[4]).expand_dims("n_used"), "subspaces") is None
@@ -174,7 +175,7 @@ def test_recall_has_its_interval_over_worlds() -> None:
 
 def test_without_a_truth_there_are_lengths(ds: xr.Dataset) -> None:
     bare = ds[["identities_listed", "subspaces_listed", "seed_sets"]]
-    assert "From 8 seeds, 50 latents are identifiable and 10 subspaces" in finding(bare)
+    assert finding(bare).values == {"n": 8, "latents": 50, "subspaces": 10}
     assert len(lists_by_seeds(bare).axes) == 1
 
 

@@ -111,11 +111,13 @@ def test_by_way() -> None:
 
 
 def test_finding_and_figure_have_the_numbers() -> None:
-    text = finding(made())
-    assert "HierarchicalTopK is +0.100 (at 4) to +0.130 (at 1)" in text
-    assert "that of one TopK, cut, +0.000 to +0.030" in text
-    assert "isolated features is 0.01 to 0.04 with TopK and 0.14 with Hier" in text
-    assert "at most 0.250 and 0.250 from the coverage law" in text
+    found = finding(made())
+    assert found.values == pytest.approx({"low": 0.1, "high": 0.13, "cut": 0})
+    assert found.table is not None
+    assert found.table.budget.tolist() == [1, 2, 4]
+    assert found.table["p_hat of features, each k"].tolist() == pytest.approx([0.011, 0.022, 0.044])
+    gap = found.table["coverage law, each k"] - found.table["p_hat in blocks, each k"]
+    assert np.allclose(gap, 0.25)
     axes = scores_by_budget(made()).axes
     for way, drawn in zip(LINES, axes[0].containers, strict=True):
         ev = by_way(made())[way].budget_explained_variance
@@ -153,11 +155,12 @@ def test_without_truth_live_latents_beside_chance() -> None:
     ds = known[["budget_explained_variance"]]
     ds["budget_live_reappearance"] = known.budget_isolated_reappearance + 0.3
     ds["budget_live_reappearance_chance"] = known.budget_isolated_reappearance / 2
-    text = finding(ds)
-    assert "HierarchicalTopK is +0.100 (at 4) to +0.130 (at 1)" in text
-    assert "live latents is 0.31 to 0.34 with TopK and 0.44 with Hier" in text
-    assert "(chance at most 0.072)" in text
-    assert "isolated" not in text
+    found = finding(ds)
+    assert found.values == pytest.approx({"low": 0.1, "high": 0.13, "cut": 0})
+    assert found.table is not None
+    assert found.table["p_hat, each k"].tolist() == pytest.approx([0.311, 0.322, 0.344])
+    assert found.table["chance, HierarchicalTopK"].max() == pytest.approx(0.072)
+    assert not [name for name in found.table if "features" in name]
     live = scores_by_budget(ds).axes[1]
     for way, drawn in zip(LINES, live.containers, strict=True):
         want = by_way(ds)[way].budget_live_reappearance.mean("seed")
@@ -171,7 +174,7 @@ def test_without_truth_live_latents_beside_chance() -> None:
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in (TINY | {"sae.k": "1,3"}).items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["hierarchical_budget", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0
-    assert "Against TopK trained at each k from 1 to 3" in capsys.readouterr().out
+    assert "Against a TopK trained at each k" in capsys.readouterr().out
     ds = synthsae.open_results("hierarchical_budget", tmp_path)
     assert ds.budget_explained_variance.sel(k=1, budget=3).isnull().all()
     assert ds.budget_explained_variance.sel(k=3).notnull().all()

@@ -76,12 +76,14 @@ def made() -> xr.Dataset:
 
 
 def test_the_words_have_the_numbers_of_the_largest_k() -> None:
-    text = finding(made().isel(n_steps=[1, 0], k=[1, 0]))
-    assert "At k = 32, from 600 to 2,400 steps" in text
-    assert "TopK goes from 0.20 to 0.90" in text
-    assert "HierarchicalTopK stays at 1.00" in text
-    assert finding(made().expand_dims(noise=[0.1])).startswith("With noise = 0.1, at k = 32")
-    assert "over 600 steps" in finding(made().isel(n_steps=0))
+    found = finding(made().isel(n_steps=[1, 0], k=[1, 0]))
+    assert found.values == {"first": 0.2, "last": 0.9, "short": 600, "long": 2400, "arch": "TopK"}
+    assert found.table is not None
+    assert len(found.table) == 8
+    more = finding(made().expand_dims(noise=[0.1, 0.2])).table
+    assert more is not None
+    assert set(more.noise) == {0.1, 0.2}
+    assert "2,400" not in finding(made().isel(n_steps=0)).sentence
 
 
 def test_the_figure_has_the_numbers() -> None:
@@ -100,7 +102,7 @@ def test_the_figure_has_the_numbers() -> None:
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["k_sweep", "--out", str(tmp_path), *sets]) == 0
-    assert "At k = 6, over 30 steps" in capsys.readouterr().out
+    assert "At the largest k" in capsys.readouterr().out
     ds = synthsae.open_results("k_sweep", tmp_path)
     assert ds.isolated_reappearance.sizes == {"arch": 2, "k": 2, "n_steps": 1, "seed": 3}
     assert (tmp_path / "k_sweep" / "k_sweep.png").stat().st_size > 1000

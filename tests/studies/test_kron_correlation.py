@@ -104,7 +104,7 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert ds.rv.dims == ("arch", "correlation", "seed", "matrix")
     assert list(ds.matrix.values) == list(MATRICES)
     assert np.isfinite(ds.rv).all()
-    assert "At correlation 0.8 RV" in capsys.readouterr().out
+    assert "At the largest correlation the RV" in capsys.readouterr().out
     assert (tmp_path / "kron_correlation" / "kron_correlation.png").stat().st_size > 1000
 
 
@@ -133,15 +133,18 @@ def ds() -> xr.Dataset:
 
 
 def test_finding_may_say_yes_and_no(ds: xr.Dataset) -> None:
-    text = finding(ds)
-    assert "reproduced by: covariance, covariance off diagonal, decoder, decoder off" in text
-    assert "intervals apart) in: covariance, covariance off diagonal, decoder, decoder off" in text
-    assert "covariance: 0.16 [" in text
-    assert "takes 25% of the multiply-adds" in text
-    text = finding(ds.assign(rv=ds.rv.where(ds.arch != "kron", 0.157)))
-    assert "reproduced by none" in text
-    assert "intervals apart) in none" in text
-    assert "both are in" in finding(ds.isel(arch=[0]))
+    found = finding(ds)
+    assert "reproduced by covariance, covariance off diagonal, decoder" in found.sentence
+    assert found.table is not None
+    assert found.table["KronSAE surely higher"].all()
+    rv = ds.rv.isel(correlation=-1, matrix=0).mean("seed")
+    assert found.values["topk"] == pytest.approx(rv.sel(arch="topk").item())
+    assert found.values["kron"] == pytest.approx(rv.sel(arch="kron").item())
+    found = finding(ds.assign(rv=ds.rv.where(ds.arch != "kron", 0.157)))
+    assert "reproduced by none" in found.sentence
+    assert found.table is not None
+    assert not found.table["KronSAE surely higher"].any()
+    assert "both are in" in finding(ds.isel(arch=[0])).sentence
 
 
 def test_panels_show_their_matrix(ds: xr.Dataset) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthsae.studies.pooling.figure import LINES, before_training, needed, pools_by_size
-from synthsae.studies.pooling.finding import JUDGED, finding
+from synthsae.studies.pooling.finding import finding
 from synthsae.studies.pooling.scores import scores
 
 import synthsae
@@ -53,21 +53,25 @@ def test_seeds_needed() -> None:
 
 
 def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
-    text = finding(ds)
-    assert "rank 2, 8 95% are in the union of 1, more than 7 other seeds (1, 9 by the law" in text
-    assert "at most 0.031 from the coverage law" in text
-    mean = ds.mean(("world_seed", "side"))
-    pool, last = mean.sel({"recipe": "refitted"}), mean.sel(rank=8)
-    assert f"A pool of 4 seeds has {float(pool.pool_features_found[1, 1]):.0%}" in text
-    assert f"one seed {float(pool.pool_features_found[1, 0]):.0%}." in text
-    found = ["/".join(f"{v:.2f}" for v in pool[f"pool_{n}"][:, 1].values) for n in JUDGED]
-    said = "{} of its block latents at cosine .7 ({} where they are rotated) and {} at .9 ({}), "
-    order = [found[i] for i in (0, 2, 1, 3, 4)]
-    assert (said + "of its features' latents {} at .9.").format(*order) in text
+    found, mean = finding(ds), ds.mean(("world_seed", "side"))
+    one = mean.sel({"rank": 8, "recipe": "kept", "pool_size": 1})
+    pool = mean.sel({"rank": 8, "recipe": "refitted", "pool_size": 4})
+    assert found.values == pytest.approx(
+        {
+            "many": pool.pool_features_found.item(),
+            "one": one.pool_features_found.item(),
+            "strict": pool.pool_block_strict_reappearance.item(),
+            "rotated": pool.pool_block_strict_reappearance_law.item(),
+        }
+    )
+    assert found.table is not None
+    assert len(found.table) == 2 * (1 + len(LINES))
     for recipe in LINES:
-        row = last.sel({"recipe": recipe, "pool_size": 4})
-        names = ("pool_explained_variance", "pool_reappearance", "pool_l0")
-        assert f"{recipe} {', '.join(f'{float(row[n]):.3g}' for n in names)}" in text
+        (row,) = found.table.query(f"rank == 8 and recipe == '{recipe}'").to_dict("records")
+        want = mean.sel({"rank": 8, "recipe": recipe, "pool_size": 4})
+        assert row["EV"] == pytest.approx(want.pool_explained_variance.item())
+        assert row["found by another"] == pytest.approx(want.pool_reappearance.item())
+        assert row["L0"] == pytest.approx(want.pool_l0.item())
 
 
 def test_figure_has_the_numbers(ds: xr.Dataset) -> None:
@@ -108,15 +112,15 @@ def test_one_cell_without_truth(ds: xr.Dataset) -> None:
     one = ds[names].isel(rank=0, world_seed=0, drop=True)
     axes = pools_by_size(one).axes
     assert len([ax for ax in axes if ax.axison]) == 3
-    said = finding(one)
-    assert said.startswith("EV, live latents found by other seeds, L0: one seed ")
+    pool = one.sel({"recipe": "refitted"}).isel(pool_size=-1)
+    assert finding(one).values["ev"] == pytest.approx(pool.pool_explained_variance.mean().item())
 
 
 @pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["pooling", "--out", str(tmp_path), "--seeds", "4", *sets]) == 0
-    assert "Of block latents of rank 2, 4 95%" in capsys.readouterr().out
+    assert "The largest pool finds" in capsys.readouterr().out
     saved = synthsae.open_results("pooling", tmp_path)
     assert saved.pool_size.values.tolist() == [1, 2]
     assert saved.pool_explained_variance.notnull().all()

@@ -31,7 +31,7 @@ TINY = {
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["seed_sources", "--out", str(tmp_path), *sets]) == 0
-    assert "1.000 (1.000 to 1.000) where neither does" in capsys.readouterr().out
+    assert "where seeds share their start" in capsys.readouterr().out
     ds = synthsae.open_results("seed_sources", tmp_path)
     same = ds.sel(init="shared", data="shared")
     assert (same.block_reappearance == 1).all()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
-from synthsae.studies.asymmetry.figure import cost_by_stability
-from synthsae.studies.seed_stability.figure import report_by_size
+from synthsae.studies.asymmetry.figure import cost_by_stability, spliced
+from synthsae.studies.seed_stability.finding import of_sizes
 
 import synthsae
 from synthsae import config
@@ -53,9 +53,8 @@ def test_on_a_model(
     command = options("seed_stability", "llama", "--layer", "0,2", "--n-latents", "16,32")
     assert cli.main(command) == 0
     said = capsys.readouterr().out
-    assert "At layer = 0: from 16 to 32 latents" in said
-    assert "from layer 0 to layer 2" in said
-    assert "of the loss recovered" in said
+    assert "With depth, stability" in said
+    assert "loss recovered" in said
     ds = synthsae.open_results("seed_stability", tmp_path)
     assert dict(ds.sizes) | {"layer": 2, "n_latents": 2, "seed": 3, "pair": 8} == dict(ds.sizes)
     assert (ds.training_samples == 4 * 1800 // 64 * 64).all()
@@ -72,9 +71,9 @@ def test_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for change in tiny for text in ("--set", change)]
     assert cli.main(["seed_stability", "--quick", "--out", str(tmp_path), *sets]) == 0
     said = capsys.readouterr().out
-    assert "cannot be said of two seeds" in said
-    assert "Of a planted world" in said
-    assert "layer" not in said.split("\nOf a planted")[1]
+    assert "stability cannot be judged from two seeds" in said
+    assert "On a planted world" in said
+    assert "layer" not in said.split("\nOn a planted")[1]
     assert "masked_loss" not in synthsae.open_results("seed_stability", tmp_path)
 
 
@@ -87,8 +86,8 @@ def test_a_world_beside_a_model(
     command = options("synthetic_vs_real", ",gpt2", "--n-latents", "24", "--quick", *sets)
     assert cli.main(command) == 0
     said = capsys.readouterr().out
-    assert "planted world: 3 SAEs" in said
-    assert "gpt20: 3 SAEs" in said
+    assert "A live latent of planted world is found" in said
+    assert "one of gpt20 with" in said
     ds = synthsae.open_results("synthetic_vs_real", tmp_path)
     assert (ds.transfer_chance.count("r") - 1).values.tolist() == [20, 16]
 
@@ -144,14 +143,17 @@ def test_verdicts() -> None:
         matrix["transfer_chance"] = (("r",), [0, 0.3, 1])
         return xr.Dataset(matrix, {"n_latents": [64, 128]})
 
-    assert "Stability falls with size (p_hat -0.10" in report_by_size(dataset(-0.1))
-    assert "Stability rises with size (p_hat 0.10" in report_by_size(dataset(0.1))
-    assert "does not clearly change" in report_by_size(dataset(0))
-    score = pairwise_interval(base)
-    want = f"{score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]"
-    assert f"p_hat of live latents goes from {want}" in report_by_size(dataset(0.1))
-    more = "{:.2f} [{:.2f}, {:.2f}]".format(*row_interval(np.linspace(0, 0.2, 6)))
-    assert f"hold {more} more of the energy" in report_by_size(dataset(0))
+    found = {step: of_sizes(dataset(step)) for step in (-0.1, 0, 0.1)}
+    assert [f.values["size"] for f in found.values()] == [
+        "falls",
+        "does not clearly change",
+        "rises",
+    ]
+    table, score = found[0.1].table, pairwise_interval(base)
+    assert table is not None
+    ends = table.iloc[0][["p_hat", "low", "high"]].tolist()
+    assert ends == pytest.approx([float(v) for v in score])
+    assert table["transfer beyond its null"].tolist() == pytest.approx([0.2, 0.1])
 
 
 def test_cells_that_are_missing_have_no_text() -> None:
@@ -174,16 +176,16 @@ def test_asymmetry_on_a_model(
     """The figure has a row more, and the words are those of the numbers."""
     settings = ("--n-latents", "16,32")
     assert cli.main(options("asymmetry", "gpt2", "--layer", "1", *settings)) == 0
-    said = capsys.readouterr().out.split("n_latents = 32")[1]
+    assert "times as much explained variance" in capsys.readouterr().out
     both = synthsae.open_results("asymmetry", tmp_path).squeeze()
     assert both.latent_rate.sel(n_latents=16).isnull()[:, 16:].all()
     assert "latent" not in both.coords
     ds = both.sel(n_latents=32)
     rise = ds.masked_loss.sel(masked_class="stable")
     last = int(np.flatnonzero((rise + ds.matched_loss[:, 0]).notnull().all("seed"))[-1])
-    start = f"Zeroed, cross-entropy rises for stable latents by {float(rise[:, last].mean()):.2g} ["
-    assert start in said
-    assert f"nats at {float(ds.zeroed[last]):.1%} of the dictionary" in said
+    said = spliced(ds)
+    assert said["nats, stable zeroed"] == pytest.approx(float(rise[:, last].mean()))
+    assert said["share zeroed of stable"] == pytest.approx(float(ds.zeroed[last]))
     assert "ideal_rate_block" not in ds
     assert ds.surface_form.dims == ("seed", "label")
     assert len(cost_by_stability(both).axes) == 8

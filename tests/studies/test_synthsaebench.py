@@ -91,15 +91,19 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     sets = [x for f, v in changes.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["synthsaebench", "--out", str(tmp_path), *sets]) == 0
     ds = synthsae.open_results("synthsaebench", tmp_path)
-    text = capsys.readouterr().out
+    assert "F1 is best at k" in capsys.readouterr().out
     means = ds.mean("seed")
     best = int(ds.k[int(means.bench_f1.values.argmax())])
-    assert f"F1 is best at k = {best} (true L0 {float(ds.true_l0.mean()):.1f})" in text
-    assert f"precision {float(means.bench_precision.sel(k=best)):.2f} [" in text
-    assert f"EV is best at k = {int(ds.k[int(means.explained_variance.values.argmax())])}" in text
+    found = finding(ds)
+    assert found.table is not None
+    assert found.values["k"] == best
+    assert found.values["k_ev"] == int(ds.k[int(means.explained_variance.values.argmax())])
+    assert np.allclose(found.table.precision, means.bench_precision)
     assert (tmp_path / "synthsaebench" / "synthsaebench.png").stat().st_size > 1000
     twice = ds.expand_dims(arch=["topk", "relu"])
-    assert "With arch = relu: F1 is best" in finding(twice)
+    table = finding(twice).table
+    assert table is not None
+    assert table.arch.tolist() == ["topk"] * 2 + ["relu"] * 2
     figure = scores_by_k(twice)
     assert len(figure.axes) == 4
     for bars, (name, *_) in zip(figure.axes[0].containers, SCORES, strict=True):

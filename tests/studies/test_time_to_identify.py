@@ -85,11 +85,12 @@ def test_the_clock_is_the_sum_of_the_schedule() -> None:
 
 
 def test_the_words_have_the_numbers() -> None:
-    text = finding(made())
-    assert "after 2.0 times" in text
-    assert "p_hat ends at 0.46; the law says 0.47" in text
-    assert "No setting gets half-way" in finding(made().isel(n_steps=[0, 1]))
-    assert finding(made().expand_dims(rank=[6])).startswith("With rank = 6:")
+    found = finding(made())
+    assert found.values == pytest.approx({"low": 2, "high": 2, "p": 0.46, "law": 0.47}, abs=0.01)
+    assert "No setting gets half-way" in finding(made().isel(n_steps=[0, 1])).sentence
+    table = finding(made().expand_dims(rank=[6])).table
+    assert table is not None
+    assert (table.setting == "rank = 6").all()
 
 
 def test_the_figure_has_the_numbers() -> None:

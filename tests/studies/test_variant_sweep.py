@@ -89,25 +89,24 @@ def test_scores_at_the_level_are_those_of_each_seed() -> None:
 
 def test_finding_can_say_no_and_yes() -> None:
     no = finding(made(EVS, subspace_overlap=0.99))
-    assert "no variant makes block latents stable" in no
-    assert "p_hat is 0.50" in no
-    assert "from the coverage law of its own codes is none" in no
-    assert "(overlap < 0.95) by none, least overlap 0.990" in no
+    assert "No variant makes block latents stable" in no.sentence
+    assert "keep the subspace" in no.sentence
+    assert no.values == pytest.approx({"p": 0.5, "law": 0.5, "overlap": 0.99})
     ds = made(EVS, subspace_overlap=0.99)
     ds["block_reappearance"] = ds.block_reappearance + xr.where(ds.arch == "kron", 0.46, 0)
     ds["subspace_overlap"] = ds.subspace_overlap - xr.where(ds.arch == "topk", 0.2, 0)
     yes = finding(ds)
-    assert "KronSAE makes block latents stable" in yes
-    assert "from the coverage law of its own codes is KronSAE (+0.460)" in yes
-    assert "(overlap < 0.95) by TopK (0.790), least overlap 0.790 (TopK)" in yes
+    assert "KronSAE makes block latents stable" in yes.sentence
+    assert "do not all keep the subspace: the least overlap is 0.79 (TopK)" in yes.sentence
+    assert yes.values == pytest.approx({"p": 0.96, "law": 0.5, "overlap": 0.79})
 
 
 def test_finding_says_what_is_not_compared() -> None:
     low = {"relu": [[0.01] * 3, [0.02] * 3, [0.03] * 3]}
-    text = finding(made(EVS | low))  # the ranges have nothing in common
-    assert "Not compared, as it is out of their range: " in text
-    assert "ReLU + L1" in text
-    assert "nothing can be compared" in finding(made(EVS).isel(k=[0]))
+    table = finding(made(EVS | low)).table  # the ranges have nothing in common
+    assert table is not None
+    assert table.set_index("architecture").p_hat.isna()["ReLU + L1"]
+    assert "nothing is compared" in finding(made(EVS).isel(k=[0])).sentence
 
 
 def test_the_figures_dots_are_the_numbers() -> None:

@@ -23,6 +23,7 @@ class Plan:
     rank: int = 4
     law: str = "isotropic"
     block_p: float = 0.2
+    spectrum: float = 1.0
     n_atoms: int | None = None
     beta: float = 1.0
 
@@ -42,6 +43,7 @@ def report(sae: SimpleNamespace = SAE, n_samples: float = np.inf, **changes) -> 
         ({}, 120, "subspace only", "invariant"),
         ({"law": "gaussian"}, 120, "subspace only", "invariant"),
         ({"law": "generalised_normal", "beta": 2.0}, 120, "subspace only", "invariant"),
+        ({"law": "gaussian", "spectrum": 3.0}, 120, "subspace only", "principal axes"),
         ({"rank": 1}, 120, "latents identifiable", "opposite"),
         ({"rank": 1}, 29, "lost", "1.8 latents left, 2 reach"),
         ({}, 44, "lost", "4.8 latents left, 5 reach all of rank 4"),

@@ -106,7 +106,7 @@ class Twin:
 
     def __init__(self, world, stream, seed, t, row):
         self.world, self.t, self.row = world, t, row
-        word = rng.word(stream, seed)
+        word = rng.word(stream, seed, *world.sampler("cpu").own)
         self.key = word % 2**32, word >> 32
 
     def words(self, i, purpose):

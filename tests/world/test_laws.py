@@ -10,6 +10,7 @@ import torch
 from laws import N, both_ways, count_is, draw, follows, mean_is
 from scipy.special import gamma
 
+from synthsae.checks import ConfigError
 from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig
 from synthsae.world.config import LEAST_BETA
 from synthsae.world.sampler import Sampler
@@ -255,3 +256,28 @@ def test_batches_and_seeds_are_independent(a, b):
     world = World.plant(WorldConfig(d_model=4, n_blocks=1, law="gaussian", n_isolated=0), seed=0)
     x, y = (world.batch(**{"t": 0, "seed": 0, "size": N} | at).numpy() for at in (a, b))
     assert mean_is(x[:, :, None] * y[:, None], 0)
+
+
+@both_ways
+@pytest.mark.parametrize("law", ["gaussian", "isotropic"])
+def test_variances_of_a_block_have_the_spectrum(law):
+    """Uncorrelated along the axes, in geometric steps, and the energy of equal variances."""
+    code = code_of(law, 3, spectrum=9.0, block_scale=2.0)
+    want = 3 / 13 * np.array([9, 3, 1])  # 1 : 1/3 : 1/9, mean 1
+    scale = 4 if law == "gaussian" else 4 / 3  # isotropic: the radius has a mean square of 4
+    for i in range(3):
+        assert mean_is(code[:, i] ** 2, scale * want[i])
+        for j in range(i):
+            assert mean_is(code[:, i] * code[:, j], 0)
+
+
+def test_equal_variances_are_exact():
+    assert (WorldConfig(rank=7).block_variances() == 1).all()
+    assert WorldConfig(rank=1, spectrum=5.0).block_variances() == [1]
+
+
+@pytest.mark.parametrize("changes", [{"spectrum": 0.5}, {"spectrum": 2.0, "law": "sparse"}])
+def test_a_spectrum_is_a_ratio_of_elliptical_laws(changes):
+    with pytest.raises(ConfigError) as error:
+        WorldConfig(**changes)
+    assert error.value.field == "world.spectrum"

@@ -213,3 +213,16 @@ def test_what_just_fits_is_allowed():
         world = World.plant(WorldConfig(**full, **fields), seed=0)
         assert world.batch(0, 2, seed=0).shape == (2, 8)
     WorldConfig(d_model=9, n_blocks=2, rank=4, n_isolated=1, isolated_p=1, block_p=1)
+
+
+def test_worlds_draw_samples_of_their_own() -> None:
+    """At one data seed, two worlds have different codes, not the same ones turned; of one law."""
+    config = WorldConfig(d_model=16, n_isolated=4, n_blocks=2, rank=3, block_p=0.5)
+    codes = []
+    for seed in (0, 1, 2):
+        world = World.plant(config, seed=seed)
+        x = world.batch(0, 4000, seed=0).numpy()
+        codes.append(np.hstack([x @ world.bases[0], x @ world.isolated.T]))
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(np.corrcoef(codes[a].T, codes[b].T)[:7, 7:]).max() < 0.08
+        assert np.abs(codes[a].var(axis=0) / codes[b].var(axis=0) - 1).max() < 0.3
