@@ -150,8 +150,13 @@ class Config:
 
     @property
     def hashed(self) -> str:
-        """`to_json` with the field names of 0.1, so that hashes of configs stay the same."""
+        """`to_json` with the field names of 0.1, so that hashes of configs stay the same.
+
+        A field that 0.1 did not have is left out at its default.
+        """
         found = json.loads(self.to_json())
+        if found.get("world", {}).get("spectrum") == 1:
+            del found["world"]["spectrum"]
         return json.dumps(found | {"sae": as_hashed(found["sae"])}, sort_keys=True)
 
     @property
