@@ -4,6 +4,14 @@ Formulas, sources and reference numbers are in section 5 of docs/science.md; REA
 functions. Each file is one idea.
 """
 
+from synthsae.theory.allocation import (
+    Allocation,
+    Dictionary,
+    Parts,
+    allocate,
+    least_loss,
+    loss_curve,
+)
 from synthsae.theory.bounds import unique_sparsity, welch_bound
 from synthsae.theory.caps import cap_angle, cap_measure
 from synthsae.theory.chance import (
@@ -26,8 +34,12 @@ from synthsae.theory.pooling import pooled_reappearance, seeds_needed
 from synthsae.theory.report import BlockReport, identifiability_report
 
 __all__ = [
+    "Allocation",
     "BlockReport",
+    "Dictionary",
+    "Parts",
     "RankEstimate",
+    "allocate",
     "cap_angle",
     "cap_measure",
     "chance_found",
@@ -42,6 +54,8 @@ __all__ = [
     "generalised_normal",
     "identifiability_report",
     "implied_rank",
+    "least_loss",
+    "loss_curve",
     "pooled_reappearance",
     "random_overlap",
     "rotation_excess",
