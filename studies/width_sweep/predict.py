@@ -27,16 +27,14 @@ def predicted(parts: Parts, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     records = []
-    for k in (2, 8):
-        parts = Parts(6, k, n_blocks=3, block_p=0.15, n_isolated=24, isolated_p=0.05)
+    for rank, k in ((6, 2), (6, 8), (4, 2), (4, 4)):
+        parts = Parts(rank, k, n_blocks=3, block_p=0.15, n_isolated=24, isolated_p=0.05)
         records += predicted(parts, (24, 32, 48, 64, 96, 128, 256, 512))
-        print(records[-8:], flush=True)
     for rank in (1, 2, 3, 4, 6, 8, 12, 16):
         parts = Parts(
             rank, 4, n_blocks=4, block_p=0.15, n_isolated=32, isolated_p=0.05, law="gaussian"
         )
         records += predicted(parts, (256,))
-        print(records[-1], flush=True)
     rows = ",\n ".join(
         json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()})
         for r in records

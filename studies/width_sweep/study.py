@@ -16,6 +16,7 @@ the Monte Carlo law of the whole directions, does not rise.
 
 import xarray as xr
 from synthsae.studies.width_sweep.figure import KEEP, first_with_room, stability_by_width
+from synthsae.studies.width_sweep.scores import latents_before_training
 
 from synthsae import scores
 from synthsae.arrays import Array
@@ -77,6 +78,7 @@ study = Study(
     scores=(
         scores.block_stability,
         scores.coverage_law,
+        latents_before_training,
         scores.subspace_recovery,
         scores.feature_recovery,
         scores.seed_agreement,
