@@ -123,6 +123,7 @@ def _kinds(ax: Axes, ds: xr.Dataset) -> None:
     ax.stackplot(
         x, shares, colors=[c for _, c, _ in kinds], labels=[t for _, _, t in kinds], alpha=0.85
     )
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 def _latents(ax: Axes, ds: xr.Dataset) -> None:

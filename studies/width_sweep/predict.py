@@ -2,7 +2,7 @@
 
     python -m synthsae.studies.width_sweep.predict
 
-takes about five minutes on one CPU core. The figure of this study reads the file.
+takes about ten minutes on one CPU core. The figure of this study reads the file.
 """
 
 import json
