@@ -1,4 +1,4 @@
-"""Stability over the size of the dictionary, and what its latents stand for."""
+"""Stability over the size of the dictionary, what latents stand for, and how many a block has."""
 
 import numpy as np
 import xarray as xr
@@ -34,20 +34,20 @@ def first_full_recovery(ds: xr.Dataset) -> int:
 
 
 def stability_by_width(ds: xr.Dataset) -> Figure:
-    """Latents against p_hat (above) and against what they stand for (below).
+    """Latents against p_hat (above), what they stand for, and how many a block has (below).
 
     Every other dimension (noise, k) makes columns.
     """
     parts = list(slices(ds.sortby("n_latents"), KEEP))
     with rc_context(STYLE):
-        figure = Figure(figsize=(1.8 + 2.35 * len(parts), 5.2), layout="constrained")
-        axes = figure.subplots(2, len(parts), sharex=True, sharey=True, squeeze=False)
-        for (above, below), (label, part) in zip(axes.T, parts, strict=True):
+        figure = Figure(figsize=(1.8 + 2.35 * len(parts), 7.4), layout="constrained")
+        axes = figure.subplots(3, len(parts), sharex=True, sharey="row", squeeze=False)
+        for (above, middle, below), (label, part) in zip(axes.T, parts, strict=True):
             _stability(above, part, label)
-            _kinds(below, part)
-        for row, text in zip(
-            axes, ("share found in another seed", "share of all latents"), strict=True
-        ):
+            _kinds(middle, part)
+            _latents(below, part)
+        names = ("share found in another seed", "share of all latents", "latents in a block")
+        for row, text in zip(axes, names, strict=True):
             row[0].set_ylabel(text)
             handles, labels = row[0].get_legend_handles_labels()
             row[-1].legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5))
@@ -63,6 +63,15 @@ def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
     ax.plot(x, chance, color=GREY, lw=1, ls="-.", label="chance")
     law = ds.coverage_prediction.mean(("seed", "block"))
     ax.plot(x, law, color=ORANGE, lw=1.3, ls="--", label="coverage law")
+    ax.fill_between(
+        x,
+        ds.predicted_reappearance_enough,
+        ds.predicted_reappearance,
+        color=ORANGE,
+        alpha=0.2,
+        lw=0,
+        label="block latents before training:\nleast loss, and 1% above it",
+    )
     for name, color, marker, text in (
         ("surplus_reappearance", GREY, "v", "surplus latents"),
         ("block_reappearance", ORANGE, "s", "block latents"),
@@ -116,3 +125,21 @@ def _kinds(ax: Axes, ds: xr.Dataset) -> None:
     ax.stackplot(
         x, shares, colors=[c for _, c, _ in kinds], labels=[t for _, _, t in kinds], alpha=0.85
     )
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _latents(ax: Axes, ds: xr.Dataset) -> None:
+    """Latents of a block: measured, predicted by the least loss, and all that features leave."""
+    x = ds.n_latents.values
+    low, high = ds.predicted_latents_enough, ds.predicted_latents
+    text = "before training:\nleast loss, and 1% above it"
+    ax.fill_between(x, low, high, color=ORANGE, alpha=0.2, lw=0, label=text)
+    ax.plot(x, high, color=ORANGE, lw=1.3, ls="--")
+    m = ds.latents_per_block.mean("block")
+    mean, spread = m.mean("seed"), m.std("seed", ddof=1)
+    ax.errorbar(x, mean, spread, fmt="s", color=ORANGE, ms=4, capsize=2, label="measured")
+    ax.set_yscale("symlog", linthresh=4)
+    ticks = [0, 2, 4, 8, 16, 32, 64, 128]
+    ax.set_yticks(ticks, [str(t) for t in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(-0.3, 200)

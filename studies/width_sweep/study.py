@@ -17,6 +17,7 @@ the Monte Carlo law of the whole directions, does not rise.
 import pandas as pd
 import xarray as xr
 from synthsae.studies.width_sweep.figure import KEEP, first_full_recovery, stability_by_width
+from synthsae.studies.width_sweep.scores import latents_before_training
 
 from synthsae import scores
 from synthsae.config import Config
@@ -80,6 +81,7 @@ study = Study(
     scores=(
         scores.block_stability,
         scores.coverage_law,
+        latents_before_training,
         scores.subspace_recovery,
         scores.feature_recovery,
         scores.seed_agreement,

@@ -4,6 +4,14 @@ Formulas, sources and reference numbers are in section 5 of docs/science.md; REA
 functions. Each file is one idea.
 """
 
+from synthsae.theory.allocation import (
+    Allocation,
+    Dictionary,
+    Parts,
+    allocate,
+    least_loss,
+    loss_curve,
+)
 from synthsae.theory.anisotropy import Cross, axis_closeness, best_cross, one_term_atoms
 from synthsae.theory.bounds import unique_sparsity, welch_bound
 from synthsae.theory.caps import cap_angle, cap_measure
@@ -27,9 +35,13 @@ from synthsae.theory.pooling import pooled_reappearance, seeds_needed
 from synthsae.theory.report import BlockReport, identifiability_report
 
 __all__ = [
+    "Allocation",
     "BlockReport",
     "Cross",
+    "Dictionary",
+    "Parts",
     "RankEstimate",
+    "allocate",
     "axis_closeness",
     "best_cross",
     "cap_angle",
@@ -46,6 +58,8 @@ __all__ = [
     "generalised_normal",
     "identifiability_report",
     "implied_rank",
+    "least_loss",
+    "loss_curve",
     "one_term_atoms",
     "pooled_reappearance",
     "random_overlap",

@@ -55,9 +55,11 @@ def coverage_a_priori(
 ) -> Array:
     """`coverage_closed` before training, ASSUMING m = min(2R, `latents_left`) latents a block.
 
-    m = 2R is the number of atoms of the cross-polytope +-e_i. It is an assumption: trained SAEs had
-    m / R of 2.0 to 2.2 up to R = 12, and 1.8 at R = 16. `latents_left` is the number of latents
-    that the other features leave to one block.
+    m = 2R is the number of atoms of the cross-polytope +-e_i, the least with which a linear encoder
+    is exact (`allocation.py`). It is an assumption where k binds: trained SAEs had m / R of 2.0 to
+    2.2 up to R = 12, and 1.8 at R = 16, but 5 at k = 2 with latents to spare. `allocate` computes
+    m, in minutes. `latents_left` is the number of latents that the other features leave to one
+    block.
     """
     return coverage_closed(
         np.minimum(2 * whole("rank", rank), in_range("latents_left", latents_left, 0)), rank, theta
