@@ -40,8 +40,8 @@ from synthsae.stats import Interval, mean_interval, pairwise_interval
 
 CLAIMS = (
     "identity_claimed: a feature; other identities: a reproducible direction and no more; "
-    "subspaces: the seeds share them; that they lie in one planted subspace is claimed for blocks of "
-    "similar variances only; SAEs have independent initialisation and data"
+    "subspaces: the seeds share them; that they lie in one planted subspace is claimed for blocks "
+    "of similar variances only; SAEs have independent initialisation and data"
 )
 """What the lists claim, an attribute of each Dataset."""
 BASIS = "subspace_basis"
@@ -66,9 +66,9 @@ def consensus(
     `identity_two_sided` marks a direction whose opposite half of the seeds or more have learned as
     well: an axis of a symmetric code, which may be a true axis, or a principal axis along which
     nothing is planted. It is claimed only if `activations` show that the code along it is sparse:
-    its kurtosis is surely above 3, that of Gaussian codes (`metrics.axis_test`). A *subspace* is shared by the
-    seeds. That it lies in one planted subspace is claimed for blocks of similar variances only; its
-    rank is a lower bound where variances differ much.
+    its kurtosis is surely above 3, that of Gaussian codes (`metrics.axis_test`). A *subspace* is
+    shared by the seeds. That it lies in one planted subspace is claimed for blocks of similar
+    variances only; its rank is a lower bound where variances differ much.
 
     Measured on trained SAEs of twelve kinds of world (`benchmarks/consensus_calibration.py`); the
     table is in the page of the study `consensus`. The error rates suppose independent
