@@ -8,10 +8,11 @@ with noise in every direction, or a k above what fires, give a large dictionary 
 that nothing planted fixes; these never come back, and the mean over all live latents falls. With k
 scarce and no noise the surplus is dead, and the mean rises.
 
-Against docs/science.md: m = 2R latents a block is no law, blocks take up to 5R at k = 2. m A_R is
-only a bound once caps overlap or members lean out of the block (at noise .1, k = 8 their energy
-inside falls from .93 to .88 between 96 and 512 latents): it goes from .63 to .79 while p_hat, on
-the Monte Carlo law of the whole directions, does not rise.
+m = 2R latents a block is the least TopK loss where k does not bind (`theory.allocate`), and SAEs
+come down to it with training. At k = 2 the least loss asks for more, and blocks take up to 5R.
+m A_R is only a bound once caps overlap or members lean out of the block (at noise .1, k = 8 their
+energy inside falls from .93 to .88 between 96 and 512 latents): it goes from .63 to .79 while
+p_hat, on the Monte Carlo law of the whole directions, does not rise.
 """
 
 import pandas as pd

@@ -63,6 +63,7 @@ def test_the_loss_is_that_of_a_topk_sae_in_a_planted_world(law: str) -> None:
     z = torch.zeros(1, 40_000, len(own[0])).scatter(2, code.indices.long(), code.values)
     each = ((z @ decoder - x) ** 2).sum(2).numpy()
     assert got.loss == pytest.approx(float(each.mean()), abs=5 * float(each.std()) / 128)
+    assert parts.energy == pytest.approx(float((x**2).sum(2).mean()), rel=0.04)
 
 
 def test_isolated_features_come_first_and_blocks_share_what_is_left() -> None:
