@@ -50,9 +50,11 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert gaps(ds).sel(theta=0.7).max() == pytest.approx(gap)
     loose, strict, angle = stability_by_ratio(ds).axes
     np.testing.assert_allclose(
-        loose.lines[0].get_ydata(), last.reappearance_predicted.mean("world_seed")
+        loose.lines[0].get_ydata(), last.reappearance_predicted.mean("world_seed").squeeze()
     )
     drawn = [line.get_ydata() for line in angle.lines[-2:]]
     want = ds.major_angle.isel(n_steps=-1).sel(theta=0.7).mean(("seed", "block"))
-    np.testing.assert_allclose(drawn, want.transpose("world_seed", "spectrum").values)
+    np.testing.assert_allclose(
+        drawn, want.squeeze("rank").transpose("world_seed", "spectrum").values
+    )
     assert "0.95" in strict.get_title(loc="left")

@@ -207,7 +207,7 @@ def test_a_cell_of_which_no_seed_is_left_fails(
     (tmp_path / "mine.py").write_text(STUDY.replace("VALUE", "1.0"))
     options = ["--set", "world.block_scale=1e30", "--out", str(tmp_path / "r")]
     assert cli.main([str(tmp_path / "mine.py"), *options]) == 1
-    assert "by seed, the step: {0: 0, 1: 0}" in capsys.readouterr().out
+    assert "{0: 0, 1: 0}" in capsys.readouterr().out  # the step, by seed
     assert not list(tmp_path.rglob("*.cell"))
 
 
