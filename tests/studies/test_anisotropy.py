@@ -31,6 +31,7 @@ def test_latents_follow_from_the_rank() -> None:
     assert {c.config.sae.n_latents for c in set_by_hand} == {20}
 
 
+@pytest.mark.slow
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["anisotropy", "--out", str(tmp_path), *sets]) == 0
