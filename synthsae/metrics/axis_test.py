@@ -67,9 +67,9 @@ def axis_test(x: ArrayLike, directions: ArrayLike, level: float = 0.95) -> AxisT
     n = len(w)
     partner = c.argmax(axis=1) if n else np.zeros(0, np.intp)
     alone = c[np.arange(n), partner] < SHARED
-    kappa = _kappa(second, partner)
-    parts = np.array_split(np.arange(len(second)), GROUPS)
-    left_out = np.array([_kappa(np.delete(second, part, axis=0), partner) for part in parts])
+    sums = np.stack([_sums(part, partner) for part in np.array_split(second, GROUPS)])
+    total = sums.sum(axis=0)
+    kappa, left_out = _kappa(total), _kappa(total - sums)
     error = np.sqrt((GROUPS - 1) * np.log(left_out).var(axis=0))
     width = student.ppf((1 + between("level", level, 0, 1, strict=True)) / 2, GROUPS - 1) * error
     values = (np.where(alone, np.nan, kappa * np.exp(sign * width)) for sign in (0, -1, 1))
@@ -85,10 +85,17 @@ def _shared(y: Array) -> Array:
     return np.divide(joint, scale, out=np.zeros_like(joint), where=scale > 0)
 
 
-def _kappa(y: Array, partner: Index) -> Array:
-    """kappa of every column of y [N, n] with its partner, [n]."""
+def _sums(y: Array, partner: Index) -> Array:
+    """Sums over rows of y [N, n] of 1, a^2, b^2, a b, a^2 b^2 and a^4, [6, n]; b: the partner."""
     a, b = y, y[:, partner]
-    s_a, s_b, s_ab = (a**2).mean(axis=0), (b**2).mean(axis=0), (a * b).mean(axis=0)
-    joint = (a**2 * b**2).mean(axis=0)
-    top, bottom = (a**4).mean(axis=0) * (s_a * s_b + 2 * s_ab**2), s_a**2 * joint
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    squares, other = a**2, b**2
+    moments = (np.ones_like(a), squares, other, a * b, squares * other, squares**2)
+    return np.stack([m.sum(axis=0) for m in moments])
+
+
+def _kappa(sums: Array) -> Array:
+    """kappa from sums [..., 6, n], [..., n]."""
+    rows, *rest = np.moveaxis(sums, -2, 0)
+    s_a, s_b, s_ab, joint, fourth = (m / rows for m in rest)
+    top, bottom = fourth * (s_a * s_b + 2 * s_ab**2), s_a**2 * joint
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
