@@ -13,7 +13,7 @@ from realdata import arrays, shuffle
 from realdata.cache import SPLITS, Folder
 from realdata.normal import Normal, Statistics, statistics
 from realdata.rows import Rows, n_train
-from synthsae.checks import one_of
+from synthsae.checks import ConfigError, one_of
 from synthsae.config.sources import SourceConfig
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Activations:
         return self.normal.apply(x.to(device))
 
     def contexts(self, stream: str = "eval") -> NDArray[np.int32]:
-        """Token ids of all contexts of a stream, [N, T]. Raises ValueError for arrays."""
+        """Token ids of all contexts of a stream, [N, T]. Raises ConfigError for arrays."""
         return self._text(stream)[0]
 
     def places(
@@ -157,7 +157,7 @@ class Activations:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Context number and position in it of each row, [len(rows)] each.
 
-        Raises ValueError for arrays.
+        Raises ConfigError for arrays.
         """
         contexts, positions = self._text(stream)
         context, position = np.divmod(
@@ -166,12 +166,12 @@ class Activations:
         return context, position
 
     def tokens(self, rows: NDArray[np.int64], stream: str = "eval") -> NDArray[np.int32]:
-        """Token id of each row, [len(rows)]. Raises ValueError for arrays."""
+        """Token id of each row, [len(rows)]. Raises ConfigError for arrays."""
         return np.asarray(self.contexts(stream)[self.places(rows, stream)])
 
     @cached_property
     def model(self) -> "LanguageModel":
-        """The harvested model and its tokenizer, loaded. Raises ValueError for arrays."""
+        """The harvested model and its tokenizer, loaded. Raises ConfigError for arrays."""
         from realdata.model import LanguageModel
 
         self._text("eval")
@@ -184,5 +184,5 @@ class Activations:
     def _text(self, stream: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         split = self._split(stream)
         if split.contexts is None or split.positions is None:
-            raise ValueError(f"source: {self.source.arrays}; allowed: a language model with a text")
+            raise ConfigError("source", self.source.arrays, "a language model with a text")
         return split.contexts, split.positions

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from synthsae import theory
 from synthsae.arrays import Array
+from synthsae.checks import ConfigError
 from synthsae.geometry import unit
 from synthsae.metrics import latent, shared
 from synthsae.rng import numpy_generator
@@ -61,11 +62,11 @@ def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
     """Share of live latents whose decoder and encoder rows match the same latent of another seed.
 
     The rule of Paulo and Belrose (arXiv 2501.16615). Both matches are Hungarian, with cosines of
-    theta or more, signed unless `run.absolute`. Raises ValueError without encoder rows.
+    theta or more, signed unless `run.absolute`. Raises ConfigError without encoder rows.
     """
     encoders, decoders = run.encoders, run.directions
     if encoders is None:
-        raise ValueError("encoders: None; allowed: a row for each latent")
+        raise ConfigError("encoders", None, "a row for each latent")
     n, count = len(run.seeds), run.live.sum(axis=1)
     share = np.full((n, n), np.nan)
     for s, t in combinations(range(n), 2):

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from synthsae import progress
 from synthsae.arrays import Array
+from synthsae.checks import ConfigError, Shown
 from synthsae.config import Config
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.evaluation import Evaluation, evaluate
@@ -74,9 +75,9 @@ class Run:
 
     @property
     def world(self) -> World:
-        """The planted world. Raises ValueError if the source is another one."""
+        """The planted world. Raises ConfigError if the source is another one."""
         if not isinstance(self.source, World):
-            raise ValueError(f"source: {type(self.source).__name__}; allowed: a planted World")
+            raise ConfigError("source", Shown(type(self.source).__name__), "a planted World")
         return self.source
 
     @property
@@ -111,9 +112,9 @@ class Run:
 
     @property
     def saes(self) -> SAEStack:
-        """The trained SAEs. Raises ValueError if `stack` is None."""
+        """The trained SAEs. Raises ConfigError if `stack` is None."""
         if self.stack is None:
-            raise ValueError("stack: None; allowed: the trained SAEs, as run_cell keeps them")
+            raise ConfigError("stack", None, "the trained SAEs, as run_cell keeps them")
         return self.stack
 
     @property
@@ -157,7 +158,7 @@ class Run:
     def with_k(self, k: int) -> "Run":
         """The same trained SAEs, evaluated with at most `k` active latents a sample.
 
-        Raises ValueError if `stack` is None.
+        Raises ConfigError if `stack` is None.
         """
         config = replace(self.config, sae=replace(self.config.sae, k=k))
         stack = replace(self.saes, config=replace(self.saes.config, k=k))
