@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 WALKS = TEXT[TEXT.index("## Five walks") : TEXT.index("## Habits")]
@@ -30,6 +32,7 @@ for command in sys.argv[1:]:
 """Runs scripts and `-m` commands one after another in one process, to import PyTorch once."""
 
 
+@pytest.mark.slow
 def test_every_walk_runs(tmp_path: Path) -> None:
     files, commands = [], []
     for kind, text in BLOCK.findall(WALKS):

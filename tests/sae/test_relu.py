@@ -62,6 +62,7 @@ def test_the_first_batch_has_the_l0_asked():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["relu", "gated"])
 def test_the_controller_reaches_the_l0_asked_and_rests_at_the_end(monkeypatch, arch):
     """After 300 steps, for each seed; a coefficient is fixed for the last fifth.
@@ -78,6 +79,7 @@ def test_the_controller_reaches_the_l0_asked_and_rests_at_the_end(monkeypatch, a
     assert (path[81:] == path[80]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["relu", "gated"])
 def test_a_fixed_coefficient_stays_and_a_larger_one_is_sparser(arch):
     few, many = (variants.trained(arch, options={"coefficient": c}) for c in (1.0, 0.05))

@@ -106,6 +106,7 @@ def test_jackknife_covers(name: str, seeds: int) -> None:
         assert share >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / repeats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "own"), [("share", (0.80, 0.93)), ("mean", (0.94, 1.0)), ("transfer", (0.82, 0.94))]
 )

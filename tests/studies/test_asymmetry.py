@@ -276,6 +276,7 @@ def test_the_function_of_latents_needs_no_truth(run: Run) -> None:
     xr.testing.assert_identical(a, b)
 
 
+@pytest.mark.slow
 def test_an_array_in_place_of_the_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     world = World.plant(override(cli.load("asymmetry").base, TINY).world, seed=0)
     np.save(tmp_path / "x.npy", world.batch(0, 30_000, seed=0).numpy())

@@ -76,6 +76,7 @@ def test_other_laws_have_no_atoms() -> None:
     assert lacking(atom_recovery, run_with(np.eye(12), c).config) == ["atoms"]
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["atoms_sweep", "--out", str(tmp_path), *sets]) == 0

@@ -33,6 +33,7 @@ def run() -> results.Run:
     return results.run_cell(override(cli.load("budget_sweep").base, changes))
 
 
+@pytest.mark.slow
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["budget_sweep", "--out", str(tmp_path), *sets]) == 0

@@ -171,6 +171,7 @@ def test_without_truth_live_latents_beside_chance() -> None:
         assert np.allclose(line.get_ydata(), chance)
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in (TINY | {"sae.k": "1,3"}).items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["hierarchical_budget", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0

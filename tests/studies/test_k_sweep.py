@@ -99,6 +99,7 @@ def test_the_figure_has_the_numbers() -> None:
     assert told == ["TopK", "HierarchicalTopK"]
 
 
+@pytest.mark.slow
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["k_sweep", "--out", str(tmp_path), *sets]) == 0

@@ -96,6 +96,7 @@ def test_size(run: Run) -> None:
         assert got.encoder_multiply_adds == 12 * 16
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     changes = TINY | {"world.correlation": "0.1,0.8"}
     sets = [x for f, v in changes.items() for x in ("--set", f"{f}={v}")]

@@ -66,6 +66,7 @@ def test_on_a_model(
     assert "4 cells, 0 to train" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tiny = ("n_seeds=2", "train.n_steps=20", "sae.n_latents=16,32", "eval_samples=300")
     sets = [text for change in tiny for text in ("--set", change)]

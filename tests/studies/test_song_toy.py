@@ -80,6 +80,7 @@ def test_words_and_titles_have_the_numbers() -> None:
         np.testing.assert_allclose(line.get_ydata(), np.nanmean(pairs[n], axis=2).ravel())
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [x for f, v in TINY.items() for x in ("--set", f"{f}={v}")]
     assert cli.main(["song_toy", "--out", str(tmp_path), "--seeds", "3", *sets]) == 0

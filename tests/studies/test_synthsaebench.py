@@ -86,6 +86,7 @@ def test_the_command_for_the_full_one_gives_its_preset() -> None:
     assert full.train.n_samples == pytest.approx(200e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     changes = TINY | {"sae.k": "2,5"}
     sets = [x for f, v in changes.items() for x in ("--set", f"{f}={v}")]

@@ -102,6 +102,7 @@ def test_the_figure_has_the_numbers() -> None:
     assert law.get_ydata()[0] == pytest.approx(0.47)
 
 
+@pytest.mark.slow
 def test_whole_study(tmp_path: Path) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["time_to_identify", "--out", str(tmp_path), *sets]) == 0

@@ -28,6 +28,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sets = [text for field, value in TINY.items() for text in ("--set", f"{field}={value}")]
     assert cli.main(["width_sweep", "--out", str(tmp_path), *sets]) == 0

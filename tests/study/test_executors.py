@@ -46,6 +46,7 @@ def test_workers_keep_saes(whole: Path, tmp_path: Path) -> None:
     assert len(kept) == len(cells(whole)) == N_CELLS
 
 
+@pytest.mark.slow
 def test_dask_gives_the_same_bits(
     whole: Path, dask: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -19,6 +19,7 @@ SLOW = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["queue", "synthsae", *SLOW])
 def test_the_name_of_a_study_hides_no_module(name: str, tmp_path: Path) -> None:
     """In this process, and where the working directory has the file."""

@@ -39,6 +39,7 @@ def test_two_latents_a_dimension_are_the_least_exact_number() -> None:
     assert max(four.loss, five.loss) < 1e-5
 
 
+@pytest.mark.slow
 def test_loss_never_rises_with_the_number_of_latents_nor_with_k() -> None:
     curves = [[d.loss for d in loss_curve(Parts(3, k), (3, 6, 9), starts=1)] for k in (1, 3)]
     assert (np.diff(curves, axis=1) <= 0).all()
@@ -66,6 +67,7 @@ def test_the_loss_is_that_of_a_topk_sae_in_a_planted_world(law: str) -> None:
     assert parts.energy == pytest.approx(float((x**2).sum(2).mean()), rel=0.04)
 
 
+@pytest.mark.slow
 def test_isolated_features_come_first_and_blocks_share_what_is_left() -> None:
     parts = Parts(2, 5, n_blocks=2, block_p=0.15, n_isolated=6, isolated_p=0.1)
     curve = loss_curve(parts, (2, 4, 6), starts=2)

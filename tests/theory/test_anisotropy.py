@@ -40,6 +40,7 @@ def test_known_angles_and_the_ends() -> None:
     assert theory.best_cross(2.0, 0.0).loss == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_free_atoms_find_the_x() -> None:
     atoms = theory.one_term_atoms([3.0, 1.0], 4, 1, n_samples=400_000)
     angle = np.degrees(np.arccos(np.abs(atoms[:, 0])))

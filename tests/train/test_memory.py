@@ -70,6 +70,7 @@ def test_the_arrays_of_every_architecture_stay_below_their_bound(arch, m, k, b):
     assert arrays <= bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "sizes"), [("topk", TOPK[2]), ("batchtopk", (32, 256, 64, 8192, 1, 1))]
 )

@@ -54,6 +54,7 @@ def test_correlated_features_keep_their_marginals(fields):
     assert count_is(again.sum(), N // 2, world.config.firing_probabilities()[0] ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7, 2**22])
 def test_a_full_matrix_and_its_factors_are_one_law(chunk, monkeypatch):
     """C = A A^T + diag by its 2 factors, and by the 5 columns of a square root of all of C."""
