@@ -1,0 +1,80 @@
+"""The rank of one latent: exact limits, invariances, and what its interval covers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthsae.checks import ConfigError
+from synthsae.geometry import haar, unit
+from synthsae.metrics.latent_rank import latent_rank
+
+
+def turned(rank: int, n_seeds: int, rng: np.random.Generator, n_features: int = 6) -> np.ndarray:
+    """Codes of 2R latents turned at random in R of 48 dimensions, then features, [S, M, 48]."""
+    d = np.zeros((n_seeds, 2 * rank + n_features, 48))
+    turns = haar(rank, rng, (n_seeds,))
+    d[:, :rank, :rank], d[:, rank : 2 * rank, :rank] = turns, -turns
+    d[:, 2 * rank :, rank : rank + n_features] = np.eye(n_features)
+    return unit(d + 0.005 * rng.standard_normal(d.shape))
+
+
+@pytest.mark.parametrize("rank", [2, 4, 8, 16])
+def test_many_seeds_give_the_rank_and_features_are_1(rank: int) -> None:
+    found = latent_rank(turned(rank, 60, np.random.default_rng(rank)))
+    block = found.rank[:, : 2 * rank]
+    assert abs(np.median(block) / rank - 1) < 0.15
+    assert (found.rank[:, 2 * rank :] < 1.05).all()
+
+
+def test_random_directions_exceed_no_background_and_dead_latents_are_nan() -> None:
+    rng = np.random.default_rng(0)
+    d = rng.standard_normal((12, 200, 24))
+    live = np.ones((12, 200), bool)
+    live[:, 0] = False
+    found = latent_rank(d, live)
+    assert np.median(found.rank[:, 1:]) > 20
+    assert np.isnan([v[:, 0] for v in found]).all()
+
+
+def test_two_seeds_have_no_interval() -> None:
+    found = latent_rank(turned(4, 2, np.random.default_rng(1)))
+    assert np.isfinite(found.rank).all()
+    assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("n_seeds", [3, 8])
+def test_the_interval_covers(n_seeds: int) -> None:
+    rng = np.random.default_rng(n_seeds)
+    for rank in (2, 4, 16):
+        hit = []
+        for _ in range(150):
+            found = latent_rank(turned(rank, n_seeds, rng))
+            hit.append((found.low[0, 0] <= rank) & (rank <= found.high[0, 0]))
+        assert np.mean(hit) >= 0.9  # one latent a draw: latents of one code are not independent
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
+def test_rotations_scales_signs_and_orders_do_not_matter(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    d = turned(3, 4, rng)
+    order, signs = rng.permutation(d.shape[1]), rng.choice([-scale, scale], (4, d.shape[1], 1))
+    a, b = latent_rank(d), latent_rank((signs * d)[:, order] @ haar(48, rng))
+    np.testing.assert_allclose(b.rank, a.rank[:, order], rtol=1e-6)
+    np.testing.assert_allclose(b.high, a.high[:, order], rtol=1e-5)
+
+
+def test_a_latent_has_the_sums_of_its_definition() -> None:
+    rng = np.random.default_rng(4)
+    d = unit(rng.standard_normal((3, 5, 4)))
+    cos = d[1:].reshape(-1, 4) @ d[0, 0]
+    random = [np.prod([(2 * k + 1) / (4 + 2 * k) for k in range(q)]) for q in (3, 4)]
+    low, high = (cos**6).sum() - 10 * random[0], (cos**8).sum() - 10 * random[1]
+    want = np.clip(7 * low / high - 6, 1, 4) if min(low, high) > 0 else 4
+    assert latent_rank(d).rank[0, 0] == pytest.approx(want)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ConfigError) as error:
+        latent_rank(np.ones((1, 3, 4)))
+    assert error.value.field == "directions"
