@@ -50,6 +50,7 @@ SCORES = (
     scores.unstable_transfer,
     scores.class_dimension,
     scores.cluster_ranks,
+    scores.rank_by_class,
 )
 MATCHED_SCORES = (scores.matched_agreement, scores.nearest_agreement, scores.shared_latents)
 """Scores that need the whole cosine matrix of two SAEs."""
@@ -90,6 +91,9 @@ def compare(saes: Dictionaries) -> xr.Dataset:
         dead = saes.sizes - saes.live.sum(axis=1)
         dataset["dead_latents"] = ("seed", dead, {"long_name": text, "units": "latents"})
     dataset["p_hat"] = (("seed", "latent"), saes.p_hat, {"long_name": "p_hat, NaN if dead"})
+    for end, value in zip(("", "_low", "_high"), saes.latent_rank, strict=True):
+        text = "dimensions in which the latent may turn, NaN if dead"
+        dataset[f"latent_rank{end}"] = ("seed", "latent"), value, {"long_name": text}
     dataset.attrs = {
         "d_model": saes.d_model,
         "versions": versions(),

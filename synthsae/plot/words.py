@@ -54,7 +54,9 @@ def report(ds: xr.Dataset) -> Finding:
         "stable": ds.stable_share.mean().item(),
         "unstable": ds.unstable_share.mean().item(),
     }
-    return Finding(text, values, pd.DataFrame([*_pairs(ds), *_spans(ds), *_groups(ds)]))
+    return Finding(
+        text, values, pd.DataFrame([*_pairs(ds), *_spans(ds), *_turning(ds), *_groups(ds)])
+    )
 
 
 def _notes(ds: xr.Dataset) -> Iterator[str]:
@@ -123,6 +125,15 @@ def _spans(ds: xr.Dataset) -> Iterator[Row]:
         for kind in CLASSES:
             rank = (ds[f"{kind}_rank"] / ds.iid_rank).mean()
             yield _alone(f"effective rank of {kind} latents / random ones", float(rank), 1.0)
+
+
+def _turning(ds: xr.Dataset) -> Iterator[Row]:
+    """In how many dimensions latents of each class may turn, if the Dataset has it."""
+    if "class_latent_rank" not in ds:
+        return
+    for kind in CLASSES:
+        rank = interval_over_seeds(ds.class_latent_rank.sel(label=kind))
+        yield _row(f"dimensions in which a median {kind} latent turns", rank)
 
 
 def _groups(ds: xr.Dataset) -> Iterator[Row]:

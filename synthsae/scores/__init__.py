@@ -6,6 +6,7 @@ from synthsae.scores.clusters import cluster_ranks
 from synthsae.scores.cost import training_cost
 from synthsae.scores.counts import reappearance_counts
 from synthsae.scores.kinds import latent_kinds
+from synthsae.scores.latent_rank import rank_by_class
 from synthsae.scores.live import live_stability
 from synthsae.scores.matching import (
     matched_agreement,
@@ -45,6 +46,7 @@ __all__ = [
     "matched_agreement_all",
     "nearest_agreement",
     "predicted_transfer",
+    "rank_by_class",
     "reappearance_counts",
     "reconstruction",
     "seed_agreement",
@@ -66,6 +68,7 @@ REPORT = (
     unstable_transfer,
     class_dimension,
     cluster_ranks,
+    rank_by_class,
     firing_rates,
     reconstruction,
 )

@@ -22,6 +22,7 @@ from synthsae.config import Config
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.evaluation import Evaluation, evaluate
 from synthsae.metrics import reappearance, recovery
+from synthsae.metrics.latent_rank import LatentRank, latent_rank
 from synthsae.sae import SAEStack
 from synthsae.train import ActivationSource, train
 from synthsae.world import World
@@ -136,6 +137,11 @@ class Run:
         return reappearance.share_of_others(self.found)
 
     @cached_property
+    def latent_rank(self) -> LatentRank:
+        """Dimensions in which each latent may turn (`metrics.latent_rank`), [S, M]."""
+        return latent_rank(self.directions, self.live)
+
+    @cached_property
     def labels(self) -> NDArray[np.str_]:
         """Class of every latent by its p_hat (`reappearance.labels`), [S, M]."""
         return _labels(self.p_hat, self.definitions)
@@ -210,6 +216,11 @@ class Dictionaries:
     def p_hat(self) -> Array:
         """Reappearance probability of every live latent, NaN for dead ones, [S, M]."""
         return reappearance.share_of_others(self.found)
+
+    @cached_property
+    def latent_rank(self) -> LatentRank:
+        """Dimensions in which each latent may turn (`metrics.latent_rank`), [S, M]."""
+        return latent_rank(self.directions, self.live)
 
     @cached_property
     def labels(self) -> NDArray[np.str_]:

@@ -96,6 +96,9 @@ def test_rotations_inside_a_block(tmp_path: Path) -> None:
     assert first.cluster_reappearance == pytest.approx(block)
     assert first.cluster_implied_rank == pytest.approx(RANK, abs=1.5)
     assert "shared_share" not in ds
+    assert (ds.latent_rank.values[:, :FEATURES] < 1.1).all()
+    assert np.median(ds.latent_rank.values[:, FEATURES:]) == pytest.approx(RANK, rel=0.25)
+    assert (ds.class_latent_rank.sel(label="stable") < 1.1).all()
 
 
 def test_stable_latents_count_for_the_rank_of_their_block(tmp_path: Path) -> None:
