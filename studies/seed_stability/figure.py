@@ -73,7 +73,7 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, beside: float) -> N
     counts = ds.reappearance_counts.sum("seed").values
     p = np.arange(len(counts)) / (len(counts) - 1)
     row[0].plot(p, counts / max(counts.sum(), 1), lw=1.3, ms=5, **look)
-    gain = interval_over_seeds((ds.transfer - ds.transfer_live).transpose("r", "seed"))
+    gain = interval_over_seeds(ds.transfer_excess.transpose("r", "seed"))
     row[1].plot(ds.transfer_chance, gain.estimate, lw=1.5, color=look["color"])
     row[1].fill_between(ds.transfer_chance, gain.low, gain.high, color=look["color"], alpha=0.15)
     if "masked_loss" in ds:
@@ -143,8 +143,8 @@ def _dress_classes(row: np.ndarray, ds: xr.Dataset) -> None:
     row[0].set_ylabel("share of live latents")
     row[0].set_ylim(bottom=0)
     row[1].set_title(
-        "what unstable latents share beyond any live\n"
-        f"ones: {_over(excess(ds), '+.2f')} of energy at D / 4"
+        "what unstable latents share beyond as many\n"
+        f"others: {_over(excess(ds), '+.2f')} of energy at D / 4"
     )
     row[1].set_xlabel("dimensions of the subspace / D")
     low, high = row[1].get_ylim()

@@ -106,8 +106,8 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     low, high = ds.transfer_random_low.min("seed"), ds.transfer_random_high.max("seed")
     ax.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0)
     ax.plot(x, x, color=GREY, lw=1, ls=":", label="random subspaces, 95%")
-    live, stable = ds.transfer_live.mean("seed"), ds.transfer_stable.mean("seed")
-    ax.plot(x, live, color="black", lw=1, ls="--", label="as many live latents")
+    other, stable = ds.transfer_other.mean("seed"), ds.transfer_stable.mean("seed")
+    ax.plot(x, other, color="black", lw=1, ls="--", label="latents that are not unstable")
     if stable.notnull().any():
         rows = float(ds.rank_rows.mean())  # as many as unstable ones, or all there are
         ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{number(rows, '.0f')} stable latents")
@@ -117,7 +117,7 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     gain = interval_over_seeds(excess(ds))
     if np.isfinite(gain.estimate):
         more = interval_in_words(gain, within=COSINE)
-        ax.set_title(f"unstable latents, at D / 4: {more}\nof energy more than as many live ones")
+        ax.set_title(f"unstable latents, at D / 4: {more}\nof energy more than as many others")
     else:
         ax.set_title("no unstable latents in two SAEs")
     ax.set_xlabel("dimensions r of one SAE's subspace / D")

@@ -24,7 +24,7 @@ CLASSES = ("stable", "unstable")
 
 
 def excess(ds: xr.Dataset) -> xr.DataArray:
-    """Transfer of unstable latents at r = D / 4 minus transfer of equally many live latents.
+    """Transfer of unstable latents at r = D / 4, less that of as many that are not unstable.
 
     Transfer is the energy of the other seeds' unstable latents in the top r directions of the
     latents of one seed.
@@ -33,7 +33,7 @@ def excess(ds: xr.Dataset) -> xr.DataArray:
         [..., seed].
     """
     at = ds.isel(r=abs(ds.transfer_chance.fillna(0) - 0.25).argmin("r"))
-    return at.transfer - at.transfer_live
+    return at.transfer_excess
 
 
 def report(ds: xr.Dataset) -> Finding:
@@ -116,8 +116,9 @@ def _spans(ds: xr.Dataset) -> Iterator[Row]:
     if not np.isfinite(at.transfer):
         return
     yield _alone("transfer of unstable latents, r = D / 4", float(at.transfer), at.transfer_chance)
-    yield _alone("  from as many live latents", float(at.transfer_live), at.transfer_chance)
-    yield _row("  difference of the two", interval_over_seeds(excess(ds)), 0.0)
+    other = float(at.transfer_other)
+    yield _alone("  from latents that are not unstable", other, at.transfer_chance)
+    yield _row("  excess over these, rows matched", interval_over_seeds(excess(ds)), 0.0)
     if at.transfer_stable.notnull():
         stable = float(at.transfer_stable)
         yield _alone("  from as many stable latents", stable, at.transfer_chance)

@@ -27,30 +27,38 @@ def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     - `transfer_chance`, `transfer_random_low`, `transfer_random_high`: random subspaces of the same
       dimension; the mean is r / D.
     - `transfer_stable`: as many stable latents of the same seed (all of them, if those are fewer).
-    - `transfer_live`: as many live latents of the same seed. This null beats chance where all
-      latents share directions.
+    - `transfer_other`: live latents of the same seed that are not unstable, n of them. It is
+      above chance where all latents share directions. n is the smaller of the two numbers, and
+      `transfer_excess` is what n *unstable* latents capture beyond it: equal rows on both sides.
 
-    The last two are means over `draws` random choices. NaN for a seed without unstable latents or
-    without stable ones (`transfer_stable`), and where no other seed has unstable ones.
+    Nulls and the excess are means over `draws` random choices. NaN for a seed without unstable
+    latents, without stable ones (`transfer_stable`) or others (`transfer_other`, `_excess`), and
+    where no other seed has unstable ones.
     """
     label, d = run.labels, run.d_model
-    curve, null, every, low, high = np.full((5, len(label), d + 1), np.nan)
+    curve, null, other, excess, low, high = np.full((6, len(label), d + 1), np.nan)
     for s in range(len(label)):
         rng = numpy_generator("null", 0, 1, s)
-        own, stable, live, others = _sets(run, label, s)
+        own, stable, rest, others = _sets(run, label, s)
         if len(own) and len(others):
             curve[s] = transfer.transfer_curve(own, others)
             random = transfer.random_transfer(others, rng, RANDOM)
             low[s], high[s] = np.quantile(random, (0.025, 0.975), axis=0)
             if n := min(len(own), len(stable)):
                 null[s] = transfer.matched_transfer(stable, others, n, rng, draws).mean(axis=0)
-            every[s] = transfer.matched_transfer(live, others, len(own), rng, draws).mean(axis=0)
+            if n := min(len(own), len(rest)):
+                same, other[s] = (
+                    transfer.matched_transfer(rows, others, n, rng, draws).mean(axis=0)
+                    for rows in (own, rest)
+                )
+                excess[s] = same - other[s]
     dims = ("seed", "r")
     return labelled(
         run,
         transfer=(dims, curve, "energy of the others' unstable latents in its top r dimensions"),
         transfer_stable=(dims, null, "the same with as many of its stable latents"),
-        transfer_live=(dims, every, "the same with as many of all its live latents"),
+        transfer_other=(dims, other, "the same with its latents that are not unstable"),
+        transfer_excess=(dims, excess, "what as many unstable latents capture beyond these"),
         transfer_random_low=(dims, low, "2.5% quantile for random subspaces"),
         transfer_random_high=(dims, high, "97.5% quantile for random subspaces"),
         transfer_chance=(("r",), np.arange(d + 1) / d, "mean for random subspaces, r / D"),
@@ -136,8 +144,10 @@ def _drawn_rank(rows: Array, n: int, rng: np.random.Generator, draws: int) -> fl
 
 
 def _sets(run: Run | Dictionaries, label: NDArray[np.str_], s: int) -> tuple[Array, ...]:
-    """Unstable, stable and live directions of seed s, and the unstable ones of all other seeds."""
+    """Unstable and stable directions of seed s, its live ones that are not unstable, and the
+    unstable ones of all other seeds.
+    """
     rest, mine = np.arange(len(label)) != s, label[s]
     of_seed = (run.directions[s, mine == c] for c in CLASSES)
     others = run.directions[rest][label[rest] == "unstable"]
-    return *of_seed, run.directions[s, mine != "dead"], others
+    return *of_seed, run.directions[s, run.live[s] & (mine != "unstable")], others

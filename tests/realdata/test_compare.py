@@ -132,7 +132,7 @@ def test_a_rotated_subspace_is_transferred_whole(
     r = ds.r.values
     np.testing.assert_allclose(ds.transfer[:, r >= rank], 1, atol=1e-9)
     assert (ds.transfer[:, (r > 0) & (r < rank)] < 0.99).all()
-    assert (ds.transfer_live[:, r == rank] < 0.7).all()
+    np.testing.assert_allclose(ds.transfer_other, 0, atol=1e-9)  # the null has no block latents
     np.testing.assert_allclose(ds.transfer_stable, 0, atol=1e-9)  # the block is apart from them
     assert ds.rank_rows.values.tolist() == [FEATURES] * 3
     np.testing.assert_allclose(ds.stable_rank * D, FEATURES)
@@ -141,12 +141,12 @@ def test_a_rotated_subspace_is_transferred_whole(
     assert table is not None
     said = table.set_index("score")
     at = ds.isel(r=int(np.argmin(abs(ds.transfer_chance.values - 0.25))))
-    unstable, live = said.loc[
-        ["transfer of unstable latents, r = D / 4", "  from as many live latents"]
+    unstable, other = said.loc[
+        ["transfer of unstable latents, r = D / 4", "  from latents that are not unstable"]
     ].value
-    assert (unstable, live) == pytest.approx((1, float(at.transfer_live.mean())))
-    more = row_interval((at.transfer - at.transfer_live).values)
-    ends = said.loc["  difference of the two", ["value", "low", "high"]].tolist()
+    assert (unstable, other) == pytest.approx((1, 0), abs=1e-9)
+    more = row_interval(at.transfer_excess.values)
+    ends = said.loc["  excess over these, rows matched", ["value", "low", "high"]].tolist()
     assert ends == pytest.approx([float(v) for v in more])
     assert said.value["  from as many stable latents"] == pytest.approx(0, abs=1e-9)
     ratio = float((ds.stable_rank / ds.iid_rank).mean())

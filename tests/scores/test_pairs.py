@@ -130,7 +130,7 @@ def test_reappearance_counts(saes: Dictionaries) -> None:
 
 
 def test_unstable_transfer_without_truth(saes: Dictionaries) -> None:
-    """The curve by hand, and as many live latents drawn again."""
+    """The curve by hand, and as many of the latents that are not unstable drawn again."""
     ds, rng = scores.unstable_transfer(saes, draws=40), np.random.default_rng(5)
     unstable = saes.p_hat <= 0.05
     assert unstable.sum() > 8
@@ -145,22 +145,30 @@ def test_unstable_transfer_without_truth(saes: Dictionaries) -> None:
         for r in range(25):
             assert ds.transfer[s, r] == pytest.approx(energy(own, others, r), abs=1e-9)
             assert ds.transfer_chance[r] == r / 24
-        live = saes.directions[s][saes.live[s]]
+        rest = saes.directions[s][saes.live[s] & ~unstable[s]]
+        n = min(n, len(rest))
         for r in (3, 8):
-            drawn = [energy(rng.permutation(live)[:n], others, r) for _ in range(200)]
-            error = np.std(drawn) * (1 / 40 + 1 / 200) ** 0.5
-            assert ds.transfer_live[s, r] == pytest.approx(np.mean(drawn), abs=5 * error)
+            same, drawn = (
+                [energy(rng.permutation(rows)[:n], others, r) for _ in range(200)]
+                for rows in (own, rest)
+            )
+            error = np.hypot(np.std(drawn), np.std(same)) * (1 / 40 + 1 / 200) ** 0.5
+            assert ds.transfer_other[s, r] == pytest.approx(np.mean(drawn), abs=5 * error)
+            gap = np.mean(same) - np.mean(drawn)
+            assert ds.transfer_excess[s, r] == pytest.approx(gap, abs=5 * error)
 
 
-def test_the_null_of_live_latents_draws_no_dead_ones() -> None:
-    """Where every live latent is unstable, as many live ones are all of them."""
+def test_the_null_draws_no_dead_latents() -> None:
+    """Where every live latent is unstable, there is no other to draw."""
     rng, live = np.random.default_rng(0), np.tile(np.arange(20) < 10, (3, 1))
     rows = np.where(live[..., None], 1, 1e-9) * rng.standard_normal((3, 20, 24))
     rows[:, 10:, 20:] = 1
     saes = Dictionaries(("a", "b", "c"), unit(rows), live)
     assert (saes.p_hat[live] == 0).all()
     ds = scores.unstable_transfer(saes)
-    np.testing.assert_allclose(ds.transfer_live, ds.transfer)
+    assert ds.transfer.notnull().all()
+    assert ds.transfer_other.isnull().all()
+    assert ds.transfer_excess.isnull().all()
     assert ds.transfer_stable.isnull().all()
     assert scores.class_dimension(saes).unstable_rank.isnull().all()
 

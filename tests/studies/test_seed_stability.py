@@ -97,14 +97,16 @@ def shares(rows: int) -> xr.Dataset:
     """Made-up transfer over r / D of four seeds, and effective ranks at so many rows."""
     r, seeds = np.linspace(0, 1, 9), np.array([-0.03, 0.0, 0.01, 0.02])[:, None]
     live, dims = np.tile(r**0.5, (4, 1)), ("seed", "r")
-    ds = {"transfer_live": (dims, live), "transfer": (dims, live + (0.2 + seeds) * r)}
+    more = (0.2 + seeds) * r
+    ds = {"transfer_other": (dims, live), "transfer": (dims, live + more)}
+    ds |= {"transfer_excess": (dims, more)}
     ds |= {f"transfer_random_{end}": (dims, live) for end in ("low", "high")}
     ds |= {"transfer_stable": (dims, live), "transfer_chance": (("r",), r)}
     ds |= {f"{kind}_rank": (("seed",), 0.5 + seeds[:, 0]) for kind in ("stable", "unstable", "iid")}
     return xr.Dataset(ds | {"rank_rows": (("seed",), np.full(4, rows))})
 
 
-def test_excess_is_over_live_latents_in_a_quarter_of_the_dimensions() -> None:
+def test_excess_is_over_other_latents_in_a_quarter_of_the_dimensions() -> None:
     ds = shares(FEW)
     assert np.allclose(excess(ds), (0.2 + np.array([-0.03, 0.0, 0.01, 0.02])) / 4)
     axes = Figure().subplots(1, 2)
@@ -140,7 +142,7 @@ def test_verdicts() -> None:
             matrix[name] = (("n_latents", "seed"), np.zeros((2, 6)))
         shared = np.stack([np.linspace(0, 0.4, 6), np.linspace(0, 0.2, 6)])[:, :, None] * [0, 1, 2]
         matrix["transfer"] = (("n_latents", "seed", "r"), shared)
-        matrix["transfer_live"] = (("n_latents", "seed", "r"), 0 * shared)
+        matrix["transfer_excess"] = (("n_latents", "seed", "r"), shared)
         matrix["transfer_chance"] = (("r",), [0, 0.3, 1])
         return xr.Dataset(matrix, {"n_latents": [64, 128]})
 

@@ -189,7 +189,7 @@ def test_nothing_depends_on_the_order_of_seeds_and_latents(run: Run) -> None:
     seeds, latents = [2, 0, 4, 3, 1], np.arange(run.live.shape[1])
     mixed = np.random.default_rng(0).permutation(latents)
     drawn = {"transfer_stable", "transfer_random_low", "transfer_random_high", "unstable_rank"}
-    drawn |= {"stable_rank", "label_f1_permuted", "transfer_live"}
+    drawn |= {"stable_rank", "label_f1_permuted", "transfer_other", "transfer_excess"}
     for measure in (
         partial(scores.unstable_transfer, draws=40),
         scores.class_dimension,
