@@ -22,7 +22,7 @@ REPEATS = 4
 
 def consensus_lists(run: Run) -> xr.Dataset:
     """Lengths of both lists, by number of seeds and level, summed over disjoint sets of seeds."""
-    found = _found(run)
+    found = run.once(_found)
     grid = ("n_used", "level")
     texts = {"identities": "identifiable latents", "subspaces": "reproducible subspaces"}
 
@@ -44,7 +44,7 @@ def lists_against_truth(run: Run) -> xr.Dataset:
     isolated, a sparse atom, either end of a block of rank 1. A subspace is right if its overlap
     with one block reaches `Definitions.same`, as a share of the larger of the two ranks.
     """
-    return _on_grid(run, _against_truth(run, _found(run)))
+    return _on_grid(run, _against_truth(run, run.once(_found)))
 
 
 def _numbers(run: Run) -> list[int]:

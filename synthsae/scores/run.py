@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -27,6 +27,8 @@ from synthsae.sae import SAEStack
 from synthsae.train import ActivationSource, train
 from synthsae.world import World
 from synthsae.world.config import ELLIPTICAL
+
+T = TypeVar("T")
 
 
 def lawful(config: Config) -> bool:
@@ -160,6 +162,18 @@ class Run:
         """`values(block)` [S, *tail] of all blocks as one array [S, G, *tail]."""
         found = np.array([values(b) for b in self.blocks], dtype=float)
         return found.reshape(len(self.blocks), len(self.seeds), *tail).swapaxes(0, 1)
+
+    def once(self, function: Callable[["Run"], T]) -> T:
+        """`function(self)`, computed once although several scores ask for it."""
+        if function not in self._computed:
+            self._computed[function] = function(self)
+        value: T = self._computed[function]
+        return value
+
+    @cached_property
+    def _computed(self) -> dict[Callable[["Run"], Any], Any]:
+        """What `once` has computed."""
+        return {}
 
     def with_k(self, k: int) -> "Run":
         """The same trained SAEs, evaluated with at most `k` active latents a sample.

@@ -63,6 +63,19 @@ def judged(run: Run) -> xr.Dataset:
     return xr.merge([consensus_lists(run), lists_against_truth(run)], join="exact")
 
 
+def test_both_scores_share_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synthsae.studies.consensus import scores as own
+
+    asked, plain = [], own.consensus
+    monkeypatch.setattr(own, "consensus", lambda *a: asked.append(a) or plain(*a))
+    run = known()
+    alone = lists_against_truth(run)
+    n = len(asked)
+    consensus_lists(run)
+    assert n == len(asked) == int(consensus_lists(known()).seed_sets.sum())
+    xr.testing.assert_identical(alone, lists_against_truth(known()))
+
+
 def test_lists_against_the_truth() -> None:
     ds = judged(known())
     assert ds.n_used.values.tolist() == [2, 3, 4, 8]
