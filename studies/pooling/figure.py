@@ -1,6 +1,6 @@
 """Pools of seeds: what they cover, what they find, and what else the same training buys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -70,14 +70,43 @@ def before_training(rank: ArrayLike, theta: float) -> Array:
     return seeds_needed(coverage_closed(2 * rank, rank, theta), TARGET)
 
 
+def finds_or_covers(ds: xr.Dataset) -> Figure:
+    """Left, features that pools find; right, latents of pools that come back, beside turned pools.
+
+    Without a planted truth: what unions of seeds have, and what pools share.
+    """
+    parts = _parts(ds)
+    panels = [draw for needs, draw in HEADLINE if needs in ds] or [_covered, _stability]
+    figure = _drawn(parts, panels)
+    if len(panels) == len(HEADLINE) and all(draw in panels for _, draw in HEADLINE):
+        last = parts[-1][1]
+        _, many = _ends(last.isel(rank=-1).pool_features_found)
+        size = int(last.pool_size[-1])
+        title = f"Pools of {size} seeds find {number(many, '.0%')} of the isolated features. "
+        title += "Block latents come back\nno more often than after random rotations of the pool"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
 def pools_by_size(ds: xr.Dataset) -> Figure:
-    """Panels of what the Dataset has: the upper ones need a truth. Rows for each further axis."""
-    parts = list(slices(ds if "rank" in ds.dims else ds.expand_dims(rank=[0]), KEEP))
-    panels = [draw for needs, draw in PANELS if needs in ds]
-    rows = -(-len(panels) // 3)
+    """What the headline leaves out, as far as the Dataset has it. Rows for each further axis."""
+    return _drawn(_parts(ds), [draw for needs, draw in REST if needs in ds])
+
+
+Panel = Callable[[Axes, xr.Dataset], None]
+
+
+def _parts(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """Settings beside rank and worlds, with their names."""
+    return list(slices(ds if "rank" in ds.dims else ds.expand_dims(rank=[0]), KEEP))
+
+
+def _drawn(parts: list[tuple[str, xr.Dataset]], panels: Sequence[Panel]) -> Figure:
+    """Panels, two a row, for each setting, and the legend of the recipes below."""
+    rows = -(-len(panels) // 2)
     with rc_context(STYLE):
-        figure = Figure(figsize=(11, 3.1 * rows * len(parts) + 0.5), layout="constrained")
-        grid = figure.subplots(rows * len(parts), min(3, len(panels)), squeeze=False)
+        figure = Figure(figsize=(9, 3.4 * rows * len(parts) + 1.1), layout="constrained")
+        grid = figure.subplots(rows * len(parts), min(2, len(panels)), squeeze=False)
         for i, (label, part) in enumerate(parts):
             axes = grid[rows * i : rows * (i + 1)].ravel()
             for ax, draw in zip(axes, panels, strict=False):
@@ -89,7 +118,7 @@ def pools_by_size(ds: xr.Dataset) -> Figure:
             figure.axes[0].plot([], [], f"{marker}{style}", color=colour, ms=4, label=name)[0]
             for name, colour, marker, style in LINES.values()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -112,6 +141,7 @@ def _covered(ax: Axes, ds: xr.Dataset) -> None:
     kind = "block" if "union_block_law" in ds else "live"
     law = ":\nthe coverage law (lines)" if kind == "block" else ""
     ax.set_title(f"{kind} latents found in the union of N other seeds{law}")
+    ax.set_ylabel(f"{kind} latents found")
     _sizes(ax)
     if kind == "block":
         ax.legend(loc="lower right")
@@ -151,10 +181,13 @@ def _found(ax: Axes, ds: xr.Dataset) -> None:
     if "union_features_found" in ds:
         law = last.union_features_found.sel(union_size=last.pool_size)
         mean = law.mean([d for d in WORLDS if d in law.dims])
-        ax.plot(ds.pool_size, mean, color="black", lw=3, alpha=0.25, zorder=0)
+        text = "predicted: 1 - (1 - q)$^N$, q of one seed"
+        ax.plot(ds.pool_size, mean, color="black", lw=3, alpha=0.25, zorder=0, label=text)
+        ax.legend(handles=ax.lines[-1:], loc="lower left")
     one, many = _ends(last.pool_features_found)
-    title = f"features found{_rank(ds)}: {number(one, '.0%')} by one seed,"
-    ax.set_title(f"{title}\n{number(many, '.0%')} by a pool (band: 1 - (1 - q)^N)")
+    text = f"one seed finds {number(one, '.0%')}, a refitted pool {number(many, '.0%')}{_rank(ds)}"
+    ax.set_title(text)
+    ax.set_ylabel("isolated features found")
     _sizes(ax)
 
 
@@ -183,16 +216,17 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot([], [], "_", color="black", ms=9, mew=1.6, label="the same pool, Haar-rotated")
     same = in_text(ds, "same")
     ax.set_title(
-        f"refitted pools of {int(last.pool_size)}, found in others at cosine {same}:\n"
-        f"{told['isolated']} of features' latents, {told['block']} of block"
+        f"refitted pools of {int(last.pool_size)}; at cosine {same} by rank:\n"
+        f"features' latents {told['isolated']}, block latents {told['block']}"
     )
+    ax.set_ylabel("latents found in another pool")
     ax.set_xticks(x, [str(r) for r in ds["rank"].values])
     ax.set_xlim(-0.3, len(x) - 0.7)
     ax.set_xlabel("rank of the block")
-    ax.set_ylim(-0.35, 1.06)
+    ax.set_ylim(-0.5, 1.06)  # room for the legend
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.legend(fontsize=7, loc="lower left", ncols=2)
+    ax.legend(loc="lower left", ncols=2, columnspacing=1)
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
@@ -223,15 +257,18 @@ def _stability(ax: Axes, ds: xr.Dataset) -> None:
     _sizes(ax)
 
 
-PANELS: tuple[tuple[str, Callable[[Axes, xr.Dataset], None]], ...] = (
-    ("union_reappearance", _covered),
-    ("union_block_reappearance", _needed),
+HEADLINE: tuple[tuple[str, Panel], ...] = (
     ("pool_features_found", _found),
     ("pool_block_reappearance", _strict),
+)
+"""What a panel of the headline needs, and what draws it."""
+REST: tuple[tuple[str, Panel], ...] = (
+    ("union_reappearance", _covered),
+    ("union_block_reappearance", _needed),
     ("pool_explained_variance", _variance),
     ("pool_reappearance", _stability),
 )
-"""What a panel needs, and what draws it."""
+"""The same of the supplement."""
 
 
 def _rank(ds: xr.Dataset) -> str:

@@ -11,7 +11,7 @@ seeds miss by chance; in a block that no seed can identify it covers a sphere. T
 
 from dataclasses import replace
 
-from synthsae.studies.pooling.figure import pools_by_size
+from synthsae.studies.pooling.figure import finds_or_covers, pools_by_size
 from synthsae.studies.pooling.finding import finding
 from synthsae.studies.pooling.scores import pools
 from synthsae.studies.pooling.unions import unions, unions_of_blocks, unions_of_features
@@ -36,7 +36,8 @@ study = Study(
     ),
     axes={"world.rank": (2, 4, 8), "world_seed": (0, 1, 2)},
     scores=(unions, unions_of_blocks, unions_of_features, pools, scores.block_stability),
-    figure=pools_by_size,
+    figure=finds_or_covers,
+    supplement=pools_by_size,
     finding=finding,
     quick={"n_seeds": 8, "train.n_steps": 60, "world.rank": (2, 8), "world_seed": (0,)},
     needs=(needs.where_planted(needs.blocks), needs.where_planted(needs.isolated)),

@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from synthsae.studies.pooling.figure import LINES, before_training, needed, pools_by_size
+from synthsae.studies.pooling.figure import (
+    LINES,
+    before_training,
+    finds_or_covers,
+    needed,
+    pools_by_size,
+)
 from synthsae.studies.pooling.finding import finding
 from synthsae.studies.pooling.scores import scores
 
@@ -75,10 +81,13 @@ def test_finding_has_the_numbers(ds: xr.Dataset) -> None:
 
 
 def test_figure_has_the_numbers(ds: xr.Dataset) -> None:
-    axes = pools_by_size(ds).axes
-    assert len(axes) == 6
+    headline = finds_or_covers(ds)
+    axes = [*headline.axes, *pools_by_size(ds).axes]
+    assert (len(headline.axes), len(axes)) == (2, 6)
+    many = ds.pool_features_found.sel(rank=8, recipe="refitted").isel(pool_size=-1).mean()
+    assert f"find {many:.0%}" in headline.get_suptitle()
     for ax, name, least in (
-        (axes[2], "features_found", 0),
+        (axes[0], "features_found", 0),
         (axes[4], "explained_variance", -np.inf),
     ):
         values = ds[f"pool_{name}"].sel(rank=8)
@@ -89,29 +98,31 @@ def test_figure_has_the_numbers(ds: xr.Dataset) -> None:
             ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
             np.testing.assert_allclose(ends[:, 0], np.maximum(want.low, least))
             np.testing.assert_allclose(ends[:, 1], np.minimum(want.high, 1))
-    dots = axes[1].lines
+    dots = axes[3].lines
     assert dots[0].get_ydata().tolist() == [1, 2, 3, 5, 9]  # measured up to rank 8
     assert dots[1].get_ydata().tolist() == [9, 31, 106]
     assert list(dots[2].get_ydata()) == [1, np.inf]
     for i, name in enumerate(("isolated", "isolated_strict", "block", "block_strict")):
         values = ds[f"pool_{name}_reappearance"].sel({"recipe": "refitted"}).isel(pool_size=1)
-        seen = axes[3].containers[i]
+        seen = axes[1].containers[i]
         np.testing.assert_allclose(seen[0].get_ydata(), values.mean(("world_seed", "side")))
         ends = np.array([segment[:, 1] for segment in seen[2][0].get_segments()])
         assert ends.min() >= 0
         assert ends.max() <= 1
-    rotated = [line for line in axes[3].lines if line.get_markersize() == 15]
+    rotated = [line for line in axes[1].lines if line.get_markersize() == 15]
     for line, name in zip(rotated, ("block", "block_strict"), strict=True):
         law = ds[f"pool_{name}_reappearance_law"].sel({"recipe": "refitted"}).isel(pool_size=1)
         np.testing.assert_allclose(line.get_ydata(), law.mean(("world_seed", "side")))
 
 
 def test_one_cell_without_truth(ds: xr.Dataset) -> None:
-    """A model has no rank, no worlds and no kinds: three panels, and a finding."""
+    """A model has no rank, no worlds and no kinds: two and three panels, and a finding."""
     names = [n for n in ds if not any(w in str(n) for w in ("block", "isolated", "features"))]
     one = ds[names].isel(rank=0, world_seed=0, drop=True)
-    axes = pools_by_size(one).axes
-    assert len([ax for ax in axes if ax.axison]) == 3
+    shown = [
+        [ax for ax in draw(one).axes if ax.axison] for draw in (finds_or_covers, pools_by_size)
+    ]
+    assert [len(axes) for axes in shown] == [2, 3]
     pool = one.sel({"recipe": "refitted"}).isel(pool_size=-1)
     assert finding(one).values["ev"] == pytest.approx(pool.pool_explained_variance.mean().item())
 
