@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from synthsae.plot.common import (
     BLUE,
+    GREEN,
     GREY,
     ORANGE,
     STYLE,
@@ -23,9 +24,9 @@ PUBLISHED = (0.67, 0.73)
 FEW = 5
 """Latents of a class in the mean seed below which no score of the class is drawn."""
 RANKS = {
-    "unstable": ("unstable_rank", BLUE, "o"),
+    "unstable": ("unstable_rank", ORANGE, "s"),
     "i.i.d. in blocks": ("iid_rank_in_blocks", "black", "D"),
-    "stable": ("stable_rank", ORANGE, "^"),
+    "stable": ("stable_rank", BLUE, "o"),
     "i.i.d.": ("iid_rank", GREY, "s"),
 }
 
@@ -41,6 +42,32 @@ def reach(ds: xr.Dataset, share: float = 0.9) -> int:
     """The least r at which the mean transfer is `share` of what it ends at."""
     curve = ds.transfer.mean("seed").values
     return int(np.argmax(curve >= share * curve[-1]))
+
+
+def home_of_unstable(ds: xr.Dataset) -> Figure:
+    """The last world with enough unstable latents: transfer over r, and F1 of the labels."""
+    parts = worlds(ds)
+    enough = [part for part in parts if not too_few(part[1])]
+    name, part = (enough or parts)[-1]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.6), layout="constrained")
+        curve, labels = figure.subplots(1, 2)
+        _null(curve, part, name)
+        curve.set_ylabel("energy of other seeds' unstable latents")
+        if not enough:
+            _say_too_few((curve, labels), part)
+            return figure
+        _curve(curve, part, name)
+        _labels(labels, part)
+        labels.set_title("can the label be predicted in a seed\nthat the fit has not seen?")
+        at, ends = reach(part), part.isel(r=-1).r.item()
+        held = number(part.transfer.sel(r=at).mean(), ".0%")
+        title = f"Unstable latents share a subspace: {held} of their energy in {at} of {ends} dimensions"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        handles = [ax.get_legend_handles_labels() for ax in (curve, labels)]
+        lines, texts = (first + second for first, second in zip(*handles, strict=True))
+        figure.legend(lines, texts, loc="outside lower center", ncols=3)
+    return figure
 
 
 def transfer_of_unstable(ds: xr.Dataset) -> Figure:
@@ -93,14 +120,14 @@ def _null(ax: Axes, ds: xr.Dataset, name: str) -> None:
     ax.fill_between(ds.r, low, high, color=GREY, alpha=0.35, lw=0, label=text)
     ax.plot(ds.r, ds.transfer_chance, color=GREY, lw=0.8, label="r / D")
     ax.set_ylim(0, 1.04)
-    ax.set_xlabel("dimensions r")
+    ax.set_xlabel("dimensions r of the subspace")
     ax.set_title(name)
 
 
 def _curve(ax: Axes, ds: xr.Dataset, name: str) -> None:
     """Transfer over r, that of stable latents and the prediction."""
     r = ds.r.values
-    curves = {"unstable": ("transfer", BLUE, "-"), "stable": ("transfer_stable", ORANGE, "--")}
+    curves = {"unstable": ("transfer", ORANGE, "-"), "stable": ("transfer_stable", BLUE, "--")}
     for what, (variable, colour, line) in curves.items():
         score = interval_over_seeds(ds[variable].transpose("r", "seed"))
         text = f"top r dimensions of {what} latents"
@@ -131,15 +158,16 @@ def _labels(ax: Axes, ds: xr.Dataset) -> None:
     """F1 of each set of features beside permuted labels and a constant answer."""
     names = [str(v) for v in ds.features.values]
     for y, name in enumerate(names):
-        _dot(ax, y, ds.label_f1.sel(features=name), BLUE, "o", "learned on the other seeds")
+        _dot(ax, y, ds.label_f1.sel(features=name), "black", "o", "learned on the other seeds")
         permuted = ds.label_f1_permuted.sel(features=name).mean()
         ax.plot(permuted, y, "x", color=GREY, ms=5, label="on permuted labels" if not y else None)
-    ax.axvline(ds.label_f1_constant.mean(), color=GREY, ls="--", lw=1, label="all unstable")
-    ax.fill_betweenx([-0.4, 0.4], *PUBLISHED, color=ORANGE, alpha=0.3, lw=0, label="published")
+    ax.axvline(ds.label_f1_constant.mean(), color=GREY, ls="--", lw=1, label="calling all unstable")
+    text = "published, on language models"
+    ax.fill_betweenx([-0.4, 0.4], *PUBLISHED, color=GREEN, alpha=0.3, lw=0, label=text)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, 1.03)
-    ax.set_xlabel("F1 of unstable, told from")
+    ax.set_xlabel('F1 of the label "unstable", predicted from')
 
 
 def _dot(

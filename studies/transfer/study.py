@@ -16,7 +16,13 @@ the world's):
 import numpy as np
 import pandas as pd
 import xarray as xr
-from synthsae.studies.transfer.figure import reach, too_few, transfer_of_unstable, worlds
+from synthsae.studies.transfer.figure import (
+    home_of_unstable,
+    reach,
+    too_few,
+    transfer_of_unstable,
+    worlds,
+)
 from synthsae.studies.transfer.scores import label_prediction
 
 from synthsae import scores
@@ -88,7 +94,8 @@ study = Study(
         scores.live_stability,
         scores.reconstruction,
     ),
-    figure=transfer_of_unstable,
+    figure=home_of_unstable,
+    supplement=transfer_of_unstable,
     finding=finding,
     quick={"world.n_blocks": (0, 4), "n_seeds": 4, "train.n_steps": 150, "eval_samples": 4096},
 )

@@ -11,7 +11,14 @@ import xarray as xr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from synthsae.studies.transfer import scores as prediction
-from synthsae.studies.transfer.figure import FEW, reach, too_few, transfer_of_unstable, worlds
+from synthsae.studies.transfer.figure import (
+    FEW,
+    home_of_unstable,
+    reach,
+    too_few,
+    transfer_of_unstable,
+    worlds,
+)
 from synthsae.studies.transfer.scores import label_prediction
 from synthsae.studies.transfer.study import finding
 
@@ -21,7 +28,7 @@ from synthsae.config import override
 from synthsae.evaluation import Evaluation
 from synthsae.geometry import haar, unit
 from synthsae.metrics import rank, reappearance, transfer
-from synthsae.plot.common import interval_over_seeds
+from synthsae.plot.common import ORANGE, interval_over_seeds
 from synthsae.scores.run import Run
 from synthsae.study import cli
 from synthsae.world import World
@@ -246,6 +253,11 @@ def test_scores_of_a_few_latents_are_not_shown() -> None:
     for empty, full in (axes[0:2], axes[2:4], axes[4:6]):
         assert len(empty.lines) < len(full.lines)
     assert not axes[4].patches
+    headline = home_of_unstable(ds)
+    (curve,) = [line for line in headline.axes[0].lines if line.get_color() == ORANGE]
+    np.testing.assert_allclose(curve.get_ydata(), many.transfer.mean("seed"))
+    assert f"{reach(many)} of" in headline.get_suptitle()
+    assert not home_of_unstable(ds.isel(n_blocks=[0])).get_suptitle()
     found = finding(ds)
     assert found.table is not None
     assert found.table.transfer.isna().tolist() == [True, False]
