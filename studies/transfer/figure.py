@@ -62,7 +62,8 @@ def home_of_unstable(ds: xr.Dataset) -> Figure:
         labels.set_title("can the label be predicted in a seed\nthat the fit has not seen?")
         at, ends = reach(part), part.isel(r=-1).r.item()
         held = number(part.transfer.sel(r=at).mean(), ".0%")
-        title = f"Unstable latents share a subspace: {held} of their energy in {at} of {ends} dimensions"
+        title = "Unstable latents share a subspace: "
+        title += f"{held} of their energy in {at} of {ends} dimensions"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         handles = [ax.get_legend_handles_labels() for ax in (curve, labels)]
         lines, texts = (first + second for first, second in zip(*handles, strict=True))
