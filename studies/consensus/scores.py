@@ -10,7 +10,6 @@ from synthsae.arrays import Array, Mask
 from synthsae.geometry import unit
 from synthsae.metrics.consensus import Consensus, Subspace, consensus
 from synthsae.metrics.subspace import overlap
-from synthsae.scores.needs import requires
 from synthsae.scores.run import Run, labelled
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -21,7 +20,13 @@ REPEATS = 4
 
 
 def consensus_lists(run: Run) -> xr.Dataset:
-    """Lengths of both lists, by number of seeds and level, summed over disjoint sets of seeds."""
+    """Lengths of both lists, and in a planted world their wrong entries and their recall.
+
+    By number of seeds and level, summed over disjoint sets of seeds. An identity is right if its
+    direction is the same (`Definitions.same`) as a planted feature's: isolated, a sparse atom,
+    either end of a block of rank 1. A subspace is right if its overlap with one block reaches
+    `Definitions.same`, as a share of the larger of the two ranks.
+    """
     found = _found(run)
     grid = ("n_used", "level")
     texts = {"identities": "identifiable latents", "subspaces": "reproducible subspaces"}
@@ -33,18 +38,9 @@ def consensus_lists(run: Run) -> xr.Dataset:
         f"{kind}_listed": (grid, length(kind), text) for kind, text in texts.items()
     }
     counts["seed_sets"] = (grid[:1], [len(same) for same in found], "disjoint sets of seeds")
-    return _on_grid(run, counts)
-
-
-@requires("planted")
-def lists_against_truth(run: Run) -> xr.Dataset:
-    """Wrong entries of the lists of `consensus_lists`, and the recall of what is planted.
-
-    An identity is right if its direction is the same (`Definitions.same`) as a planted feature's:
-    isolated, a sparse atom, either end of a block of rank 1. A subspace is right if its overlap
-    with one block reaches `Definitions.same`, as a share of the larger of the two ranks.
-    """
-    return _on_grid(run, _against_truth(run, _found(run)))
+    if run.planted:
+        counts |= _against_truth(run, found)
+    return labelled(run, **counts).assign_coords(n_used=_numbers(run), level=list(LEVELS))
 
 
 def _numbers(run: Run) -> list[int]:
@@ -61,13 +57,8 @@ def _found(run: Run) -> list[list[Consensus]]:
     return found
 
 
-def _on_grid(run: Run, variables: dict[str, tuple]) -> xr.Dataset:
-    """The variables with numbers of seeds and levels as coordinates."""
-    return labelled(run, **variables).assign_coords(n_used=_numbers(run), level=list(LEVELS))
-
-
 def _against_truth(run: Run, found: list[list[Consensus]]) -> dict[str, tuple]:
-    """The variables of `lists_against_truth`."""
+    """Wrong entries of the lists, and the recall of what is planted."""
     features, grid, right_at = true_features(run), ("n_used", "level"), run.definitions.same
     n = run.config.world.n_isolated
     blocks = list(run.bases) if run.config.world.rank > 1 else []

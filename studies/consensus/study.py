@@ -15,7 +15,7 @@ from synthsae.studies.consensus.figure import (
     share_wrong,
     totals,
 )
-from synthsae.studies.consensus.scores import consensus_lists, lists_against_truth
+from synthsae.studies.consensus.scores import consensus_lists
 
 from synthsae import scores
 from synthsae.config import Config
@@ -88,7 +88,7 @@ study = Study(
         "world.block_p": (0.03, 0.15),
         "world_seed": (0, 1, 2),
     },
-    scores=(consensus_lists, lists_against_truth, scores.reconstruction),
+    scores=(consensus_lists, scores.reconstruction),
     figure=lists_by_seeds,
     finding=finding,
     quick={

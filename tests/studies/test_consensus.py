@@ -15,7 +15,7 @@ from synthsae.studies.consensus.figure import (
     share_wrong,
     worst,
 )
-from synthsae.studies.consensus.scores import consensus_lists, lists_against_truth
+from synthsae.studies.consensus.scores import consensus_lists
 from synthsae.studies.consensus.study import finding
 
 import synthsae
@@ -58,13 +58,8 @@ def known(alien: bool = False) -> Run:
     return Run(config, world, tuple(range(8)), {}, seen)
 
 
-def judged(run: Run) -> xr.Dataset:
-    """The lists, and how right they are."""
-    return xr.merge([consensus_lists(run), lists_against_truth(run)], join="exact")
-
-
 def test_lists_against_the_truth() -> None:
-    ds = judged(known())
+    ds = consensus_lists(known())
     assert ds.n_used.values.tolist() == [2, 3, 4, 8]
     assert ds.seed_sets.values.tolist() == [4, 2, 2, 1]
     at = ds.sel(n_used=8, level=0.95)
@@ -79,7 +74,7 @@ def test_lists_against_the_truth() -> None:
 
 
 def test_a_direction_that_is_not_planted_is_wrong() -> None:
-    at = judged(known(alien=True)).sel(n_used=8, level=0.95)
+    at = consensus_lists(known(alien=True)).sel(n_used=8, level=0.95)
     assert (at.identities_listed, at.identities_wrong) == (6, 1)
 
 
@@ -87,7 +82,7 @@ def test_a_wrong_subspace_is_wrong() -> None:
     """The planted blocks of another world: what was found is of no use."""
     run = known()
     other = replace(run, source=World.plant(run.config.world, seed=1))
-    at = judged(other).sel(n_used=8, level=0.95)
+    at = consensus_lists(other).sel(n_used=8, level=0.95)
     assert (at.subspaces_listed, at.subspaces_wrong, at.ranks_covered) == (3, 3, 0)
     assert (at.identities_listed, at.identities_wrong) == (5, 5)
 
@@ -97,7 +92,7 @@ def test_both_ends_of_a_rank_1_block_are_features() -> None:
     world = World.plant(config.world, seed=0)
     d = np.repeat(np.concatenate([world.bases[:, :, 0], -world.bases[:, :, 0]])[None], 4, axis=0)
     run = Run(config, world, (0, 1, 2, 3), {}, Evaluation(d, np.ones((4, 6)), np.ones(4)))
-    ds = judged(run)
+    ds = consensus_lists(run)
     at = ds.sel(n_used=4, level=0.95)
     assert (at.identities_listed, at.identities_wrong, at.subspaces_listed) == (6, 0, 0)
     assert np.isnan(ds.block_recall).all()
