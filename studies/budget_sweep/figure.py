@@ -24,6 +24,8 @@ from synthsae.plot.phrases import number
 from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
+RANKS = 2
+"""Columns of the headline figure, at most: the last ones."""
 
 
 def first_stable(ds: xr.Dataset) -> float:
@@ -37,10 +39,11 @@ def first_stable(ds: xr.Dataset) -> float:
 def stability_by_budget(ds: xr.Dataset) -> Figure:
     """Samples against p_hat (above) and against the signs of undertraining (below), by rank.
 
-    Dimensions that the user made, other than n_steps and rank, get columns of their own.
+    Dimensions that the user made, other than n_steps and rank, get columns of their own. The last
+    two columns are drawn.
     """
     keep = ("n_steps", "seed", "seed_a", "seed_b", "block", "angle")
-    parts = list(slices(ds.sortby("n_steps"), keep))
+    parts = list(slices(ds.sortby("n_steps"), keep))[-RANKS:]
     with rc_context(STYLE):
         figure = Figure(figsize=(1.9 + 2.9 * len(parts), 5.4), layout="constrained")
         axes = figure.subplots(2, len(parts), sharex=True, sharey=True, squeeze=False)
@@ -50,7 +53,7 @@ def stability_by_budget(ds: xr.Dataset) -> Figure:
         for row in axes:
             handles, labels = row[0].get_legend_handles_labels()
             row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
-        axes[0, 0].set_ylabel("share found in another seed")
+        axes[0, 0].set_ylabel("share found again in another seed")
         axes[1, 0].set_ylabel("share of variance or energy")
         for ax in axes[-1]:
             ax.set_xlabel("training samples of a seed")
@@ -78,22 +81,29 @@ def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
 
 
 def _signs(ax: Axes, ds: xr.Dataset) -> None:
-    """EV, recovery of the subspace, and whether loose latents share one subspace."""
+    """EV, recovery of the subspace, and whether latents that are not stable share one subspace."""
     x = ds.training_samples.values
     ev = interval_of_each(ds.explained_variance)
     overlap = interval_of_each(ds.subspace_overlap.mean("block"))
-    score, null = (interval_over_seeds(ds[n]) for n in ("loose_transfer", "loose_transfer_null"))
+    names = ("not_stable_transfer", "not_stable_transfer_null")
+    score, null = (interval_over_seeds(ds[n]) for n in names)
     _points(ax, x, ev, PURPLE, "^-", "explained variance")
-    _points(ax, x, overlap, GREEN, "s-", "overlap of the learned\nspan with the block")
-    loose = f"(p_hat < {defined(ds, 'stable'):.0%}), energy in its\nsubspace of another seed"
-    _points(ax, x, score, "black", "D-", f"what does not come back\n{loose}")
-    _points(ax, x, null, GREY, ".:", "null: … of as many latents\nof any kind")
+    _points(ax, x, overlap, GREEN, "s-", "share of the block\nthat latents span")
+    _points(
+        ax,
+        x,
+        score,
+        "black",
+        "D-",
+        "latents that are not stable:\nshare in the subspace of\nthose of another seed",
+    )
+    _points(ax, x, null, GREY, ".:", "null: … of as many\nstable latents")
     above = list(score.estimate > null.estimate)
     ax.fill_between(x, null.estimate, score.estimate, where=above, color=GREY, alpha=0.25, lw=0)
     _budget_axis(ax, ds)
-    gain = interval_over_seeds((ds.loose_transfer - ds.loose_transfer_null).isel(n_steps=-1))
+    gain = interval_over_seeds((ds[names[0]] - ds[names[1]]).isel(n_steps=-1))
     ax.set_title(
-        "what does not come back shares\n"
+        "latents that are not stable share\n"
         f"a subspace: {number(gain.estimate, '+.2f')} over the null"
         + (f"\n[{number(gain.low)}, {number(gain.high)}]" if np.isfinite(gain.low) else "")
     )
