@@ -50,7 +50,7 @@ def stability_by_budget(ds: xr.Dataset) -> Figure:
         for row in axes:
             handles, labels = row[0].get_legend_handles_labels()
             row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
-        axes[0, 0].set_ylabel("share found in another seed")
+        axes[0, 0].set_ylabel("share found again in another seed")
         axes[1, 0].set_ylabel("share of variance or energy")
         for ax in axes[-1]:
             ax.set_xlabel("training samples of a seed")
@@ -78,25 +78,32 @@ def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
 
 
 def _signs(ax: Axes, ds: xr.Dataset) -> None:
-    """EV, recovery of the subspace, and whether loose latents share one subspace."""
+    """EV, recovery of the subspace, and whether latents that are not stable share one subspace."""
     x = ds.training_samples.values
     ev = interval_of_each(ds.explained_variance)
     overlap = interval_of_each(ds.subspace_overlap.mean("block"))
-    score, null = (interval_over_seeds(ds[n]) for n in ("loose_transfer", "loose_transfer_null"))
+    names = ("not_stable_transfer", "not_stable_transfer_null")
+    score, null = (interval_over_seeds(ds[n]) for n in names)
     _points(ax, x, ev, PURPLE, "^-", "explained variance")
-    _points(ax, x, overlap, GREEN, "s-", "overlap of the learned\nspan with the block")
-    loose = f"(p_hat < {defined(ds, 'stable'):.0%}), energy in its\nsubspace of another seed"
-    _points(ax, x, score, "black", "D-", f"what does not come back\n{loose}")
-    _points(ax, x, null, GREY, ".:", "null: … of as many latents\nof any kind")
+    _points(ax, x, overlap, GREEN, "s-", "share of the block\nthat latents span")
+    _points(
+        ax,
+        x,
+        score,
+        "black",
+        "D-",
+        "latents that are not stable:\nshare in the subspace of\nthose of another seed",
+    )
+    _points(ax, x, null, GREY, ".:", "null: … of as many\nstable latents")
     above = list(score.estimate > null.estimate)
     ax.fill_between(x, null.estimate, score.estimate, where=above, color=GREY, alpha=0.25, lw=0)
     _budget_axis(ax, ds)
-    gain = interval_over_seeds((ds.loose_transfer - ds.loose_transfer_null).isel(n_steps=-1))
-    ax.set_title(
-        "what does not come back shares\n"
-        f"a subspace: {number(gain.estimate, '+.2f')} over the null"
-        + (f"\n[{number(gain.low)}, {number(gain.high)}]" if np.isfinite(gain.low) else "")
-    )
+    gain = interval_over_seeds((ds[names[0]] - ds[names[1]]).isel(n_steps=-1))
+    title = "latents that are not stable share\n"
+    title += f"a subspace: {number(gain.estimate, '+.2f')} over the null"
+    if np.isfinite(gain.low):
+        title += f"\n[{number(gain.low)}, {number(np.minimum(gain.high, 1))}]"
+    ax.set_title(title)
 
 
 def _points(ax: Axes, x: ArrayLike, i: Interval, color: str, style: str, label: str) -> None:

@@ -6,8 +6,8 @@ like instability everywhere; more of them cure isolated features, and bring the 
 to the coverage law and not to 1. In the middle the law holds for the codes as they are: nothing in
 half-trained data prefers a rotation either, so distance from it is no sign of undertraining.
 The practical signs, without the truth: p_hat no longer rises when the budget doubles, and what does
-not come back fills one subspace in all seeds, beyond its null. The second alone is no proof: rare
-features that are undertrained also live together, in what the stable ones leave.
+not come back fills one subspace in all seeds, more than as many stable latents do. The second alone
+is no proof: rare features that are undertrained also live together, in what the stable ones leave.
 """
 
 import numpy as np
@@ -50,7 +50,8 @@ def finding(ds: xr.Dataset) -> Finding:
 def _row(part: xr.Dataset) -> dict[str, float]:
     """One rank: the first budget that is enough, and scores at the last one."""
     end = part.isel(n_steps=-1)
-    gain = (part.loose_transfer - part.loose_transfer_null).mean("seed").dropna("n_steps").values
+    gain = (part.not_stable_transfer - part.not_stable_transfer_null).mean("seed")
+    gain = gain.dropna("n_steps").values
     return {
         "features stable from": first_stable(part),
         "samples": float(end.training_samples),

@@ -42,19 +42,20 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert ds.training_samples.values.tolist() == [[0.0, 80 * 64]]
     assert float(ds.live_reappearance.sel(n_steps=0).max()) < 0.05
     assert float(ds.initial_reappearance.max()) < 0.05  # chance
-    assert float(ds.loose_share.sel(n_steps=0).min()) == 1
-    # all latents are loose, so the loose ones are the null's whole pool
-    null = ds.loose_transfer_null.sel(n_steps=0)
-    assert np.allclose(ds.loose_transfer.sel(n_steps=0), null, atol=1e-12)
+    assert float(ds.not_stable_share.sel(n_steps=0).min()) == 1
+    # no latent is stable, so nothing can be drawn for the null
+    assert np.isnan(ds.not_stable_transfer.sel(n_steps=0)).all()
+    assert np.isnan(ds.not_stable_transfer_null.sel(n_steps=0)).all()
     assert (tmp_path / "budget_sweep" / "budget_sweep.png").stat().st_size > 1000
     below = stability_by_budget(ds).axes[1]
     last = ds.isel(n_steps=-1).squeeze()
-    gain = row_interval((last.loose_transfer - last.loose_transfer_null).values)
+    names = ("not_stable_transfer", "not_stable_transfer_null")
+    gain = row_interval((last[names[0]] - last[names[1]]).values)
     words = f"{gain.estimate:+.2f} over the null\n[{gain.low:.2f}, {gain.high:.2f}]"
     assert below.get_title(loc="left").endswith(words)
     overlap = mean_interval(last.subspace_overlap.mean("block").values)
     own = [mean_interval(last.explained_variance.values), overlap]
-    of_others = [row_interval(last[n].values) for n in ("loose_transfer", "loose_transfer_null")]
+    of_others = [row_interval(last[n].values) for n in names]
     for drawn, score in zip(below.containers, own + of_others, strict=True):
         ends = drawn[2][0].get_segments()[-1][:, 1]
         assert np.allclose(ends, np.clip([score.low, score.high], 0, 1))
@@ -78,15 +79,27 @@ def test_live_stability(run: results.Run) -> None:
 
 def test_not_stable_subspace(run: results.Run) -> None:
     ds = not_stable_subspace(run)
-    loose = [d[on & (p < 0.95)] for d, on, p in zip(run.directions, run.live, run.p_hat)]  # noqa: B905
-    for s, rows in enumerate(loose):
-        values, vectors = np.linalg.eigh(rows.T @ rows)
-        r = int(np.searchsorted(np.cumsum(values[::-1]) / values.sum(), 0.9)) + 1
-        others = np.concatenate([x for t, x in enumerate(loose) if t != s])
-        energy = (others @ vectors[:, ::-1][:, :r]) ** 2
-        assert ds.loose_dimension[s] == r
-        assert np.isclose(ds.loose_transfer[s], energy.sum(axis=1).mean())
-        assert np.isclose(ds.loose_share[s], len(rows) / run.live[s].sum())
+    live = [(d[on], p[on]) for d, on, p in zip(run.directions, run.live, run.p_hat, strict=True)]
+    not_stable = [d[p < 0.95] for d, p in live]
+    stable = [d[p >= 0.95] for d, p in live]
+    for s, (a, b) in enumerate(zip(not_stable, stable, strict=True)):
+        assert np.isclose(ds.not_stable_share[s], len(a) / run.live[s].sum())
+        others = np.concatenate([x for t, x in enumerate(not_stable) if t != s])
+        n = min(len(a), len(b))
+        if n == 0:
+            assert np.isnan(ds.not_stable_transfer[s])
+            continue
+        assert 1 <= ds.not_stable_dimension[s] <= n
+        for rows, name in ((a, "not_stable_transfer"), (b, "not_stable_transfer_null")):
+            if len(rows) > n:  # drawn: no more than all rows together hold
+                projector = np.linalg.pinv(rows) @ rows
+                assert ds[name][s] <= ((others @ projector) ** 2).sum(axis=1).mean() + 1e-9
+                continue
+            vectors = np.linalg.eigh(rows.T @ rows)[1]
+            dims = float(ds.not_stable_dimension[s])
+            if dims.is_integer():
+                energy = (others @ vectors[:, ::-1][:, : int(dims)]) ** 2
+                assert np.isclose(ds[name][s], energy.sum(axis=1).mean())
 
 
 def test_first_stable_is_for_good() -> None:
