@@ -32,6 +32,45 @@ WITHIN = (
 KEEP = ("n_latents", *WITHIN)
 
 
+def stability_and_rank(ds: xr.Dataset) -> Figure:
+    """Left, p_hat over the latents of a dictionary; right, at the largest size, in how many
+    dimensions latents of each class turn. A line for each layer and other setting.
+    """
+    parts = list(slices(ds.sortby("n_latents"), KEEP))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for i, (label, part) in enumerate(parts):
+            look = dict(color=COLOURS[i % 6], marker=MARKERS[i % 6], lw=1.3, ms=5, capsize=3)
+            p = interval_over_pairs(part.found_share.transpose("n_latents", ...))
+            left.errorbar(part.n_latents, p.estimate, error_bars(p), label=label, **look)
+            last = part.isel(n_latents=-1).class_latent_rank.transpose("label", "seed")
+            rank = interval_over_seeds(last)
+            right.errorbar(range(3), rank.estimate, error_bars(rank, np.inf), **look)
+        sizes, width = np.unique(ds.n_latents.values), ds.sizes["r"] - 1
+        left.set_xscale("log")
+        left.set_xticks(sizes, [str(v) for v in sizes])
+        left.xaxis.set_minor_locator(NullLocator())
+        left.set_xlabel("latents in the dictionary")
+        left.set_ylim(0, 1)
+        left.set_ylabel("p_hat: found in another seed")
+        right.axhline(width, color=GREY, lw=1, ls="-.", label=f"all {width} dimensions")
+        right.set_yscale("log", base=2)
+        right.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+        right.set_xticks(range(3), [str(v) for v in ds.label.values])
+        right.set_xlim(-0.4, 2.4)
+        right.set_ylabel("dimensions in which a median latent turns")
+        right.set_title(f"with {sizes[-1]} latents")
+        right.legend(loc="lower right")
+        if parts[0][0]:
+            left.legend()
+        unstable = ds.isel(n_latents=-1).class_latent_rank.sel(label="unstable")
+        told = _over(unstable, ".0f")
+        title = f"Unstable latents turn in {told} of {width} dimensions that the seeds share"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
 def stability_by_size(ds: xr.Dataset) -> Figure:
     """Above, over the latents of a dictionary, a line for each layer and other setting; below, at
     the largest size, what the classes of p_hat are.

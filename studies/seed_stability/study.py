@@ -23,7 +23,7 @@ import json
 from dataclasses import replace
 
 import xarray as xr
-from synthsae.studies.seed_stability.figure import stability_by_size
+from synthsae.studies.seed_stability.figure import stability_and_rank, stability_by_size
 from synthsae.studies.seed_stability.finding import of_sizes
 
 from realdata import scores as text
@@ -69,7 +69,8 @@ study = Study(
         text.surface_form,
         text.matched_contexts,
     ),
-    figure=stability_by_size,
+    figure=stability_and_rank,
+    supplement=stability_by_size,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": 150, "sae.n_latents": (64, 256), "eval_samples": 4096},
 )

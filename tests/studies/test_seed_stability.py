@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from synthsae.studies.asymmetry.figure import cost_by_stability, spliced
+from synthsae.studies.seed_stability.figure import stability_and_rank
 from synthsae.studies.seed_stability.finding import of_sizes
 
 import synthsae
@@ -125,6 +126,25 @@ def test_too_few_rows_have_no_effective_rank() -> None:
     report.effective_rank(ax, shares(FEW - 1))
     assert not ax.axison
     assert not ax.lines
+
+
+def test_the_headline_has_p_hat_and_ranks_of_one_latent() -> None:
+    rng, seeds = np.random.default_rng(0), range(4)
+    found = np.where(np.eye(4, dtype=bool), np.nan, rng.uniform(size=(2, 4, 4)))
+    rank = rng.uniform(1, 40, (2, 4, 3))
+    ds = xr.Dataset(
+        {
+            "found_share": (("n_latents", "seed_a", "seed_b"), found),
+            "class_latent_rank": (("n_latents", "seed", "label"), rank),
+        },
+        {"n_latents": [64, 128], "label": ["stable", "middle", "unstable"], "r": range(65)}
+        | dict.fromkeys(("seed", "seed_a", "seed_b"), seeds),
+    )
+    figure = stability_and_rank(ds)
+    left, right = (ax.containers[0][0].get_ydata() for ax in figure.axes)
+    np.testing.assert_allclose(left, np.nanmean(found, axis=(1, 2)))
+    np.testing.assert_allclose(right, rank[1].mean(axis=0))
+    assert f"turn in {rank[1, :, 2].mean():.0f} of 64" in figure.get_suptitle()
 
 
 def test_verdicts() -> None:
