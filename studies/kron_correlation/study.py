@@ -13,7 +13,12 @@ it heads of 8 x 8.
 
 import pandas as pd
 import xarray as xr
-from synthsae.studies.kron_correlation.figure import KEEP, PUBLISHED, correlation_by_arch
+from synthsae.studies.kron_correlation.figure import (
+    KEEP,
+    PUBLISHED,
+    all_matrices,
+    correlation_by_arch,
+)
 from synthsae.studies.kron_correlation.scores import correlation_recovery
 
 from synthsae import scores
@@ -78,6 +83,7 @@ study = Study(
         scores.training_cost,
     ),
     figure=correlation_by_arch,
+    supplement=all_matrices,
     finding=finding,
     quick={"world.correlation": (0.1, 0.9), "n_seeds": 3, "train.n_steps": 100},
     needs=(needs.isolated,),

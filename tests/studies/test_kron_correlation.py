@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from synthsae.studies.kron_correlation.figure import correlation_by_arch
+from synthsae.studies.kron_correlation.figure import (
+    HEADLINE,
+    all_matrices,
+    correlation_by_arch,
+)
 from synthsae.studies.kron_correlation.scores import MATRICES, correlation_recovery
 from synthsae.studies.kron_correlation.study import finding
 
@@ -149,18 +152,32 @@ def test_finding_may_say_yes_and_no(ds: xr.Dataset) -> None:
 
 
 def test_panels_show_their_matrix(ds: xr.Dataset) -> None:
-    figure = correlation_by_arch(ds)
-    titles = {ax.get_title(loc="left").split("\n")[0]: ax for ax in figure.axes}
-    for matrix in MATRICES:
-        ax, part = titles[matrix], ds.sel(matrix=matrix)
+    headline, supplement = correlation_by_arch(ds), all_matrices(ds)
+    others = [m for m in MATRICES if m != HEADLINE]
+    panels = {HEADLINE: headline.axes[0]} | dict(zip(others, supplement.axes[:3], strict=True))
+    for matrix, ax in panels.items():
+        part = ds.sel(matrix=matrix)
         for bars, arch in zip(ax.containers, ("topk", "kron"), strict=True):
             assert np.allclose(bars[0].get_ydata(), part.rv.sel(arch=arch).mean("seed"))
         drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
         for arch, name in (("topk", "TopK"), ("kron", "KronSAE")):
             mean = part.sel(arch=arch).mean("seed")
-            assert np.allclose(drawn[f"{name} at step 0"], mean.rv_start)
-            assert np.allclose(drawn[f"{name}, permuted matching (.975)"], mean.rv_null_high)
-    plt.close(figure)
+            assert np.allclose(drawn[f"{name} before training"], mean.rv_start)
+            assert np.allclose(drawn[f"{name}, matching permuted (97.5%)"], mean.rv_null_high)
+    for ax, name in ((headline.axes[1], "feature_mcc"), (supplement.axes[3], "explained_variance")):
+        for bars, arch in zip(ax.containers, ("topk", "kron"), strict=True):
+            assert np.allclose(bars[0].get_ydata(), ds[name].sel(arch=arch).mean("seed"))
+
+
+def test_headline_names_the_leader(ds: xr.Dataset) -> None:
+    end = ds.rv.sel(matrix=HEADLINE, correlation=0.9).mean("seed")
+    topk, kron = (f"{end.sel(arch=a).item():.2f}" for a in ("topk", "kron"))
+    title = correlation_by_arch(ds).get_suptitle()
+    assert title.startswith("KronSAE follows")
+    assert title.endswith(f"RV {kron} against {topk}")
+    swapped = ds.assign(rv=ds.rv[::-1].assign_coords(arch=ds.arch))
+    assert correlation_by_arch(swapped).get_suptitle().startswith("TopK follows")
+    assert f"is TopK {topk}" in correlation_by_arch(ds.isel(arch=[0])).get_suptitle()
 
 
 def test_interval_of_each_is_over_seeds_or_worlds(ds: xr.Dataset) -> None:
