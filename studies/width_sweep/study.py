@@ -18,6 +18,7 @@ p_hat, on the Monte Carlo law of the whole directions, does not rise.
 import pandas as pd
 import xarray as xr
 from synthsae.studies.width_sweep.figure import KEEP, first_full_recovery, stability_by_width
+from synthsae.studies.width_sweep.headline import stability_by_class
 from synthsae.studies.width_sweep.scores import latents_before_training
 
 from synthsae import scores
@@ -90,7 +91,8 @@ study = Study(
         scores.latent_kinds,
         scores.reconstruction,
     ),
-    figure=stability_by_width,
+    figure=stability_by_class,
+    supplement=stability_by_width,
     finding=finding,
     quick={"n_seeds": 4, "train.n_steps": 150, "sae.k": 2, "sae.n_latents": (32, 64, 192)},
     needs=(needs.blocks,),

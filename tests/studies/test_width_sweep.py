@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthsae.studies.width_sweep.figure import first_full_recovery
+from synthsae.studies.width_sweep.headline import stability_by_class
 
 import synthsae
 from synthsae import scores
@@ -37,7 +38,36 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     kinds = ("block_latents", "feature_latents", "surplus_latents", "dead_latents")
     total = sum(ds[name] for name in kinds)
     assert (total == ds.n_latents).all()
-    assert (tmp_path / "width_sweep" / "width_sweep.png").stat().st_size > 1000
+    for name in ("width_sweep", "width_sweep_supplement"):
+        assert (tmp_path / "width_sweep" / f"{name}.png").stat().st_size > 1000
+    live, block, surplus = stability_by_class(ds).axes
+    share = ds.surplus_latents / ds.live_latents
+    for ax, values in (
+        (live, ds.live_reappearance),
+        (block, ds.block_reappearance.mean("block")),
+        (surplus, share),
+    ):
+        (line,) = [bars[0] for bars in ax.containers if len(bars[0].get_xdata()) == 2]
+        assert np.allclose(line.get_ydata(), values.mean("seed"), equal_nan=True)
+
+
+def test_headline_says_how_p_hat_goes() -> None:
+    """Two settings of three sizes, of which the second is the first that is large enough."""
+    p = {"live_reappearance": [0.9, 0.6, 0.2], "block_reappearance": [0.1, 0.3, 0.5]}
+    p |= {"isolated_reappearance": [0.5, 1, 1], "surplus_latents": [0, 5, 30]}
+    p |= {"live_latents": [10, 20, 40], "subspace_overlap": [1, 1, 1]}
+    dims = ("k", "n_latents", "seed")
+    whole = {n: (dims, np.tile(np.reshape(v, (3, 1)), (2, 1, 3))) for n, v in p.items()}
+    ds = xr.Dataset(whole, {"k": [2, 8], "n_latents": [16, 32, 64]})
+    ds = ds.assign(
+        {n: ds[n].expand_dims(block=1) for n in ("block_reappearance", "subspace_overlap")}
+    )
+    title = stability_by_class(ds).get_suptitle()
+    assert title.startswith("Surplus latents make")
+    assert "p_hat 0.60 to 0.20" in title
+    assert "0.30 to 0.50" in title
+    better = ds.assign(live_reappearance=1 - ds.live_reappearance)
+    assert "Surplus" not in stability_by_class(better).get_suptitle()
 
 
 def test_latent_kinds() -> None:
