@@ -8,19 +8,23 @@ import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from matplotlib.ticker import PercentFormatter
 from synthsae.studies.variant_sweep.matched import at_matched_ev
 
 from synthsae.plot.architectures import label, look
 from synthsae.plot.common import (
+    BLUE,
+    GREEN,
     GREY,
+    ORANGE,
     STYLE,
     error_bars,
     interval_of_each,
     interval_over_seeds,
     slices,
 )
-from synthsae.plot.phrases import extremes, number
+from synthsae.plot.phrases import extremes, number, span
+from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
 STABLE = 0.95
@@ -44,8 +48,6 @@ COMPARED = (
     "l0",
     "training_multiply_adds",
 )
-PAIRWISE = ("block_reappearance", "isolated_reappearance")
-"""Scores of a seed against the others; each other score is a seed's own."""
 
 
 class Verdict(NamedTuple):
@@ -85,18 +87,111 @@ def verdicts(matched: xr.Dataset) -> list[Verdict]:
     ]
 
 
-def architectures_at_matched_ev(ds: xr.Dataset) -> Figure:
-    """EV against L0, excess over the law and overlap (above); all scores at one EV (below).
+def blocks_at_matched_ev(ds: xr.Dataset) -> Figure:
+    """At one EV, by architecture: p_hat beside the coverage law, and overlap with the blocks.
+
+    Dimensions that the user made, other than arch and k, get a row of panels for each value.
+    """
+    parts = list(slices(ds.sortby("k"), KEEP))
+    each = [at_matched_ev(part, COMPARED) for _, part in parts]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.7 * len(parts) + 0.7))
+        figure.set_layout_engine("constrained", w_pad=0.1)
+        grid = figure.subplots(len(parts), 2, squeeze=False, width_ratios=(1.5, 1))
+        for axes, (name, _), matched in zip(grid, parts, each, strict=True):
+            _stability(axes[0], matched)
+            _overlap(axes[1], matched)
+            for ax in axes:
+                _rows(ax, matched)
+            axes[0].set_yticks(*_names(matched))
+            axes[0].set_ylabel(name)
+            axes[1].set_yticks(range(matched.sizes["arch"]), [])
+        marks = [ax.get_legend_handles_labels() for ax in grid[0]]
+        handles, labels = marks[0][0] + marks[1][0], marks[0][1] + marks[1][1]
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        figure.suptitle(_answer(each), x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _answer(each: Sequence[xr.Dataset]) -> str:
+    """The two answers, with what is compared, as a title."""
+    found = [v for matched in each for v in verdicts(matched) if np.isfinite(v.p)]
+    if not found:
+        return "No explained variance is reached by all architectures: nothing is compared"
+    stable = [label(v.name) for v in found if v.p >= STABLE]
+    lost = [label(v.name) for v in found if v.overlap < STABLE]
+    made = f"{', '.join(dict.fromkeys(stable))} makes" if stable else "no architecture makes"
+    kept = f"{', '.join(dict.fromkeys(lost))} loses" if lost else "none loses"
+    at = span(sorted({matched.level for matched in each}))
+    return f"At one explained variance ({at}) {made} block latents stable,\nand {kept} the subspace"
+
+
+def _stability(ax: Axes, matched: xr.Dataset) -> None:
+    """p_hat of block latents and of isolated features, and the law for the former."""
+    law = matched.coverage_prediction.mean(("seed", "block")).values
+    y = np.arange(len(law))
+    kinds = (
+        ("block_reappearance", ORANGE, "o", "block latents"),
+        ("isolated_reappearance", BLUE, "s", "latents of isolated features"),
+    )
+    for name, colour, marker, text in kinds:
+        _intervals(ax, interval_over_seeds(matched[name]), colour, marker, text)
+    text = "predicted for block latents: coverage law"
+    ax.plot(law, y, "|", color="black", ms=15, mew=1.8, zorder=3, label=text)
+    ax.axvline(
+        STABLE, color=GREY, lw=0.8, ls="--", label=f"called stable, or kept, from {STABLE:.0%} on"
+    )
+    ax.set_xlim(-0.02, 1.04)
+    ax.set_xlabel("p_hat: share of other seeds that have the latent")
+    block, isolated = (_range(matched, name) for name, *_ in kinds)
+    ax.set_title(f"p_hat: {block} for block latents, {isolated} for isolated features")
+
+
+def _overlap(ax: Axes, matched: xr.Dataset) -> None:
+    """Overlap of the learned span with the blocks, from .9 or from below all that is drawn."""
+    seen = interval_of_each(matched.subspace_overlap)
+    _intervals(ax, seen, GREEN, "D", "span of the latents, in the block's subspace")
+    low = np.nanmin([0.9, *np.ravel(seen.low), *np.ravel(seen.estimate)])
+    ax.set_xlim(max(0.0, np.floor(20 * low) / 20), 1.005)
+    ax.axvline(STABLE, color=GREY, lw=0.8, ls="--")
+    ax.set_xlabel(f"overlap with the blocks (axis from {ax.get_xlim()[0]:.0%})")
+    ax.set_title(f"overlap: {_range(matched, 'subspace_overlap', '.1%')}")
+
+
+def _intervals(ax: Axes, seen: Interval, colour: str, marker: str, text: str) -> None:
+    """A dot and its 95% interval for each architecture, kept inside [0, 1]."""
+    bars, y = error_bars(seen), np.arange(len(seen.estimate))
+    ax.errorbar(
+        seen.estimate, y, xerr=bars, fmt=marker, color=colour, ms=6, capsize=3, lw=1.2, label=text
+    )
+
+
+def _rows(ax: Axes, matched: xr.Dataset) -> None:
+    """One line an architecture, the first on top."""
+    ax.grid(axis="y", color="#EEEEEE", lw=0.8)
+    ax.set_axisbelow(True)
+    ax.set_ylim(matched.sizes["arch"] - 0.5, -0.5)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _names(matched: xr.Dataset) -> tuple[range, list[str]]:
+    """Ticks and their labels: architectures."""
+    return range(matched.sizes["arch"]), [label(str(a)) for a in matched.arch.values]
+
+
+def architectures_by_ev(ds: xr.Dataset) -> Figure:
+    """Sparsity, excess over the law and overlap at every EV (above); other scores at one (below).
 
     Dimensions that the user made, other than arch and k, get two rows of panels for each value.
     """
     parts = list(slices(ds.sortby("k"), KEEP))
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 6.1 * len(parts)), layout="constrained")
+        figure = Figure(figsize=(9, 6.3 * len(parts)))
+        figure.set_layout_engine("constrained", w_pad=0.1)
         frames = figure.subfigures(len(parts), squeeze=False)[:, 0]
         for frame, (name, part) in zip(frames, parts, strict=True):
             matched = at_matched_ev(part, COMPARED)
-            above, below = frame.subfigures(2, height_ratios=(1, 1.1))
+            above, below = frame.subfigures(2, height_ratios=(1.15, 1))
             _curves(above, part, matched.level)
             _scores(below, matched)
             if name:
@@ -131,75 +226,52 @@ def _curves(frame: SubFigure, ds: xr.Dataset, level: float) -> None:
     axes[1].set_title(f"excess of p_hat inside blocks\n(band: {LEAVES:g} Haar sd, mean of cells)")
     axes[2].yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = axes[0].get_legend_handles_labels()
-    frame.legend(handles, labels, loc="outside lower center", ncols=8, columnspacing=1)
+    frame.legend(handles, labels, loc="outside lower center", ncols=4)
 
 
 def _scores(frame: SubFigure, matched: xr.Dataset) -> None:
     """Dots with 95% intervals over seeds, one line an architecture, one column a score."""
     columns = (
-        ("block_reappearance", "p_hat inside blocks" + _range(matched, "block_reappearance")),
-        ("isolated_reappearance", "p_hat of isolated\nfeatures"),
-        ("subspace_overlap", "overlap with\nthe blocks"),
-        ("feature_mcc", "MCC, isolated\nfeatures"),
+        ("l0", "latents that fire\non a sample"),
         ("dead_fraction", "dead latents"),
+        ("feature_mcc", "MCC, isolated\nfeatures"),
         ("training_multiply_adds", "multiply-adds,\ntraining sample"),
     )
     axes = frame.subplots(1, len(columns), sharey=True)
-    rows = [str(a) for a in matched.arch.values]
     for ax, (name, title) in zip(axes, columns, strict=True):
-        for y, arch in enumerate(rows):
-            _dot(ax, y, arch, matched[name].sel(arch=arch), pairwise=name in PAIRWISE)
+        for y, arch in enumerate(matched.arch.values):
+            _dot(ax, y, str(arch), matched[name].sel(arch=arch))
         ax.set_title(title)
         ax.grid(axis="y", color="#EEEEEE", lw=0.8)
+        ax.set_xlim(0, 1.1 * ax.get_xlim()[1])
+    for ax in axes[1:3]:
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes[0].set_xlim(-0.03, 1.06)
-    _near_one(axes[1:4])
-    axes[4].set_xlim(0, 1.1 * axes[4].get_xlim()[1])
-    axes[5].set_xlim(0, 1.1 * axes[5].get_xlim()[1])
-    axes[5].xaxis.set_major_formatter(ScalarFormatter())
-    law = matched.coverage_prediction.mean(("seed", "block")).values
-    axes[0].plot(law, np.arange(len(rows)), "|", color="black", ms=13, mew=1.6, label="law")
-    axes[0].axvline(STABLE, color=GREY, lw=0.8, ls="--")
-    axes[0].set_yticks(range(len(rows)), [label(a) for a in rows])
-    axes[0].set_ylim(len(rows) - 0.4, -0.6)
-    axes[0].set_xlabel("| coverage law   ¦ stable")
-    frame.supxlabel(f"at EV {number(matched.level)}, interpolated over k", fontsize=9)
+    _near_one(axes[2])
+    axes[0].set_yticks(*_names(matched))
+    axes[0].set_ylim(matched.sizes["arch"] - 0.4, -0.6)
+    at = number(matched.level)
+    frame.supxlabel(f"at explained variance {at}, by interpolation over k", fontsize=9)
 
 
-def _near_one(axes: Sequence[Axes]) -> None:
-    """One range for scores near 1: from the whole percent below all that is drawn."""
-    lows = [ax.dataLim.x0 for ax in axes if np.isfinite(ax.dataLim.x0)]
-    low = min(lows, default=0.0)
+def _near_one(ax: Axes) -> None:
+    """A range for scores near 1: from the whole percent below all that is drawn."""
+    low = ax.dataLim.x0 if np.isfinite(ax.dataLim.x0) else 0.0
     low = np.floor(100 * low - 0.5) / 100
-    for ax in axes:
-        ax.set_xlim(low, 1 + 0.12 * (1 - low))
-        ax.set_xticks([low, 1])
-        ax.set_xlabel(f"axis from {low:.0%}")
+    ax.set_xlim(low, 1 + 0.12 * (1 - low))
+    ax.set_xticks([low, 1])
+    ax.set_xlabel(f"axis from {low:.0%}")
 
 
-def _range(matched: xr.Dataset, name: str) -> str:
-    """Least to largest mean of a score, as a second line of a title."""
-    means = matched[name].mean(("seed", "block")).values
-    return f":\n{extremes(means, '.0%')}" if np.isfinite(means).any() else ""
+def _range(matched: xr.Dataset, name: str, form: str = ".0%") -> str:
+    """Least to largest mean of a score over architectures, in percent."""
+    values = matched[name]
+    return extremes(values.mean([d for d in values.dims if d != "arch"]), form)
 
 
-def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray, *, pairwise: bool) -> None:
-    """One score: its mean over seeds and its interval, kept above 0."""
+def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray) -> None:
+    """A score that each seed has alone: its mean over seeds and its interval, kept above 0."""
     _, colour, marker = look(arch)
-    own = values.mean([d for d in values.dims if d != "seed"])
-    score = interval_over_seeds(values) if pairwise else interval_of_each(own)
-    bars = (
-        error_bars(score)
-        if score.estimate <= 1
-        else np.array([score.estimate - score.low, score.high - score.estimate])
-    )
-    ax.errorbar(
-        score.estimate,
-        y,
-        xerr=np.reshape(np.nan_to_num(bars), (2, 1)),
-        fmt=marker,
-        color=colour,
-        ms=5,
-        capsize=2,
-        lw=1,
-    )
+    score = interval_of_each(values)
+    bars = error_bars(score, most=1.0 if score.estimate <= 1 else np.inf)
+    ends = np.reshape(bars, (2, 1))
+    ax.errorbar(score.estimate, y, xerr=ends, fmt=marker, color=colour, ms=5, capsize=2, lw=1)

@@ -17,7 +17,8 @@ from synthsae.studies.variant_sweep.figure import (
     COMPARED,
     KEEP,
     STABLE,
-    architectures_at_matched_ev,
+    architectures_by_ev,
+    blocks_at_matched_ev,
     verdicts,
 )
 from synthsae.studies.variant_sweep.matched import at_matched_ev
@@ -102,7 +103,8 @@ study = Study(
         scores.reconstruction,
         scores.training_cost,
     ),
-    figure=architectures_at_matched_ev,
+    figure=blocks_at_matched_ev,
+    supplement=architectures_by_ev,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 80, "sae.k": (1, 6), "eval_samples": 2048},
     needs=(needs.blocks, needs.several("sae.k")),

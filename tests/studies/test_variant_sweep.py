@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from synthsae.studies.variant_sweep.figure import COMPARED, architectures_at_matched_ev, label
+from synthsae.studies.variant_sweep.figure import (
+    COMPARED,
+    architectures_by_ev,
+    blocks_at_matched_ev,
+    label,
+)
 from synthsae.studies.variant_sweep.matched import at_matched_ev, interpolate, matched_level
 from synthsae.studies.variant_sweep.study import finding, study
 
@@ -115,46 +120,66 @@ def test_the_figures_dots_are_the_numbers() -> None:
     for name in COMPARED[:1] + COMPARED[3:7]:
         ds[name] = ds[name] * 0.5 + 0.2 * rng.random(ds[name].shape)
     matched = at_matched_ev(ds, COMPARED)
-    axes = architectures_at_matched_ev(ds).axes
-    for ax, name in zip(
-        axes[3:], ("block_reappearance", "isolated_reappearance", "subspace_overlap"), strict=False
+    left, right = blocks_at_matched_ev(ds).axes
+    for drawn, name in zip(
+        [*left.containers, *right.containers],
+        ("block_reappearance", "isolated_reappearance", "subspace_overlap"),
+        strict=True,
     ):
-        for y, (arch, drawn) in enumerate(zip(ds.arch.values, ax.containers, strict=True)):
-            values = matched[name].sel(arch=arch)
+        x, y = drawn[0].get_data()
+        assert list(y) == [0, 1]
+        for i, segment in enumerate(drawn[2][0].get_segments()):
+            values = matched[name].isel(arch=i)
             rows = values.mean("block").values if "block" in values.dims else values.values
             score = (mean_interval if name == "subspace_overlap" else row_interval)(rows)
-            assert drawn[0].get_xdata() == pytest.approx(rows.mean())
-            assert drawn[0].get_ydata() == y
-            ends = drawn[2][0].get_segments()[0][:, 0]
-            assert ends == pytest.approx(np.clip([score.low, score.high], 0, 1))
-    law = next(line for line in axes[3].lines if line.get_label() == "law")
+            assert x[i] == pytest.approx(rows.mean())
+            assert segment[:, 0] == pytest.approx(np.clip([score.low, score.high], 0, 1))
+    law = next(line for line in left.lines if "coverage law" in str(line.get_label()))
     assert np.allclose(law.get_xdata(), matched.coverage_prediction.mean(("seed", "block")))
-    assert np.allclose(
-        axes[1].lines[0].get_ydata(),
-        (ds.block_reappearance - ds.coverage_prediction).sel(arch="topk").mean(("seed", "block")),
-    )
+    assert right.get_xlim()[0] <= min(s[0, 0] for s in drawn[2][0].get_segments())
+    assert [text.get_text() for text in left.get_yticklabels()] == ["TopK", "KronSAE"]
 
 
-def test_the_figure_hides_nothing_and_names_everything() -> None:
-    ds = made(EVS)
-    ds["subspace_overlap"] = ds.subspace_overlap * 0 + 0.993
-    ds["isolated_reappearance"] = ds.isolated_reappearance * 0 + 1
-    noise = 0.1 * np.random.default_rng(2).random(ds.block_reappearance.shape)
-    ds["block_reappearance"] = ds.block_reappearance + noise
-    figure = architectures_at_matched_ev(ds)
+def test_the_title_answers_both_questions() -> None:
+    ds = made(EVS, subspace_overlap=0.99)
+    no = blocks_at_matched_ev(ds).get_suptitle()
+    assert "no architecture makes block latents stable" in no
+    assert "none loses the subspace" in no
+    ds["block_reappearance"] = ds.block_reappearance + xr.where(ds.arch == "kron", 0.46, 0)
+    ds["subspace_overlap"] = ds.subspace_overlap - xr.where(ds.arch == "topk", 0.2, 0)
+    yes = blocks_at_matched_ev(ds).get_suptitle()
+    assert "KronSAE makes block latents stable" in yes
+    assert "TopK loses the subspace" in yes
+    assert "nothing is compared" in blocks_at_matched_ev(ds.isel(k=[0])).get_suptitle()
+
+
+def test_the_supplement_hides_nothing_and_names_everything() -> None:
+    rng = np.random.default_rng(2)
+    ds = made(EVS, l0=3.0, training_multiply_adds=1000.0, feature_mcc=0.99)
+    ds["block_reappearance"] = ds.block_reappearance + 0.1 * rng.random((2, 3, 3, 2))
+    ds["feature_mcc"] = ds.feature_mcc * 0 + 0.985 + 0.01 * rng.random((2, 3, 3))
+    matched = at_matched_ev(ds, COMPARED)
+    figure = architectures_by_ev(ds)
     axes = figure.axes
-    drawn = [ax.containers for ax in axes[:3]]
-    assert [len(d) for d in drawn] == [ds.sizes["arch"]] * 3
+    assert [len(ax.containers) for ax in axes] == [ds.sizes["arch"]] * 7
     excess = (ds.block_reappearance - ds.coverage_prediction).mean("block").sel(arch="topk")
-    for bar, k in zip(drawn[1][0][2][0].get_segments(), ds.k.values, strict=True):
+    assert np.allclose(axes[1].lines[0].get_ydata(), excess.mean("seed"))
+    for bar, k in zip(axes[1].containers[0][2][0].get_segments(), ds.k.values, strict=True):
         score = row_interval(excess.sel(k=k).values)
         assert bar[:, 1] == pytest.approx([score.low, score.high])
-    for ax in axes[4:7]:  # one range for what is near 1, beyond every dot
-        low, high = ax.get_xlim()
-        assert (low, high) == axes[4].get_xlim()
-        assert ax.get_xlabel() == f"axis from {low:.0%}"
-        assert all(low < bar[0].get_xdata()[0] < high for bar in ax.containers)
-        assert ax.dataLim.x0 > low
+    names = ("l0", "dead_fraction", "feature_mcc", "training_multiply_adds")
+    for ax, name in zip(axes[3:], names, strict=True):
+        for y, (arch, drawn) in enumerate(zip(ds.arch.values, ax.containers, strict=True)):
+            score = mean_interval(matched[name].sel(arch=arch).values)
+            assert drawn[0].get_xdata() == pytest.approx(float(score.estimate))
+            assert drawn[0].get_ydata() == y
+            ends = drawn[2][0].get_segments()[0][:, 0]
+            most = 1 if score.estimate <= 1 else np.inf
+            assert ends == pytest.approx(np.clip([score.low, score.high], 0, most))
+    low, high = axes[5].get_xlim()  # what is near 1 has a range of its own, beyond every dot
+    assert axes[5].get_xlabel() == f"axis from {low:.0%}"
+    assert low < axes[5].dataLim.x0
+    assert axes[5].dataLim.x1 < high
     (legend,) = [part for frame in figure.subfigs for part in frame.subfigs[0].legends]
     assert [text.get_text() for text in legend.get_texts()] == [label(a) for a in ds.arch.values]
 

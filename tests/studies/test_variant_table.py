@@ -5,7 +5,6 @@ After a new default run: python benchmarks/variant_table.py
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from synthsae.studies.variant_sweep.figure import COMPARED, STABLE
 from synthsae.studies.variant_sweep.study import study
 from synthsae.studies.variant_sweep.table import HEADER, summary, table
 
-from synthsae.deprecated import as_hashed
 from synthsae.stats import row_interval
 from synthsae.study import plan
 
@@ -61,8 +59,7 @@ def test_the_sentence_below_the_table_is_true() -> None:
 
 def test_the_record_is_of_the_default_study() -> None:
     grid = plan(study, {})
-    base = asdict(grid.cells[0].config)
-    now = {"base": base | {"sae": as_hashed(base["sae"])}, "axes": grid.axes}
+    now = {"base": grid.cells[0].config.record(), "axes": grid.axes}
     assert within(RECORD["config"], now)
     assert list(RECORD["rows"]) == grid.axes["arch"]
     assert RECORD.keys() >= {"date", "hash", "git_commit", "versions", "device", "level"}
