@@ -82,8 +82,10 @@ def finds_or_covers(ds: xr.Dataset) -> Figure:
         last = parts[-1][1]
         _, many = _ends(last.isel(rank=-1).pool_features_found)
         size = int(last.pool_size[-1])
-        title = f"Pools of {size} seeds find {number(many, '.0%')} of the isolated features. "
-        title += "Block latents come back\nno more often than after random rotations of the pool"
+        at = _rank(last).removeprefix(", ")
+        title = f"At {at} pools" if at else "Pools"
+        title += f" of {size} seeds find {number(many, '.0%')} of the isolated features. "
+        title += "Block latents\ncome back no more often than after random rotations of the pool"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
