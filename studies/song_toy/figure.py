@@ -28,13 +28,23 @@ def agreement_by_samples(ds: xr.Dataset) -> Figure:
     rows = list(slices(ds, keep=("n_steps", "world_seed", *SEEDS)))
     batch = json.loads(ds.attrs["config"])["base"]["train"]["batch_size"]
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.1, 3.3 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(9, 0.6 + 3.7 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), 2, squeeze=False)
         for (left, right), (label, part) in zip(axes, rows, strict=True):
             _over_samples(left, part, batch)
             _against(right, part, batch)
-            left.set_ylabel("\n".join(filter(None, [label, "mean matched cosine"])))
+            left.set_ylabel("\n".join(filter(None, [label, "mean cosine of matched directions"])))
+        figure.suptitle(_title(ds), x=0.01, ha="left", fontsize=11)
     return figure
+
+
+def _title(ds: xr.Dataset) -> str:
+    """What the rank correlation within a budget says, if anything."""
+    order = float(rank_correlation(ds).mean())
+    if not order > 0:
+        return f"Agreement with the truth and between seeds: rank correlation {number(order)}"
+    said = f"rank correlation {number(order)} within a budget"
+    return f"Seeds that agree more with the others are nearer to the truth: {said}"
 
 
 def by_seed(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
@@ -78,7 +88,7 @@ def _over_samples(ax: Axes, ds: xr.Dataset, batch: int) -> None:
             label=label,
         )
     chance = ds.pairwise_mcc_chance.mean("world_seed")
-    ax.plot(x, chance, color=GREY, ls="-.", lw=1, label="chance")
+    ax.plot(x, chance, color=GREY, ls="-.", lw=1, label="PW-MCC of random directions")
     ax.axvline(50_000, ymax=0.2, color=GREY, lw=0.8, ls=":")
     ax.text(53_000, 0.33, "Song et al.:\n50,000", fontsize=8, color=GREY)
     ax.set_xscale("log")
@@ -86,9 +96,9 @@ def _over_samples(ax: Axes, ds: xr.Dataset, batch: int) -> None:
     ax.set_xticks(x[1::2], [], minor=True)
     ax.set_ylim(0.3, 1.02)
     ax.set_xlabel("samples seen by each seed")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.23))
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.2))
     ends = ds.pairwise_mcc.mean([d for d in ds.pairwise_mcc.dims if d != "n_steps"]).values[[0, -1]]
-    ax.set_title(f"PW-MCC {span(ends)}, chance {number(chance.mean(), '.3f')}")
+    ax.set_title(f"PW-MCC goes from {span(ends)} (chance {number(chance.mean(), '.3f')})")
 
 
 def _against(ax: Axes, ds: xr.Dataset, batch: int) -> None:
@@ -103,6 +113,6 @@ def _against(ax: Axes, ds: xr.Dataset, batch: int) -> None:
     ax.set_ylim(0.3, 1.02)
     ax.set_xlabel("MCC of a seed with the truth")
     ax.set_ylabel("PW-MCC with the other seeds")
-    ax.legend(loc="upper left", ncols=2, fontsize=7, title="samples", title_fontsize=7)
+    ax.legend(loc="upper left", ncols=2, title="samples seen", title_fontsize=8)
     within = number(rank_correlation(ds).mean())
     ax.set_title(f"rank correlation within a budget and world: {within}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthsae.studies.seed_sources.figure import SOURCES, stability_by_source
+from synthsae.studies.seed_sources.figure import SOURCES, cosine_by_source, stability_by_source
 from synthsae.studies.seed_sources.scores import cosine_with_start
 
 import synthsae
@@ -42,13 +42,16 @@ def test_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert (ds.initial_reappearance.sel(init="shared") == 1).all()
     assert float(ds.initial_reappearance.sel(init="independent").max()) < 0.1
     assert (tmp_path / "seed_sources" / "seed_sources.png").stat().st_size > 1000
-    memory = ds.start_memory.mean(("world_seed", "block")).transpose("init", "data", ..., "seed")
-    below = stability_by_source(ds).axes[1]
-    for drawn, (init, data) in zip(below.containers, SOURCES, strict=True):
-        score = mean_interval(memory.sel(init=init, data=data).values.ravel())
-        assert np.isclose(drawn[0].get_ydata()[0], score.estimate)
-        ends = drawn[2][0].get_segments()[0][:, 1]
-        assert np.allclose(ends, [score.low, min(1, score.high)])
+    for figure, name in (
+        (stability_by_source(ds), "block_reappearance"),
+        (cosine_by_source(ds), "start_memory"),
+    ):
+        values = ds[name].mean(("seed", "block"))
+        for drawn, (init, data) in zip(figure.axes[0].containers, SOURCES, strict=True):
+            score = mean_interval(values.sel(init=init, data=data).values.ravel())
+            assert np.isclose(drawn[0].get_ydata()[0], score.estimate)
+            ends = drawn[2][0].get_segments()[0][:, 1]
+            assert np.allclose(ends, [max(0, score.low), min(1, score.high)])
 
 
 @pytest.mark.parametrize("init", ["independent", "shared"])

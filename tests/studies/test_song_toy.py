@@ -72,7 +72,9 @@ def test_words_and_titles_have_the_numbers() -> None:
             "chance": 0.4,
         }
     )
-    right = agreement_by_samples(ds).axes[1]
+    figure = agreement_by_samples(ds)
+    assert f"rank correlation {np.mean(each):.2f}" in figure.get_suptitle()
+    right = figure.axes[1]
     assert right.get_title("left").endswith(f"{np.mean(each):.2f}")
     dots = right.lines[1:]
     for line, n in zip(dots, range(2), strict=True):
