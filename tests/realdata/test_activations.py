@@ -273,7 +273,7 @@ def test_one_dimension_and_a_constant_column(opened: Any) -> None:
 def grid_of(x: NDArray, folder: Path, cuts: list[float]) -> tuple[Study, Grid]:
     np.save(folder / "x.npy", x)
     seeds = replace(load("seed_stability"), axes={})
-    study = replace(seeds, figure=lambda ds: Figure(), finding=lambda ds: "")
+    study = replace(seeds, figure=lambda ds: Figure(), supplement=None, finding=lambda ds: "")
     fields = {"source.arrays": str(folder / "x.npy"), "source.cache": str(folder / "cache")}
     fields |= {"source.passes": 0, "train.n_steps": 2, "n_seeds": 2, "eval_samples": 50}
     return study, plan(study, fields | {"source.max_norm": cuts, "sae.n_latents": 8})
