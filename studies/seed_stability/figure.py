@@ -8,10 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from synthsae.plot.common import (
-    BLUE,
-    GREEN,
     GREY,
-    ORANGE,
     STYLE,
     error_bars,
     interval_of_each,
@@ -22,7 +19,8 @@ from synthsae.plot.common import (
 from synthsae.plot.phrases import extremes
 from synthsae.plot.words import excess
 
-COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
+COLOURS = ("black", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#999933")
+"""Of layers and other settings: none of those that mean stable, unstable or a null."""
 MARKERS = "osD^vP"
 WITHIN = (
     *("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "label"),

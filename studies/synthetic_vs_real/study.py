@@ -14,6 +14,7 @@ what the world lacks.
 import numpy as np
 import pandas as pd
 import xarray as xr
+from synthsae.studies.synthetic_vs_real.figure import classes_and_ranks
 
 from synthsae import scores
 from synthsae.config import Config
@@ -56,7 +57,8 @@ study = Study(
     ),
     axes={"source.model": ("",)},
     scores=(*scores.REPORT, *scores.REPORT_OF_BLOCKS),
-    figure=stability_report,
+    figure=classes_and_ranks,
+    supplement=stability_report,
     finding=finding,
     quick={"n_seeds": 3, "train.n_steps": 100, "eval_samples": 4096, "sae.n_latents": 256},
 )

@@ -21,7 +21,7 @@ from synthsae.plot.common import (
     interval_over_seeds,
     slices,
 )
-from synthsae.plot.phrases import COSINE, number
+from synthsae.plot.phrases import COSINE, count, number
 from synthsae.plot.phrases import interval as interval_in_words
 from synthsae.plot.words import FEW, excess
 
@@ -110,9 +110,11 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
     ax.plot(x, other, color="black", lw=1, ls="--", label="latents that are not unstable")
     if stable.notnull().any():
         rows = float(ds.rank_rows.mean())  # as many as unstable ones, or all there are
-        ax.plot(x, stable, color=BLUE, lw=1.2, label=f"{number(rows, '.0f')} stable latents")
+        ax.plot(x, stable, color=BLUE, lw=1.2, label=count(rows, "stable latent"))
+    same = (ds.transfer_other + ds.transfer_excess).mean("seed")
+    ax.plot(x, same, color=ORANGE, lw=1, ls="--", label="as many unstable latents")
     curve = interval_over_seeds(ds.transfer.transpose("r", "seed"))
-    ax.plot(x, curve.estimate, color=ORANGE, lw=2, label="unstable latents")
+    ax.plot(x, curve.estimate, color=ORANGE, lw=2, label="all unstable latents")
     ax.fill_between(x, curve.low, curve.high, color=ORANGE, alpha=0.2, lw=0)
     gain = interval_over_seeds(excess(ds))
     if np.isfinite(gain.estimate):
@@ -122,7 +124,7 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
         ax.set_title("no unstable latents in two SAEs")
     ax.set_xlabel("dimensions r of one SAE's subspace / D")
     ax.set_ylabel("energy of the others' unstable latents")
-    ax.set_ylim(0, 1.5)  # room for the legend
+    ax.set_ylim(0, 1.7)  # room for the legend
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.legend(loc="upper left")
@@ -133,7 +135,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
     kinds, rows = (("stable", BLUE, "o"), ("unstable", ORANGE, "s")), float(ds.rank_rows.mean())
     if not rows >= FEW:
         ax.set_axis_off()
-        text = f"{number(rows, '.0f')} rows an SAE: too few\nfor an effective rank"
+        text = f"{count(rows, 'row')} an SAE: too few\nfor an effective rank"
         ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
         return
     for i, (kind, colour, marker) in enumerate(kinds):

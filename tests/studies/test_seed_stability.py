@@ -114,6 +114,8 @@ def test_excess_is_over_other_latents_in_a_quarter_of_the_dimensions() -> None:
     report.transfer(axes[0], ds)
     want = row_interval(excess(ds).values)
     assert "{:.2f} [{:.2f}, {:.2f}]".format(*want) in axes[0].get_title()
+    (same,) = (x for x in axes[0].lines if x.get_label() == "as many unstable latents")
+    np.testing.assert_allclose(same.get_ydata(), ds.transfer.mean("seed"))
     (band,) = axes[0].collections[1:]
     wide = row_interval(ds.transfer.transpose("r", "seed").values)
     assert band.get_datalim(axes[0].transData).y1 == pytest.approx(wide.high.max())
