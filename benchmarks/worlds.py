@@ -73,8 +73,9 @@ def theirs(name: str) -> tuple[Any, Callable[[int], torch.Tensor], Callable[[int
     model = s.SyntheticModel(config)
 
     def fired(t: int) -> tuple:
-        torch.manual_seed(t)
-        a = model.activation_generator.sample(BATCH)
+        with torch.random.fork_rng():  # SAELens draws from PyTorch's global generator alone
+            torch.default_generator.manual_seed(t)
+            a = model.activation_generator.sample(BATCH)
         row, feature = a.nonzero(as_tuple=True)
         return row, feature, a[row, feature]
 
