@@ -131,30 +131,31 @@ def _published(ax: Axes, arch: str) -> None:
 
 
 def _found(ax: Axes, ds: xr.Dataset) -> None:
-    for arch, x in _lines(ds):
-        _, colour, marker = look(arch)
-        points = _points(ds.feature_mcc.sel(arch=arch))
-        ax.errorbar(x, *points, fmt=f"{marker}-", color=colour, ms=5, capsize=3)
+    """MCC of the planted features, beside that of random directions."""
+    _scores(ax, ds, "feature_mcc")
     chance = ds.feature_mcc_chance
     mean = chance.mean([d for d in chance.dims if d != "correlation"])
     ax.plot(ds.correlation, mean, "-.", color=GREY, lw=1.2, label="random directions")
-    ax.set_ylim(0, 1.03)
-    ax.set_xticks(ds.correlation.values)
-    ax.set_xlabel("correlation of features inside a group")
     ax.set_ylabel("MCC: mean cosine of features\nwith their latents")
     ax.set_title("are the features found?")
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
+    """Explained variance."""
+    _scores(ax, ds, "explained_variance")
+    ax.set_ylabel("explained variance")
+    ax.set_title("how well data are reconstructed")
+
+
+def _scores(ax: Axes, ds: xr.Dataset, name: str) -> None:
+    """A score in [0, 1] over the correlation, a line for each architecture."""
     for arch, x in _lines(ds):
         _, colour, marker = look(arch)
-        points = _points(ds.explained_variance.sel(arch=arch))
+        points = _points(ds[name].sel(arch=arch))
         ax.errorbar(x, *points, fmt=f"{marker}-", color=colour, ms=5, capsize=3)
     ax.set_ylim(0, 1.03)
     ax.set_xticks(ds.correlation.values)
     ax.set_xlabel("correlation of features inside a group")
-    ax.set_ylabel("explained variance")
-    ax.set_title("how well data are reconstructed")
 
 
 def _cost(ax: Axes, ds: xr.Dataset) -> None:
