@@ -1,26 +1,35 @@
 """Does the rank of one latent tell features from latents that are free to turn? Beside p_hat.
 
     python benchmarks/latent_rank.py [WORLD_SEED ...]
+    python benchmarks/latent_rank.py STACK.safetensors ...     # trained SAEs, beside a null
+
 
 Trains eight SAEs on worlds of isolated features beside blocks of rank 2 to 16, and on blocks of
 unequal variances. A latent is called a feature if its rank is below 1.5, or if p_hat is .95 or
 more. Each row gives the shares of block latents that are called features, of features that are
 missed, and of intervals that hold the planted rank.
+
+Of trained SAEs, such as those in `results/trainings` of `seed_stability`, a row gives the median
+rank of unstable latents (p_hat of .05 or less), and the same after each SAE has been rotated at
+random: the null, in which seeds share nothing.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from synthsae.studies.consensus.study import study
 
 from synthsae.config import Config, override
+from synthsae.geometry import haar
 from synthsae.metrics.latent_rank import latent_rank
 from synthsae.metrics.reappearance import reappearance
 from synthsae.metrics.subspace import members
+from synthsae.sae import SAEStack
 from synthsae.scores.run import Run, run_cell
 
 FEATURE = 1.5
-STABLE = 0.95
+STABLE, UNSTABLE = 0.95, 0.05
 SAME = 0.9
 NUMBERS = (2, 4, 8)
 """Numbers of seeds: the first ones of each run."""
@@ -56,6 +65,15 @@ def _latents(run: Run, n: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     return next(found), next(found)
 
 
+def beside_rotated(path: str) -> str:
+    """A row for one stack: seeds, latents, D, the median rank of unstable latents, and its null."""
+    d = SAEStack.load(path).params["w_dec"].double().numpy()
+    unstable = reappearance(d) <= UNSTABLE
+    turned = d @ haar(d.shape[2], np.random.default_rng(0), (len(d),))
+    medians = (np.median(latent_rank(x).rank[unstable]) for x in (d, turned))
+    return " | ".join([Path(path).stem, *map(str, d.shape), *(f"{m:.1f}" for m in medians)])
+
+
 def main(seeds: list[int]) -> None:
     """Print a row for each kind of world and number of seeds, over the worlds `seeds`."""
     base = override(study.base, BASE)
@@ -70,4 +88,10 @@ def main(seeds: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(text) for text in sys.argv[1:]] or [30, 31, 32])
+    if sys.argv[1:] and sys.argv[1].endswith(".safetensors"):
+        print("| SAEs | seeds | latents | D | unstable, median | rotated |")
+        print("|---" * 6 + "|")
+        for path in sys.argv[1:]:
+            print(f"| {beside_rotated(path)} |", flush=True)
+    else:
+        main([int(text) for text in sys.argv[1:]] or [30, 31, 32])

@@ -14,6 +14,7 @@ expected background is subtracted.
 Unequal variances look like fewer dimensions: at principal axes that all seeds find, R is near 1.
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -76,17 +77,21 @@ def latent_rank(
 
 
 def _sums(d: Array, alive: Mask) -> Array:
-    """S_q and S_{q+1} of each live latent of seed a to those of seed b, [2, S, S, M]."""
+    """S_q and S_{q+1} of each live latent of seed a to those of seed b, [2, S, S, M].
+
+    A product serves both directions of a pair of seeds.
+    """
     out = np.zeros((2, len(d), *alive.shape))
-    for b, there in enumerate(alive):
-        y = d[b, there].T
-        for a, here in enumerate(alive):
-            rows = np.flatnonzero(here)
-            for at in np.array_split(rows, 1 + len(rows) // BLOCK):
-                square = (d[a, at] @ y) ** 2
-                power = square**POWER
-                out[0, a, b, at] = power.sum(axis=1)
-                out[1, a, b, at] = np.einsum("ij,ij->i", power, square)
+    rows = [np.flatnonzero(live) for live in alive]
+    for a, b in combinations(range(len(d)), 2):
+        y = d[b, rows[b]].T
+        for at in np.array_split(rows[a], 1 + len(rows[a]) // BLOCK):
+            square = (d[a, at] @ y) ** 2
+            power = square**POWER
+            for q in (0, 1):
+                out[q, a, b, at] = power.sum(axis=1)
+                out[q, b, a, rows[b]] += power.sum(axis=0)
+                power *= square
     return out
 
 
