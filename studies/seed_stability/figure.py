@@ -44,7 +44,7 @@ def stability_and_rank(ds: xr.Dataset) -> Figure:
             left.errorbar(part.n_latents, p.estimate, error_bars(p), label=label, **look)
             last = part.isel(n_latents=-1).class_latent_rank.transpose("label", "seed")
             rank = interval_over_seeds(last)
-            right.errorbar(range(3), rank.estimate, error_bars(rank, np.inf), **look)
+            right.errorbar(range(3), rank.estimate, error_bars(rank, np.inf, 1), **look)
         sizes, width = np.unique(ds.n_latents.values), ds.sizes["r"] - 1
         left.set_xscale("log")
         left.set_xticks(sizes, [str(v) for v in sizes])

@@ -63,7 +63,7 @@ def _ranks(ax: Axes, parts: dict[str, xr.Dataset]) -> None:
         rank = interval_over_seeds(part.class_latent_rank.transpose("label", "seed"))
         look: dict[str, Any] = dict(marker=MARKERS[i % 6], ms=6, capsize=3, ls="none")
         for at, (colour, mean, bars) in enumerate(
-            zip(COLOURS.values(), rank.estimate, error_bars(rank, np.inf).T, strict=True)
+            zip(COLOURS.values(), rank.estimate, error_bars(rank, np.inf, 1).T, strict=True)
         ):
             ax.errorbar(at + shift, mean, bars[:, None], color=colour, **look)
         d = int(part.transfer_chance.count("r")) - 1

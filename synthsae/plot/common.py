@@ -113,12 +113,12 @@ def _in_a_world(values: xr.DataArray) -> xr.DataArray:
     return values.mean([d for d in values.dims if d in ("block", "angle")])
 
 
-def error_bars(interval: Interval, most: float = 1.0) -> np.ndarray:
+def error_bars(interval: Interval, most: float = 1.0, least: float = 0.0) -> np.ndarray:
     """Lengths of error bars below and above the estimate, [2, ...].
 
-    The ends are clipped to [0, most]. An unknown interval has length 0.
+    The ends are clipped to [least, most]. An unknown interval has length 0.
     """
-    low, high = np.clip(interval.low, 0, most), np.clip(interval.high, 0, most)
+    low, high = (np.clip(end, least, most) for end in (interval.low, interval.high))
     return np.nan_to_num(np.maximum([interval.estimate - low, high - interval.estimate], 0))
 
 
