@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from synthsae.checks import ConfigError
 from synthsae.geometry import haar, unit
+from synthsae.metrics import latent_rank as module
 from synthsae.metrics.latent_rank import latent_rank
 
 
@@ -64,14 +65,26 @@ def test_rotations_scales_signs_and_orders_do_not_matter(seed: int, scale: float
     np.testing.assert_allclose(b.high, a.high[:, order], rtol=1e-5)
 
 
-def test_a_latent_has_the_sums_of_its_definition() -> None:
+def test_a_latent_has_the_sums_of_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand, with so many other latents that the background counts, and in blocks of rows."""
     rng = np.random.default_rng(4)
-    d = unit(rng.standard_normal((3, 5, 4)))
-    cos = d[1:].reshape(-1, 4) @ d[0, 0]
-    random = [np.prod([(2 * k + 1) / (4 + 2 * k) for k in range(q)]) for q in (3, 4)]
-    low, high = (cos**6).sum() - 10 * random[0], (cos**8).sum() - 10 * random[1]
-    want = np.clip(7 * low / high - 6, 1, 4) if min(low, high) > 0 else 4
-    assert latent_rank(d).rank[0, 0] == pytest.approx(want)
+    d = np.concatenate([turned(3, 3, rng)[..., :8], rng.standard_normal((3, 30, 8))], axis=1)
+    d = unit(d)
+    found = latent_rank(d)
+    m = d.shape[1]
+    random = [np.prod([(2 * k + 1) / (8 + 2 * k) for k in range(q)]) for q in (3, 4)]
+    inside = 0
+    for i in range(m):
+        cos = d[1:].reshape(-1, 8) @ d[0, i]
+        low, high = (
+            (cos ** (2 * q)).sum() - 2 * m * r for q, r in zip((3, 4), random, strict=True)
+        )
+        want = np.clip(7 * low / high - 6, 1, 8) if min(low, high) > 0 else 8
+        assert found.rank[0, i] == pytest.approx(want)
+        inside += 1 < want < 8
+    assert inside > 5
+    monkeypatch.setattr(module, "BLOCK", 5)
+    np.testing.assert_allclose(np.array(latent_rank(d)), np.array(found))
 
 
 def test_bad_input() -> None:

@@ -158,6 +158,21 @@ def test_unstable_transfer_without_truth(saes: Dictionaries) -> None:
             assert ds.transfer_excess[s, r] == pytest.approx(gap, abs=5 * error)
 
 
+def test_the_excess_is_of_equal_rows() -> None:
+    """Twenty unstable latents of a shared plane and random ones beside one stable latent."""
+    rng = np.random.default_rng(0)
+    rows = np.zeros((3, 21, 40))
+    rows[:, 0, 0] = 1
+    rows[:, 1:, 1:] = rng.standard_normal((3, 20, 39))
+    saes = Dictionaries(("a", "b", "c"), unit(rows), np.ones((3, 21), bool))
+    assert (saes.p_hat[:, 0] == 1).all()
+    assert (saes.p_hat[:, 1:] == 0).all()
+    ds = scores.unstable_transfer(saes, draws=20)
+    np.testing.assert_allclose(ds.transfer_other, 0, atol=1e-12)
+    assert (ds.transfer.isel(r=-1) > 0.4).all()  # of all twenty
+    assert (ds.transfer_excess.isel(r=-1) < 0.05).all()  # of one, as there is one other
+
+
 def test_the_null_draws_no_dead_latents() -> None:
     """Where every live latent is unstable, there is no other to draw."""
     rng, live = np.random.default_rng(0), np.tile(np.arange(20) < 10, (3, 1))

@@ -45,3 +45,10 @@ def test_classes_without_latents_have_no_point() -> None:
     right = classes_and_ranks(ds).axes[1]
     points = np.reshape([float(c[0].get_ydata()[0]) for c in right.containers], (2, 3))
     assert np.isnan(points[:, 0]).all()
+
+
+def test_intervals_of_ranks_end_at_one() -> None:
+    ds = sources(1)
+    ds.class_latent_rank[:, :, 0] = [1, 1, 1, 4]
+    bars = classes_and_ranks(ds).axes[1].containers[0][2][0].get_segments()[0]
+    assert bars[:, 1].min() == 1

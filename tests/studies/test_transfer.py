@@ -258,6 +258,10 @@ def test_scores_of_a_few_latents_are_not_shown() -> None:
     np.testing.assert_allclose(curve.get_ydata(), many.transfer.mean("seed"))
     assert f"{reach(many)} of" in headline.get_suptitle()
     assert not home_of_unstable(ds.isel(n_blocks=[0])).get_suptitle()
+    halved = many.assign(transfer=many.transfer / 2)
+    two = xr.concat([many, halved], xr.Variable("n_blocks", [2, 4]))
+    (curve,) = [x for x in home_of_unstable(two).axes[0].lines if x.get_color() == ORANGE]
+    np.testing.assert_allclose(curve.get_ydata(), halved.transfer.mean("seed"))
     found = finding(ds)
     assert found.table is not None
     assert found.table.transfer.isna().tolist() == [True, False]
