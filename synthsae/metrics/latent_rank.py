@@ -28,7 +28,8 @@ from synthsae.geometry import live_latents
 POWER = 3
 """q: with a smaller one the background counts too much, with a larger one the noise."""
 WIDENED = 2.0
-"""Factor on the standard error: without it the interval covers .8 to .95, with it .94 or more."""
+"""Factor on the standard error. In simulations of turned codes of rank 2 to 16, 3 to 8 seeds, the
+interval covers .82 to .96 without it and .94 or more with it."""
 BLOCK = 1024  # rows of a cosine matrix in memory at a time
 
 
@@ -79,14 +80,16 @@ def latent_rank(
 def _sums(d: Array, alive: Mask) -> Array:
     """S_q and S_{q+1} of each live latent of seed a to those of seed b, [2, S, S, M].
 
-    A product serves both directions of a pair of seeds.
+    A product serves both directions of a pair of seeds. Products are float32: sums are right to
+    1e-5, far below what other seeds would change.
     """
+    x = d.astype(np.float32)
     out = np.zeros((2, len(d), *alive.shape))
     rows = [np.flatnonzero(live) for live in alive]
     for a, b in combinations(range(len(d)), 2):
-        y = d[b, rows[b]].T
+        y = x[b, rows[b]].T
         for at in np.array_split(rows[a], 1 + len(rows[a]) // BLOCK):
-            square = (d[a, at] @ y) ** 2
+            square = (x[a, at] @ y) ** 2
             power = square**POWER
             for q in (0, 1):
                 out[q, a, b, at] = power.sum(axis=1)

@@ -61,8 +61,8 @@ def test_rotations_scales_signs_and_orders_do_not_matter(seed: int, scale: float
     d = turned(3, 4, rng)
     order, signs = rng.permutation(d.shape[1]), rng.choice([-scale, scale], (4, d.shape[1], 1))
     a, b = latent_rank(d), latent_rank((signs * d)[:, order] @ haar(48, rng))
-    np.testing.assert_allclose(b.rank, a.rank[:, order], rtol=1e-6)
-    np.testing.assert_allclose(b.high, a.high[:, order], rtol=1e-5)
+    np.testing.assert_allclose(b.rank, a.rank[:, order], rtol=1e-4)
+    np.testing.assert_allclose(b.high, a.high[:, order], rtol=1e-4)
 
 
 def test_a_latent_has_the_sums_of_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,11 +80,11 @@ def test_a_latent_has_the_sums_of_its_definition(monkeypatch: pytest.MonkeyPatch
             (cos ** (2 * q)).sum() - 2 * m * r for q, r in zip((3, 4), random, strict=True)
         )
         want = np.clip(7 * low / high - 6, 1, 8) if min(low, high) > 0 else 8
-        assert found.rank[0, i] == pytest.approx(want)
+        assert found.rank[0, i] == pytest.approx(want, rel=1e-3)
         inside += 1 < want < 8
     assert inside > 5
     monkeypatch.setattr(module, "BLOCK", 5)
-    np.testing.assert_allclose(np.array(latent_rank(d)), np.array(found))
+    np.testing.assert_allclose(np.array(latent_rank(d)), np.array(found), rtol=1e-3)
 
 
 def test_bad_input() -> None:
