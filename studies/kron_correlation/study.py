@@ -53,14 +53,16 @@ def finding(ds: xr.Dataset) -> Finding:
 def _row(one: xr.Dataset) -> dict[str, object]:
     """One matrix: RV of both architectures, and of permuted matchings."""
     rv = {arch: interval_of_each(one.rv.sel(arch=arch)) for arch in ("topk", "kron")}
+    higher = bool(rv["kron"].low > rv["topk"].high)
+    near = all(i.low <= PUBLISHED[a] <= i.high for a, i in rv.items())
     return {
         "matrix": str(one.matrix.item()),
         "TopK": float(rv["topk"].estimate),
         "KronSAE": float(rv["kron"].estimate),
         "permuted TopK": one.rv_null.sel(arch="topk").mean().item(),
         "permuted KronSAE": one.rv_null.sel(arch="kron").mean().item(),
-        "KronSAE surely higher": bool(rv["kron"].low > rv["topk"].high),
-        "published met": all(i.low <= PUBLISHED[a] <= i.high for a, i in rv.items()),
+        "KronSAE surely higher": higher,
+        "published met": near and higher,  # wide intervals alone hold any value
     }
 
 

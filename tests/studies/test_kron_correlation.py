@@ -149,6 +149,9 @@ def test_finding_may_say_yes_and_no(ds: xr.Dataset) -> None:
     assert found.table is not None
     assert not found.table["KronSAE surely higher"].any()
     assert "both are in" in finding(ds.isel(arch=[0])).sentence
+    spread = xr.DataArray([-0.5, 0.5], dims="world_seed")  # intervals that hold any value
+    swapped = ds.rv.isel(arch=[1, 0]).assign_coords(arch=ds.arch)
+    assert "reproduced by none" in finding(ds.assign(rv=swapped + spread)).sentence
 
 
 def test_panels_show_their_matrix(ds: xr.Dataset) -> None:
