@@ -3,7 +3,6 @@
     python benchmarks/latent_rank.py [WORLD_SEED ...]
     python benchmarks/latent_rank.py STACK.safetensors ...     # trained SAEs, beside a null
 
-
 Trains eight SAEs on worlds of isolated features beside blocks of rank 2 to 16, and on blocks of
 unequal variances. A latent is called a feature if its rank is below 1.5, or if p_hat is .95 or
 more. Each row gives the shares of block latents that are called features, of features that are
