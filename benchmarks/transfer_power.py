@@ -1,6 +1,6 @@
 """How large a shared subspace could finding 2 have shown? Power of the excess of transfer.
 
-    python benchmarks/transfer_power.py [REPEATS]
+    python benchmarks/transfer_power.py [REPEATS]     # 100 repeats: about half an hour
 
 Eight simulated seeds of the sizes measured in `seed_stability`, without any training. In all seeds
 the unstable latents come from one distribution of effective dimension .62 D, as Gerasimov et al.
