@@ -40,9 +40,8 @@ def finding(ds: xr.Dataset) -> Finding:
     for name, part in slices(ds, KEEP):
         matched = at_matched_ev(part, COMPARED)
         for v in verdicts(matched):
-            row = {"setting": name} if name else {}
             each.append(
-                row
+                ({"setting": name} if name else {})
                 | {
                     "EV": matched.level,
                     "architecture": label(v.name),
