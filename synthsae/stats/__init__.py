@@ -8,6 +8,8 @@ interval of the mean of a score of pairs of seeds           `pairwise_interval`
 the same from each seed's mean over the other seeds         `row_interval`
 (mean p_hat)
 interval of any other smooth statistic                      `jackknife_interval`
+interval of one latent's p_hat, or of another share of      `binomial_interval`
+independent trials
 test whether seeds agree more within groups than between    `group_test`
 groups
 null distribution of a score, if the directions of each     `rotation_null`, then `null_summary`
@@ -40,6 +42,7 @@ p = 0.01
 
 from synthsae.stats.intervals import (
     Interval,
+    binomial_interval,
     jackknife_interval,
     mean_interval,
     pairwise_interval,
@@ -51,6 +54,7 @@ from synthsae.stats.permutation import group_test
 __all__ = [
     "Interval",
     "Null",
+    "binomial_interval",
     "group_test",
     "jackknife_interval",
     "mean_interval",

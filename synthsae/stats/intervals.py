@@ -31,10 +31,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import beta
 from scipy.stats import t as student
 
 from synthsae.arrays import Array
-from synthsae.checks import ConfigError, Shown, between, numbers
+from synthsae.checks import ConfigError, Shown, between, count, numbers
 from synthsae.stats.values import per_pair, per_seed
 
 
@@ -134,3 +135,26 @@ def row_interval(rows: ArrayLike, level: float = 0.95) -> Interval:
     if n == 2:
         return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
     return jackknife_interval(mean, (n * mean[..., None] - 2 * x) / (n - 2), level)
+
+
+def binomial_interval(hits: ArrayLike, n: int, level: float = 0.95) -> Interval:
+    """Exact interval of a probability, from the number of successes in n independent trials.
+
+    Clopper and Pearson (1934): it covers `level` or more, for every probability and n. It is the
+    interval of one latent's p_hat: given the latent, the other seeds are independent.
+
+    Args:
+        hits: number of successes, 0 to n, [...]; NaN gives NaN.
+        n: number of trials.
+        level: coverage, at least.
+
+    Raises:
+        ConfigError: for hits outside 0 to n.
+    """
+    k, n = numbers("hits", hits), count("n", n)
+    if ((k < 0) | (k > n)).any():
+        raise ConfigError("hits", Shown(f"{np.nanmin(k):g} to {np.nanmax(k):g}"), f"0 to {n}")
+    tail = (1 - between("level", level, 0, 1, strict=True)) / 2
+    low = np.where(k == 0, 0.0, beta.ppf(tail, k, n - k + 1))
+    high = np.where(k == n, 1.0, beta.ppf(1 - tail, k + 1, n - k))
+    return Interval(k / n, low, high)
