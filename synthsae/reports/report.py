@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from synthsae.reports.latents import table
 from synthsae.reports.summary import summary
 from synthsae.reports.verdicts import verdicts
 from synthsae.reports.view import LatentView
+from synthsae.reports.write import write
 from synthsae.sae import SAEStack
 from synthsae.scores.run import Dictionaries
 from synthsae.seeds.consensus import consensus
@@ -180,6 +182,18 @@ class Report:
             },
             index=pd.Index([e.saes.seeds[t] for t in others], name="sae"),
         )
+
+    def write(self, folder: str | Path, command: str = "") -> list[Path]:
+        """Write the page and the tables to a folder (`synthsae.reports.write`); returns the paths.
+
+        Args:
+            folder: made if it does not exist.
+            command: how the report was made, for the page.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        return write(self, Path(folder), command)
 
     def __repr__(self) -> str:
         n, (s, m) = len(self.latents), self.evidence.saes.live.shape

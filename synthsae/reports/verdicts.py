@@ -11,23 +11,23 @@ from synthsae.reports.evidence import Evidence
 
 
 class Verdict(StrEnum):
-    """What is known of one latent; the first that holds."""
+    """What is known of one latent, the best first."""
 
-    DEAD = "dead"
     IDENTIFIABLE = "identifiable"
     COPY = "near-copy"
     SUBSPACE = "in a shared subspace"
     TOO_FEW = "too few SAEs to say"
     NOT_REPRODUCED = "not reproduced"
+    DEAD = "dead"
 
 
 MEANING = {
-    Verdict.DEAD: "It never fires, or its decoder row is zero.",
     Verdict.IDENTIFIABLE: "The SAEs share this direction more closely than free rotation allows.",
     Verdict.COPY: "It nearly copies another latent of its SAE, which is identifiable.",
     Verdict.SUBSPACE: "It lies in a subspace that the SAEs share; inside it, it is free to turn.",
     Verdict.TOO_FEW: "It is on no list, and with so few SAEs p_hat may still be high.",
-    Verdict.NOT_REPRODUCED: "It is on no list, and most likely most SAEs lack it.",
+    Verdict.NOT_REPRODUCED: "It is on no list, and p_hat is surely below the stable one.",
+    Verdict.DEAD: "It never fires, or its decoder row is zero.",
 }
 """Verdict -> what it means, in a sentence."""
 
