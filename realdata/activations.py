@@ -15,6 +15,7 @@ from realdata.normal import Normal, Statistics, statistics
 from realdata.rows import Rows, n_train
 from synthsae.checks import ConfigError, one_of
 from synthsae.config.sources import SourceConfig
+from synthsae.reports.contexts import Passage
 
 if TYPE_CHECKING:
     from realdata.model import LanguageModel
@@ -148,6 +149,11 @@ class Activations:
         x = torch.from_numpy(split.rows.read(split.stored(rows)))
         return self.normal.apply(x.to(device))
 
+    @property
+    def has_text(self) -> bool:
+        """Whether the rows are tokens of a text, and not those of an array."""
+        return bool(self.source.model)
+
     def contexts(self, stream: str = "eval") -> NDArray[np.int32]:
         """Token ids of all contexts of a stream, [N, T]. Raises ConfigError for arrays."""
         return self._text(stream)[0]
@@ -168,6 +174,23 @@ class Activations:
     def tokens(self, rows: NDArray[np.int64], stream: str = "eval") -> NDArray[np.int32]:
         """Token id of each row, [len(rows)]. Raises ConfigError for arrays."""
         return np.asarray(self.contexts(stream)[self.places(rows, stream)])
+
+    def passages(self, rows: NDArray[np.int64], around: int = 10) -> list[Passage]:
+        """The tokens of held-out rows with the text before and after them, [len(rows)].
+
+        Raises ConfigError for arrays.
+
+        Args:
+            rows: numbers of rows of the stream `eval`.
+            around: tokens shown on each side.
+        """
+        contexts, tokenizer = self.contexts(), self.model.tokenizer
+        found = []
+        for number, at in zip(*self.places(rows), strict=True):
+            ids = contexts[number]
+            parts = ids[max(0, at - around) : at], ids[at : at + 1], ids[at + 1 : at + 1 + around]
+            found.append(Passage(*(tokenizer.decode(part.tolist()) for part in parts)))
+        return found
 
     @cached_property
     def model(self) -> "LanguageModel":

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthsae import checks
-from synthsae.arrays import Array, Index
+from synthsae.arrays import Index
 from synthsae.geometry import live_latents
 
 BLOCK = 1024  # rows of a cosine matrix in memory at a time
@@ -55,29 +54,6 @@ def counterparts(
                 which[s, t, here], cosine[s, t, here] = there[i], c
                 which[t, s, there], cosine[t, s, there] = here[j], back
     return Counterparts(which, cosine)
-
-
-def nearest_in_own(
-    directions: ArrayLike, live: ArrayLike | None = None, absolute: bool = False
-) -> tuple[Index, Array]:
-    """The nearest *other* live latent of the same seed, and its cosine, [S, M] each.
-
-    -1 and NaN for dead latents and for the only live latent of a seed. Arguments as
-    `counterparts`.
-    """
-    d, alive = live_latents(directions, live)
-    which, cosine = np.full(alive.shape, -1), np.full(alive.shape, np.nan)
-    for s, on in enumerate(alive):
-        (rows,) = np.nonzero(on)
-        x = d[s, rows].astype(np.float32)
-        for start in range(0, len(rows) if len(rows) > 1 else 0, BLOCK):
-            c = x[start : start + BLOCK] @ x.T
-            size = np.abs(c) if absolute else c.copy()
-            at = np.arange(len(c))
-            size[at, start + at] = -np.inf
-            best = size.argmax(axis=1)
-            which[s, rows[start + at]], cosine[s, rows[start + at]] = rows[best], c[at, best]
-    return which, cosine
 
 
 def _nearest(

@@ -74,6 +74,11 @@ function counterparts(c, i, sae) {
     <th scope="col">cosine</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
+function contexts(c, i) {
+  const texts = c.contexts?.[i].map(([before, token, after]) => `<li>${shown(before)}<mark>${shown(token)}</mark>${shown(after)}</li>`);
+  return texts?.length ? `<h4>Where it fires most</h4><ul>${texts.join("")}</ul>` : "";
+}
+
 async function view(sae, latent) {
   const c = await latents(sae), i = c.latent.indexOf(latent), one = $("one");
   one.hidden = false;
@@ -89,7 +94,7 @@ async function view(sae, latent) {
       ["subspace", c.subspace[i] < 0 ? "" : `<a href="#subspace-${c.subspace[i]}">${c.subspace[i]}</a>`],
     ].filter(([, value]) => value !== "");
     one.innerHTML = `<h3>Latent ${latent} of ${shown(about.saes[sae])}: ${about.verdicts[c.verdict[i]]}</h3><p>${shown(c.why[i])}</p>
-      <dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl>${counterparts(c, i, sae)}`;
+      <dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl>${counterparts(c, i, sae)}${contexts(c, i)}`;
   }
   one.focus({ preventScroll: true });
   one.scrollIntoView({ block: "start" });

@@ -144,6 +144,10 @@ def packed(report: "Report", s: int) -> str:
         columns[name] = _rounded(rows[name].to_numpy(), digits)
     columns["rate"] = _rounded(rows.firing_rate.to_numpy(), 6)
     columns["energy"] = _rounded(rows.energy.to_numpy(), 6)
+    if report.contexts:
+        columns["contexts"] = [
+            [list(passage) for _, passage in report.contexts.of(s, j)] for j in rows.index
+        ]
     return base64.b64encode(gzip.compress(_json(columns).encode(), 6, mtime=0)).decode()
 
 
@@ -179,7 +183,12 @@ def _summary_row(name: Any, row: Any) -> dict[str, str]:
         return form.format(value) if np.isfinite(value) else ""
 
     ends = f"{text(row.low)} to {text(row.high)}" if np.isfinite(row.low) else "unknown"
-    return {"name": str(name), "value": text(row.value), "interval": ends, "chance": text(row.chance)}
+    return {
+        "name": str(name),
+        "value": text(row.value),
+        "interval": ends,
+        "chance": text(row.chance),
+    }
 
 
 def _verdict(report: "Report", verdict: Verdict) -> dict[str, Any]:

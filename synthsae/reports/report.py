@@ -14,6 +14,7 @@ from synthsae.checks import ConfigError, count, nearest
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.dictionaries import load
 from synthsae.evaluation import evaluate, held_out, latent_energy
+from synthsae.reports.contexts import Contexts, TextSource, contexts
 from synthsae.reports.evidence import Evidence
 from synthsae.reports.latents import table
 from synthsae.reports.summary import summary
@@ -21,7 +22,6 @@ from synthsae.reports.verdicts import verdicts
 from synthsae.reports.view import LatentView
 from synthsae.reports.write import write
 from synthsae.sae import SAEStack
-from synthsae.scores.run import Dictionaries
 from synthsae.seeds.consensus import consensus
 from synthsae.train import ActivationSource
 
@@ -51,7 +51,7 @@ def report(
     Raises:
         ConfigError: fewer than two SAEs, other shapes, or what `consensus` and `load` refuse.
     """
-    rates = energy = activations = None
+    rates = energy = activations = where = None
     together = load(saes, definitions=definitions)
     if source is not None:
         n_samples = count("n_samples", n_samples)
@@ -61,6 +61,8 @@ def report(
             seen = evaluate(saes, source, n_samples)
             rates, energy = seen.rates, latent_energy(saes, source, n_samples)
             together = replace(together, live=together.live & seen.live(definitions.live))
+            if isinstance(source, TextSource) and source.has_text:
+                where = contexts(saes, source, n_samples)
     lists = consensus(
         together.directions,
         together.live,
@@ -72,7 +74,7 @@ def report(
     )
     unknown = np.full(together.live.shape, np.nan)
     share = unknown if energy is None else energy / energy.sum(axis=1, keepdims=True)
-    return Report(Evidence(together, lists, unknown if rates is None else rates, share))
+    return Report(Evidence(together, lists, unknown if rates is None else rates, share), where)
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,9 +83,11 @@ class Report:
 
     Attributes:
         evidence: the arrays behind the tables.
+        contexts: where each latent fires most, if the source knows its text.
     """
 
     evidence: Evidence
+    contexts: Contexts | None = None
 
     @cached_property
     def _verdict(self) -> NDArray[np.object_]:
@@ -167,7 +171,9 @@ class Report:
         rows = self.latents.loc[names[at]]
         if latent not in rows.index:
             raise ConfigError("latent", latent, f"0 to {len(rows) - 1}")
-        return LatentView(names[at], latent, rows.loc[latent], self._counterparts(at, latent))
+        where = self.contexts.of(at, latent) if self.contexts else []
+        near = self._counterparts(at, latent)
+        return LatentView(names[at], latent, rows.loc[latent], near, where)
 
     def _counterparts(self, s: int, latent: int) -> pd.DataFrame:
         """The nearest latent in each other SAE, with its verdict."""
@@ -196,7 +202,7 @@ class Report:
         return write(self, Path(folder), command)
 
     def __repr__(self) -> str:
-        n, (s, m) = len(self.latents), self.evidence.saes.live.shape
+        n, s = len(self.latents), len(self.evidence.saes.seeds)
         counts = ", ".join(f"{k} {v}" for k, v in self.counts.items() if k)
         return f"Report of {s} SAEs, {n} latents: {counts}"
 

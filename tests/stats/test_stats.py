@@ -350,6 +350,24 @@ def test_the_examples_of_the_docstring_run() -> None:
     assert doctest.testmod(stats).failed == 0
 
 
+@given(st.integers(1, 30), st.floats(0.5, 0.99), st.data())
+def test_the_binomial_interval_is_scipys_exact_one(
+    n: int, level: float, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(0, n))
+    found = stats.binomial_interval(k, n, level)
+    exact = scipy_stats.binomtest(k, n).proportion_ci(level, method="exact")
+    assert found.estimate == k / n
+    assert np.allclose([found.low, found.high], [exact.low, exact.high], atol=1e-9)
+
+
+def test_the_binomial_interval_keeps_unknown_numbers_and_refuses_others() -> None:
+    assert np.isnan(stats.binomial_interval([np.nan, 1], 2).low).tolist() == [True, False]
+    with pytest.raises(ConfigError) as error:
+        stats.binomial_interval([3], 2)
+    assert error.value.field == "hits"
+
+
 if __name__ == "__main__":
     for name, (sampler, truth) in MODELS.items():
         for kind, interval in INTERVALS.items():
