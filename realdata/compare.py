@@ -31,10 +31,10 @@ from typing import NoReturn
 
 import xarray as xr
 
-from realdata.saes import read, shown, stacked
 from synthsae import files, progress, scores
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
+from synthsae.dictionaries import read, shown, stacked
 from synthsae.plot.report import stability_report
 from synthsae.plot.words import report
 from synthsae.provenance import git_commit, versions

@@ -32,7 +32,8 @@ MODULES = {
     "synthsae.executors": "synthsae.study.executors",
     "synthsae.cli": "synthsae.study.cli",
     "realdata.measures": "realdata.scores",
-    "realdata.dictionaries": "realdata.saes",
+    "realdata.dictionaries": "synthsae.dictionaries",
+    "realdata.saes": "synthsae.dictionaries",
 }
 """Old module -> new module."""
 

@@ -32,6 +32,7 @@ FLOORS = [
     {"train"},
     {"config", "evaluation", "seeds"},
     {"scores", "plot"},
+    {"dictionaries"},
     {"study"},
     {"__init__", "__main__"},
 ]

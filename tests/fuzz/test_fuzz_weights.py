@@ -15,8 +15,8 @@ from saelens_format import MORE, X, ours, put, random_stack, saelens
 from safetensors.torch import load, save_file
 
 from realdata.compare import compare
-from realdata.saes import read, stacked
 from synthsae import consensus, load_consensus, save_consensus
+from synthsae.dictionaries import read, stacked
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack
 from synthsae.sae.saelens import load_saelens
 

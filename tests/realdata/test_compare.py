@@ -11,9 +11,9 @@ from saelens_format import put, weights
 from safetensors.torch import save_file
 
 from realdata import compare
-from realdata.saes import read, stacked
 from synthsae import theory
 from synthsae.checks import ConfigError
+from synthsae.dictionaries import read, stacked
 from synthsae.geometry import haar
 from synthsae.plot.words import report
 from synthsae.sae import SAEConfig, SAEStack

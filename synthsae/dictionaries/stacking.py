@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from realdata.saes.files import Dictionary
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
+from synthsae.dictionaries.files import Dictionary
 from synthsae.geometry import unit
 from synthsae.metrics import function
 from synthsae.metrics.copies import copies
@@ -18,7 +18,7 @@ from synthsae.scores.run import Dictionaries
 
 def stacked(
     saes: Sequence[Dictionary],
-    live: Path | None = None,
+    live: Path | ArrayLike | None = None,
     absolute: bool = False,
     definitions: Definitions = DEFAULTS,
 ) -> Dictionaries:
@@ -29,8 +29,8 @@ def stacked(
 
     Args:
         saes: two or more SAEs with the same d_model.
-        live: an `.npy` file, [S, M], with the firing rates of all `saes`, or with booleans that are
-            true for live latents. None: all latents are live whose decoder rows are not zero.
+        live: firing rates of all `saes`, [S, M], or booleans that are true for live latents; an
+            array or an `.npy` file. None: all latents are live whose decoder rows are not zero.
         absolute: compare by absolute cosines. These are used in any case where the configs say
             that codes have either sign.
         definitions: what live, member and the other terms mean.
@@ -108,12 +108,12 @@ def _padded(rows: Array, m: int) -> Array:
     return np.concatenate([rows, np.zeros((m - len(rows), rows.shape[1]))])
 
 
-def _live(path: Path, shape: tuple[int, ...], least: float) -> NDArray[np.bool_]:
-    """Live latents, [S, M], from a file of firing rates or of booleans."""
+def _live(live: Path | ArrayLike, shape: tuple[int, ...], least: float) -> NDArray[np.bool_]:
+    """Live latents, [S, M], by firing rates or booleans."""
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(live, allow_pickle=False) if isinstance(live, Path) else np.asarray(live)
     except (OSError, ValueError) as error:
-        raise ConfigError("--live", str(path), "an .npy file without pickles") from error
+        raise ConfigError("--live", str(live), "an .npy file without pickles") from error
     if values.shape != shape or values.dtype.kind not in "bf":
         allowed = f"firing rates or booleans of shape {shape}"
         raise ConfigError("--live", f"{values.dtype} of shape {values.shape}", allowed)

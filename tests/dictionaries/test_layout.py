@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from realdata.saes import read
 from synthsae.checks import ConfigError
+from synthsae.dictionaries import read
 
 M, D = 7, 5
 ROWS, ENC = np.random.default_rng(0).standard_normal((2, M, D))

@@ -14,9 +14,9 @@ import xarray as xr
 from safetensors.torch import save_file
 
 from realdata import compare
-from realdata.saes import read, stacked
 from synthsae import theory
 from synthsae.checks import ConfigError
+from synthsae.dictionaries import read, stacked
 from synthsae.sae import SAEConfig, SAEStack
 
 M, D = 24, 12

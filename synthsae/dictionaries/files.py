@@ -1,7 +1,7 @@
 """Read the decoders of SAEs on disk: SAELens folders, files of `SAEStack.save`, safetensors, npz.
 
-In every array here, rows are latents. `realdata.saes.layout` finds the tensors and their axes, and
-`realdata.saes.config` reads the config beside them. Nothing is unpickled.
+In every array here, rows are latents. `layout` finds the tensors and their axes, and `config` reads
+the config beside them. Nothing is unpickled.
 """
 
 import re
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from realdata.saes.config import Declared, read_configs
-from realdata.saes.layout import known_axes, layout, role
-from realdata.saes.tensors import ALLOWED_TYPES, FLOATS, Tensors
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError
+from synthsae.dictionaries.config import Declared, read_configs
+from synthsae.dictionaries.layout import known_axes, layout, role
+from synthsae.dictionaries.tensors import ALLOWED_TYPES, FLOATS, Tensors
 from synthsae.sae import SAEStack
 
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -64,7 +64,7 @@ def read(path: str | Path, decoder: str | None = None, transpose: bool = False) 
     file = _file(Path(path), name)
     tensors = Tensors.open(file)
     if {"config", "seeds"} <= set(tensors.metadata):
-        return _seeds(name, SAEStack.load(file))
+        return of_stack(name, SAEStack.load(file))
     return [_single(name, tensors, decoder, transpose)]
 
 
@@ -179,10 +179,10 @@ def _checked(sae: Dictionary, vectors: dict[str, Array]) -> Dictionary:
     return sae._replace(decoder=rows, notes=tuple(notes))
 
 
-def _seeds(name: str, stack: SAEStack) -> list[Dictionary]:
-    """One SAE for each seed of `stack`."""
+def of_stack(name: str, stack: SAEStack) -> list[Dictionary]:
+    """One SAE for each seed of `stack`; `name` comes before the seed in their names."""
     params = {
-        n: _finite(f"{name}: {n}", p.double().numpy(), may_be_infinite="threshold" in n)
+        n: _finite(f"{name}: {n}", p.double().cpu().numpy(), may_be_infinite="threshold" in n)
         for n, p in stack.params.items()
     }
     rows, encoders = params["w_dec"], params["w_enc"]

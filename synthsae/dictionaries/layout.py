@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from realdata.saes.config import Declared
 from synthsae.checks import ConfigError, nearest
+from synthsae.dictionaries.config import Declared
 
 NAMES = {
     **dict.fromkeys(("w_dec", "w_d", "dictionary", "dictionary._weights"), ("decoder", "MD")),
