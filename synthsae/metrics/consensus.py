@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
 from synthsae.arrays import Array, Mask
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import live_latents
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
+from synthsae.metrics.near_copies import Joined, copy_of, join, joined_identities
 from synthsae.metrics.subspace import learned_span, principal_angles
 
 LEAST = 2  # least rank of a subspace; rank 1 is a direction
@@ -99,27 +101,61 @@ class Consensus(NamedTuple):
 
 
 def consensus(
-    directions: ArrayLike, live: ArrayLike | None = None, alpha: float = 0.01
+    directions: ArrayLike,
+    live: ArrayLike | None = None,
+    alpha: float = 0.01,
+    same: float = DEFAULTS.same,
 ) -> Consensus:
     """Identifiable latents and reproducible subspaces of several seeds.
 
-    The number of hypotheses is the mean number of live latents of a seed. Subspaces are sought
-    among latents that are not certainly identifiable, p > `alpha` / hypotheses (Bonferroni).
+    An identity is *certain* if p <= `alpha` / hypotheses (Bonferroni); the number of hypotheses is
+    the mean number of live latents of a seed. Latents that are neither certain nor near-copies of
+    a certain latent of their SAE are tried again with the near-copies of each SAE joined
+    (`near_copies`). Subspaces are sought among the latents that are not certain then.
 
     Args:
         directions: decoder directions, [S, M, D].
         live: which latents are live, bool [S, M]; None stands for all.
         alpha: error rate, see `subspaces`.
+        same: least cosine of two near-copies, latents of one SAE.
     """
-    d, rest = live_latents(directions, live)
-    same = identities(d, rest)
-    hypotheses = max(len(same.p), round(rest.sum(axis=1).mean()))
-    for row in same.latents[same.p * hypotheses <= alpha]:
-        (at,) = np.nonzero(row >= 0)
-        rest[at, row[at]] = False
+    d, alive = live_latents(directions, live)
+    found = identities(d, alive)
+    hypotheses = max(len(found.p), round(alive.sum(axis=1).mean()))
+    rest = _uncertain(d, alive, found, alpha / max(1, hypotheses), same)
+    joined = join(d, rest, same)
+    found = _united(found, joined_identities(d, alive, joined), joined)
+    hypotheses = max(len(found.p), hypotheses)
+    rest = _uncertain(d, rest, found, alpha / max(1, hypotheses), same)
     shared = subspaces(d, rest, alpha)
     p = [x.p for x in shared]
-    return Consensus(same, _adjusted(same.p, hypotheses), shared, _adjusted(p, len(p)))
+    return Consensus(found, _adjusted(found.p, hypotheses), shared, _adjusted(p, len(p)))
+
+
+def _uncertain(d: Array, live: Mask, found: Identities, least: float, same: float) -> Mask:
+    """Live latents that are neither of a candidate with p <= `least` nor near-copies of such."""
+    certain = found.latents[found.p <= least]
+    rest = live & (copy_of(d, live, certain, same) < 0)
+    for s, row in enumerate(certain.T):
+        rest[s, row[row >= 0]] = False
+    return rest
+
+
+def _united(alone: Identities, found: Identities, joined: Joined) -> Identities:
+    """Candidates `alone`, and those `found` with near-copies joined, without shared latents.
+
+    Where candidates share latents, the joined one is kept if its p-value is the smallest.
+    """
+    seeds = np.arange(joined.leader.shape[0])
+    leader = np.where(alone.latents >= 0, joined.leader[seeds, alone.latents], -1)
+    keep, more = np.ones(len(alone.p), dtype=bool), np.zeros(len(found.p), dtype=bool)
+    for i, row in enumerate(found.latents):
+        shared = ((leader == row) & (row >= 0)).any(axis=1)
+        more[i] = found.p[i] < alone.p[shared].min(initial=np.inf)
+        keep &= ~(shared & more[i])
+    parts = [np.concatenate([a[keep], b[more]]) for a, b in zip(alone, found, strict=True)]
+    order = np.lexsort((parts[2], parts[4]))  # angle and p, as in `identities`
+    return Identities._make(part[order] for part in parts)
 
 
 def _adjusted(p: ArrayLike, n: int) -> Array:

@@ -1,34 +1,18 @@
-"""What to report instead of one SAE: the latents and the subspaces that its seeds agree on.
+"""What to report instead of one SAE: the latents and the subspaces that its seeds agree on."""
 
-The file that `save_consensus` writes is safetensors, for tools that steer or probe:
-
-| tensor                        | shape     |                                             |
-|-------------------------------|-----------|---------------------------------------------|
-| `identity_direction`          | [n, D]    | unit directions of the identifiable latents |
-| `identity_latent`             | [n, S]    | index of the latent in each seed, -1: none  |
-| `subspace_0`, `subspace_1`... | [R_g, D]  | orthonormal basis of each subspace, as rows |
-| `subspace_member`             | [G, S, M] | which latents of each seed lie in it        |
-| other variables               |           | ranks, q, intervals, rates, energy          |
-
-The header holds names of dimensions, attributes, and names of seeds that are text.
-"""
-
-import json
 from collections.abc import Iterable
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from synthsae import checks, files
+from synthsae import checks
 from synthsae.arrays import Array, Mask
 from synthsae.checks import ConfigError, Shown, between
 from synthsae.checks import plain as plain_array
+from synthsae.definitions import DEFAULTS
 from synthsae.geometry import live_latents
 from synthsae.metrics import consensus as plain
 from synthsae.metrics import function
@@ -36,17 +20,24 @@ from synthsae.metrics.axis_test import axis_test
 from synthsae.metrics.consensus import Consensus
 from synthsae.metrics.copies import copies
 from synthsae.metrics.opposites import opposite_found
+from synthsae.metrics.verdicts import verdicts
+from synthsae.seeds.consensus_file import BASIS, load_consensus, padded, save_consensus
+from synthsae.seeds.verdicts import (
+    at_identities,
+    candidate_variables,
+    latent_variables,
+)
 from synthsae.stats import Interval, mean_interval, pairwise_interval
 
+SAME = DEFAULTS.same
+"""Least cosine of two near-copies, latents of one SAE."""
 CLAIMS = (
     "identity_claimed: a feature; other identities: a reproducible direction and no more; "
     "subspaces: the seeds share them; that they lie in one planted subspace is claimed for blocks "
     "of similar variances only; SAEs have independent initialisation and data"
 )
 """What the lists claim, an attribute of each Dataset."""
-BASIS = "subspace_basis"
-NEEDED = {BASIS, "subspace_rank", "identity_direction"}
-"""Variables of every Dataset that `consensus` returns."""
+__all__ = ["consensus", "load_consensus", "save_consensus"]
 
 
 def consensus(
@@ -70,6 +61,11 @@ def consensus(
     shared by the seeds. That it lies in one planted subspace is claimed for blocks of similar
     variances only; its rank is a lower bound where variances differ much.
 
+    An SAE may have several *near-copies* of one feature, latents whose cosine with the most central
+    of them is `Definitions.same` or more. They are one entry: `identity_latent` is the central one,
+    `latent_copy_of` leads from the others to it. `latent_verdict` says of each latent why it is, or
+    is not, on a list (`metrics.verdicts.Verdict`), and `candidate_*` holds what was rejected.
+
     Measured on trained SAEs of twelve kinds of world (`benchmarks/consensus_calibration.py`); the
     table is in the page of the study `consensus`. The error rates suppose independent
     initialisation and data.
@@ -89,8 +85,10 @@ def consensus(
 
     Returns:
         A Dataset with the dimensions `identity` and `subspace`, one entry per list item, the surest
-        first. Intervals are jackknives or t intervals over seeds at the same level, NaN for two
-        seeds. The interval of a rank is its range as each seed is left out in turn.
+        first; with `seed` and `latent`; and with `candidate`, for what is on no list. The table in
+        `seeds.consensus_file` names the variables. Intervals are jackknives or t intervals over
+        seeds at the same level, NaN for two seeds. The interval of a rank is
+        its range as each seed is left out in turn.
 
     Raises:
         ConfigError (a ValueError): shapes do not fit; values are not finite or out of range; fewer
@@ -108,8 +106,16 @@ def consensus(
         if len(group) > 1:
             allowed = "one of SAEs that are copies, scaled or rounded: they were not retrained"
             raise ConfigError("directions", [names.tolist()[i] for i in group], allowed)
-    found = plain.consensus(d, alive)
+    found = plain.consensus(d, alive, same=SAME)
+    each = verdicts(d, alive, found, 1 - level, SAME)
     ds = xr.merge([_identities(d, alive, found, level), _subspaces(d, found, level)])
+    n = ds.sizes["identity"]
+    ds["identity_copies"] = (
+        ("identity", "seed"),
+        at_identities(each.copy_of >= 0, each, n).astype(np.intp),
+        {"long_name": "near-copies of its latent in the SAE"},
+    )
+    ds = ds.merge(latent_variables(each, n)).merge(candidate_variables(found, each, 1 - level))
     if rate is not None:
         ds["identity_rate"] = (
             ("identity", "seed"),
@@ -119,7 +125,7 @@ def consensus(
     if shares is not None:
         inside = ds.subspace_member.values
         carried = {
-            "identity": np.nan_to_num(_at_identities(shares, ds)),
+            "identity": at_identities(shares, each, n),
             "subspace": np.where(inside, shares, 0.0).sum(axis=2),
         }
         for name, share in carried.items():
@@ -130,76 +136,7 @@ def consensus(
     if activations is not None:
         ds = _tested(ds, activations, level)
     ds.identity_claimed.attrs["long_name"] = "claimed as a feature: one-sided, or a sparse axis"
-    return ds.assign_coords(seed=names).assign_attrs(level=level, claims=CLAIMS)
-
-
-def save_consensus(ds: xr.Dataset, path: str | Path) -> None:
-    """Write the Dataset of `consensus` to a safetensors file (see the top of the module).
-
-    Raises:
-        ConfigError: `ds` is another Dataset, or has variables or attributes that cannot be saved.
-    """
-    if missing := NEEDED - {str(name) for name in ds.variables}:
-        raise ConfigError("ds", sorted(missing), "what consensus returned, with these variables")
-    about, arrays = {}, {}
-    for name, v in ds.variables.items():
-        about[str(name)] = {"dims": v.dims, "attrs": v.attrs}
-        if v.dtype.kind in "OU":
-            about[str(name)] |= {"values": v.values.tolist(), "dtype": v.dtype.str}
-        elif name != BASIS:
-            arrays[str(name)] = np.ascontiguousarray(v.values)
-    for g, rank in enumerate(ds.subspace_rank.values):
-        arrays[f"subspace_{g}"] = np.ascontiguousarray(ds[BASIS].values[g, :rank])
-    coords = [str(n) for n in ds.coords]
-    try:
-        text = json.dumps(
-            {"variables": about, "attrs": ds.attrs, "coords": coords}, default=_python
-        )
-        data = save(arrays, {"synthsae_consensus": text})
-    except (TypeError, ValueError, KeyError, SafetensorError) as error:
-        raise ConfigError("ds", Shown(error), "numbers and texts that a file can hold") from error
-    files.write(Path(path), data)
-
-
-def load_consensus(path: str | Path) -> xr.Dataset:
-    """The Dataset in a file of `save_consensus`.
-
-    Raises:
-        ConfigError: any other file, or a damaged one.
-    """
-    try:
-        with safe_open(path, framework="numpy") as f:
-            text = (f.metadata() or {}).get("synthsae_consensus")
-            arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ConfigError("path", str(path), "a safetensors file") from error
-    if text is None:
-        raise ConfigError("path", str(path), "a file that save_consensus wrote")
-    try:
-        return _dataset(json.loads(text), arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError("path", str(path), f"a whole file of save_consensus ({error})") from error
-
-
-def _dataset(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> xr.Dataset:
-    """The Dataset of a file's header and tensors."""
-    bases = [arrays[f"subspace_{g}"] for g in range(len(arrays["subspace_rank"]))]
-    arrays[BASIS] = _padded(bases, arrays["identity_direction"].shape[1])
-    for name, v in about["variables"].items():
-        if "values" in v:
-            arrays[name] = np.array(v["values"], dtype=v["dtype"])
-    made = {n: (v["dims"], arrays[n], v["attrs"]) for n, v in about["variables"].items()}
-    ds = xr.Dataset(made, attrs=about["attrs"])
-    if missing := NEEDED - made.keys():
-        raise KeyError(*sorted(missing))
-    return ds.set_coords(about.get("coords", ["seed"]))
-
-
-def _python(value: Any) -> Any:
-    """A NumPy number or array in an attribute as a Python number or list, for JSON."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{value!r}")
+    return ds.assign_coords(seed=names).assign_attrs(level=level, same=SAME, claims=CLAIMS)
 
 
 def _identities(d: Array, alive: Mask, found: Consensus, level: float) -> xr.Dataset:
@@ -257,7 +194,7 @@ def _subspaces(d: Array, found: Consensus, level: float) -> xr.Dataset:
     member = np.array([x.members for x in kept], dtype=bool).reshape(len(kept), *d.shape[:2])
     return xr.Dataset(
         {
-            BASIS: (("subspace", "axis", "dim"), _padded([x.span.T for x in kept], d.shape[2])),
+            BASIS: (("subspace", "axis", "dim"), padded([x.span.T for x in kept], d.shape[2])),
             "subspace_member": (("subspace", "seed", "latent"), member),
             "subspace_latents": (("subspace", "seed"), member.sum(axis=2)),
             "subspace_rank": each("rank", int),
@@ -330,11 +267,3 @@ def _at_identities(x: Array, ds: xr.Dataset) -> Array:
     """Values [S, M] at the identifiable latents, [identity, S]; NaN if a seed lacks one."""
     row = ds.identity_latent.values
     return np.where(row >= 0, x[np.arange(len(x)), row], np.nan)
-
-
-def _padded(bases: list[Array], width: int) -> Array:
-    """Bases [R_g, D] as one array [G, max R, D], padded with zeros."""
-    out = np.zeros((len(bases), max((len(b) for b in bases), default=0), width))
-    for padded, basis in zip(out, bases, strict=True):
-        padded[: len(basis)] = basis
-    return out

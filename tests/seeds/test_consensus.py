@@ -19,7 +19,7 @@ from synthsae.evaluation import latent_energy
 from synthsae.geometry import unit
 from synthsae.metrics import consensus as plain
 from synthsae.sae import SAEConfig, SAEStack
-from synthsae.seeds.consensus import NEEDED
+from synthsae.seeds.consensus_file import NEEDED
 from synthsae.stats import mean_interval, pairwise_interval
 from synthsae.world import World, WorldConfig
 
@@ -342,3 +342,41 @@ def test_activations_have_the_width_of_the_directions() -> None:
     with pytest.raises(ConfigError) as error:
         synthsae.consensus(FOUR, activations=np.zeros((200, FOUR.shape[2] + 1)))
     assert "activations" in error.value.field
+
+
+def test_rejected_candidates_and_verdicts_are_labelled(tmp_path) -> None:
+    """One feature is two latents in each seed, another is too spread to be listed."""
+    rng = np.random.default_rng(8)
+    axes = np.eye(24)
+    rows = [axes[0], axes[0], axes[1], axes[2], axes[3], axes[3] + 0.7 * axes[4]]
+    spread = np.array([0.1, 0.1, 0.02, 0.02, 0.25, 0.25])[:, None] / np.sqrt(24)
+    x = unit(np.array(rows) + spread * rng.standard_normal((6, 6, 24)))
+    energy = np.arange(1, 7) / 21 * np.ones((6, 1))
+    made = synthsae.consensus(x, energy=energy)
+    assert made.sizes["identity"] == 3
+    i = int(np.argmax(made.identity_direction.values[:, 0]))
+    assert (made.identity_copies[i] == 1).all()
+    assert int(made.identity_copies.sum()) == 6
+    assert made.identity_energy[i] == pytest.approx(3 / 21)  # of both latents
+    meaning = made.latent_verdict.flag_meanings.split()
+    assert made.latent_verdict.flag_values == list(range(len(meaning)))
+    names = np.array(meaning)[made.latent_verdict.values]
+    assert set(map(frozenset, names[:, :2])) == {frozenset({"identity", "near_copy"})}
+    assert (names[:, 2:4] == "identity").all()
+    assert (names[:, 4:] == "identity_rejected").all()
+    assert (made.latent_identity[:, :2] == i).all()
+    copy = made.latent_copy_of.values[:, :2].max(axis=1)
+    assert np.array_equal(copy, made.identity_latent[i])
+    first = made.candidate_kind.values == 0
+    assert first.sum() == 2
+    of = np.repeat(np.arange(len(first)), made.candidate_members)
+    for c in np.flatnonzero(first):
+        at = made.candidate_member_seed[of == c], made.candidate_member_latent[of == c]
+        assert sorted(at[0].values) == list(range(6))
+        assert len(set(at[1].values)) == 1
+        q = made.latent_q.values[at]
+        assert (q == made.candidate_q.values[c]).all()
+        assert (q > 0.05).all()
+        assert made.candidate_found[c] == 6
+    synthsae.save_consensus(made, tmp_path / "x")
+    xr.testing.assert_identical(synthsae.load_consensus(tmp_path / "x"), made)
