@@ -10,6 +10,7 @@ from synthsae import deprecated
 
 if TYPE_CHECKING:
     from synthsae.evaluation import evaluate
+    from synthsae.reports import report
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
     from synthsae.seeds.consensus import consensus, load_consensus, save_consensus
@@ -34,6 +35,7 @@ _HOME = {
     "load_saelens": "sae.saelens",
     "open_results": "study.store",
     "pool": "seeds.pooling",
+    "report": "reports",
     "save_consensus": "seeds.consensus",
     "save_saelens": "sae.saelens",
 }
@@ -52,6 +54,7 @@ __all__ = [
     "load_saelens",
     "open_results",
     "pool",
+    "report",
     "save_consensus",
     "save_saelens",
 ]

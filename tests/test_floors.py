@@ -33,6 +33,7 @@ FLOORS = [
     {"config", "evaluation", "seeds"},
     {"scores", "plot"},
     {"dictionaries"},
+    {"reports"},
     {"study"},
     {"__init__", "__main__"},
 ]

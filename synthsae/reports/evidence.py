@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from synthsae.arrays import Array, Index
 from synthsae.metrics.counterparts import Counterparts, counterparts
@@ -67,6 +68,11 @@ class Evidence:
     def rank(self) -> LatentRank:
         """Dimensions in which each latent may turn, [S, M]."""
         return self.saes.latent_rank
+
+    @property
+    def listed(self) -> NDArray[np.int8]:
+        """What `consensus` says of each latent, `metrics.verdicts.Verdict`, [S, M]."""
+        return self.lists.latent_verdict.values
 
     @property
     def identity(self) -> Index:

@@ -31,6 +31,7 @@ COLOURS = {
     Verdict.IDENTIFIABLE: BLUE,
     Verdict.COPY: "#56B4E9",
     Verdict.SUBSPACE: GREEN,
+    Verdict.STABLE: "#E69F00",
     Verdict.TOO_FEW: "#BBBBBB",
     Verdict.NOT_REPRODUCED: ORANGE,
     Verdict.DEAD: GREY,
@@ -59,7 +60,7 @@ def page(report: "Report", title: str = "Which latents are real?", command: str 
         command=command,
         today=date.today().isoformat(),
         commit=git_commit(),
-        versions=versions(),
+        versions=", ".join(f"{k} {v}" for k, v in json.loads(versions()).items()),
         definitions=asdict(saes.definitions),
         notes=saes.notes,
         level=report.evidence.level,
@@ -95,7 +96,10 @@ def lead(report: "Report") -> str:
     text += f", {claimed} of them claimed as features" * (claimed < n)
     text += f", and {count(len(report.subspaces), 'subspace')} of two dimensions or more"
     text += f" (rank {span(ranks, '.0f')})" if ranks else ""
-    return f"{text}. {shares.iloc[3]:.0%} of the live latents of an SAE are not reproduced."
+    lost = report.counts[Verdict.NOT_REPRODUCED.value] / max(1, report.latents.live.sum())
+    return (
+        f"{text}. {shares.iloc[1]:.0%} of the live latents are stable, {lost:.0%} not reproduced."
+    )
 
 
 def histogram(report: "Report") -> Figure:
@@ -270,7 +274,12 @@ def _svg(figure: Figure) -> str:
 
     out = io.StringIO()
     with rc_context({"svg.hashsalt": "synthsae", "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(
+            out,
+            format="svg",
+            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
+            transparent=True,
+        )
     text = out.getvalue()
     return text[text.index("<svg") :]
 

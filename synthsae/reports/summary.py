@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 
 from synthsae import theory
 from synthsae.arrays import Array, Mask
+from synthsae.definitions import shown
 from synthsae.reports.evidence import Evidence
 from synthsae.reports.verdicts import Verdict
 from synthsae.stats import Interval, row_interval
 
 
 def summary(e: Evidence, verdict: NDArray[np.object_]) -> pd.DataFrame:
-    """Five numbers: mean p_hat, three shares of the live latents, and the rank of the rest.
+    """Five numbers: mean p_hat, three shares of the live latents, and the rank of the others.
 
     Each is a mean over SAEs. The intervals are `stats.row_interval`: a jackknife over SAEs for
     p_hat, conservative for the others; NaN with two SAEs.
@@ -30,16 +31,20 @@ def summary(e: Evidence, verdict: NDArray[np.object_]) -> pd.DataFrame:
     rest = live & ~identifiable
     ranks = np.array([_median(r[on]) for r, on in zip(e.rank.rank, rest, strict=True)])
     chance = theory.chance_found(e.saes.d_model, live.sum(axis=1), e.saes.definitions.theta)
+    stable = shown(e.saes.definitions.stable)
     others = (chance.sum() - chance) / e.n_others
     rows = {
         "p_hat of live latents, mean": (
             _interval(np.nanmean(e.p_hat.estimate, axis=1), e.level),
             float(others.mean()),
         ),
-        "share of live latents that are identifiable": (_share(identifiable, live, e.level), 0.0),
+        f"share of live latents that are stable (p_hat of {stable} or more)": (
+            _share(e.saes.labels == "stable", live, e.level),
+            np.nan,
+        ),
+        "share that is identifiable": (_share(identifiable, live, e.level), 0.0),
         "share in a shared subspace": (_share(verdict == Verdict.SUBSPACE, live, e.level), 0.0),
-        "share not reproduced": (_share(verdict == Verdict.NOT_REPRODUCED, live, e.level), np.nan),
-        "dimensions in which a median other latent turns": (
+        "dimensions in which a median latent that is not identifiable turns": (
             _interval(ranks, e.level, (1, e.saes.d_model)),
             float(e.saes.d_model),
         ),

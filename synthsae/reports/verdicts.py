@@ -5,8 +5,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from synthsae.arrays import Mask
 from synthsae.definitions import shown
+from synthsae.metrics.reappearance import ROUNDING
+from synthsae.metrics.verdicts import Verdict as Listed
 from synthsae.reports.evidence import Evidence
 
 
@@ -16,6 +17,7 @@ class Verdict(StrEnum):
     IDENTIFIABLE = "identifiable"
     COPY = "near-copy"
     SUBSPACE = "in a shared subspace"
+    STABLE = "stable, not identified"
     TOO_FEW = "too few SAEs to say"
     NOT_REPRODUCED = "not reproduced"
     DEAD = "dead"
@@ -25,30 +27,35 @@ MEANING = {
     Verdict.IDENTIFIABLE: "The SAEs share this direction more closely than free rotation allows.",
     Verdict.COPY: "It nearly copies another latent of its SAE, which is identifiable.",
     Verdict.SUBSPACE: "It lies in a subspace that the SAEs share; inside it, it is free to turn.",
-    Verdict.TOO_FEW: "It is on no list, and with so few SAEs p_hat may still be high.",
-    Verdict.NOT_REPRODUCED: "It is on no list, and p_hat is surely below the stable one.",
+    Verdict.STABLE: "The other SAEs have it, but too loosely for so few to exclude free rotation.",
+    Verdict.TOO_FEW: "Some other SAEs lack it, but p_hat may still be that of a stable latent.",
+    Verdict.NOT_REPRODUCED: "On no list, and p_hat is surely below that of a stable latent.",
     Verdict.DEAD: "It never fires, or its decoder row is zero.",
 }
 """Verdict -> what it means, in a sentence."""
+LISTED = {
+    Listed.DEAD: Verdict.DEAD,
+    Listed.IDENTITY: Verdict.IDENTIFIABLE,
+    Listed.NEAR_COPY: Verdict.COPY,
+    Listed.SUBSPACE: Verdict.SUBSPACE,
+}
+"""What `consensus` says of a latent -> the verdict. Of the others p_hat decides."""
+REJECTED = (Listed.IDENTITY_REJECTED, Listed.SUBSPACE_REJECTED)
 
 
 def verdicts(e: Evidence) -> NDArray[np.object_]:
     """The verdict on every latent, [S, M].
 
-    A live latent that no list holds is "not reproduced" if the exact interval of its p_hat ends
-    below `definitions.stable`; otherwise more SAEs could still show that it is stable.
+    That of a live latent which `consensus` does not list depends on its p_hat: stable from
+    `definitions.stable` on, not reproduced if its exact interval ends below that.
     """
-    open_ = (e.n_others < 2) | (e.p_hat.high >= e.saes.definitions.stable)
-    cases: list[tuple[Mask, Verdict]] = [
-        (~e.saes.live, Verdict.DEAD),
-        (e.copy_of >= 0, Verdict.COPY),
-        (e.identity >= 0, Verdict.IDENTIFIABLE),
-        (e.subspace >= 0, Verdict.SUBSPACE),
-        (open_, Verdict.TOO_FEW),
-    ]
+    stable = e.saes.definitions.stable
     out = np.full(e.saes.live.shape, Verdict.NOT_REPRODUCED, dtype=object)
-    for mask, verdict in reversed(cases):
-        out[mask] = verdict
+    out[e.p_hat.high >= stable] = Verdict.TOO_FEW
+    if e.n_others > 1:
+        out[e.p_hat.estimate >= stable - ROUNDING] = Verdict.STABLE
+    for code, verdict in LISTED.items():
+        out[e.listed == code] = verdict
     return out
 
 
@@ -60,6 +67,7 @@ def reasons(e: Evidence, verdict: NDArray[np.object_]) -> NDArray[np.object_]:
         Verdict.IDENTIFIABLE: _identifiable,
         Verdict.COPY: _copy,
         Verdict.SUBSPACE: _subspace,
+        Verdict.STABLE: _not_listed,
         Verdict.TOO_FEW: _not_listed,
         Verdict.NOT_REPRODUCED: _not_listed,
     }
@@ -109,13 +117,18 @@ def _subspace(e: Evidence, at: At) -> str:
 
 def _not_listed(e: Evidence, at: At) -> str:
     others = f"{e.n_others} other SAE" + "s" * (e.n_others != 1)
-    text = f"Found in {e.found[at]} of {others}, at a cosine of at most {_two(e.best_cosine[at])}"
+    best = e.best_cosine[at]
+    text = f"Found in {e.found[at]} of {others}"
+    text += f", nearest at cosine {_two(best)}" if np.isfinite(best) else ""
     if e.n_others < 2:
-        return f"{text}; the lists need three SAEs."
+        return f"{text}. The lists need three SAEs."
     low, high = e.p_hat.low[at], e.p_hat.high[at]
-    text += f": p_hat is {_two(low)} to {_two(high)}."
-    if np.isfinite(e.q[at]):
-        text += f" A candidate, but freely turned codes agree as well with q {e.q[at]:.2g}."
+    text += f" (p_hat {_two(low)} to {_two(high)})."
+    if e.listed[at] in REJECTED:
+        kind = "direction" if e.listed[at] == Listed.IDENTITY_REJECTED else "subspace"
+        return f"{text} Candidate for a shared {kind}, but q is {e.q[at]:.2g}: chance may do it."
+    if e.listed[at] == Listed.AMBIGUOUS:
+        return f"{text} Its counterparts are not one latent in each SAE."
     return f"{text} It may turn in {e.rank.rank[at]:.0f} dimensions."
 
 
