@@ -3,8 +3,9 @@
     python -m realdata.compare A B C --out report
 
 A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors or npz files with a
-decoder. Computes every score between SAEs that needs only their weights, writes `compare.nc`,
-`compare.png` and `compare.pdf`, and prints a summary.
+decoder. Computes every score between SAEs that needs only their weights, and a verdict on every
+latent. Writes `report.html` for a browser, tables for other tools (`synthsae.reports.write`), and
+the scores as `compare.nc` with a figure, `compare.png` and `compare.pdf`. Prints a summary.
 """
 
 import importlib
@@ -21,6 +22,7 @@ if __name__ == "__main__":  # before the imports, which take seconds: Ctrl-C wor
 import argparse
 import io
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -31,7 +33,7 @@ from typing import NoReturn
 
 import xarray as xr
 
-from synthsae import files, progress, scores
+from synthsae import files, progress, reports, scores
 from synthsae.checks import ConfigError
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.dictionaries import read, shown, stacked
@@ -54,6 +56,9 @@ SCORES = (
 )
 MATCHED_SCORES = (scores.matched_agreement, scores.nearest_agreement, scores.shared_latents)
 """Scores that need the whole cosine matrix of two SAEs."""
+
+OTHERS = ("latents.csv", "latents.parquet", "report.json", "consensus.safetensors", "compare.nc")
+"""Files beside the page."""
 
 CAVEAT = (
     "Files do not say how many tokens these SAEs were trained on, or whether they share a start. "
@@ -122,14 +127,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         files.make(args.out, "--out")
         dataset = compare(together)
         _save(dataset, args.out)
+        seen = reports.report(together)
+        view = None if args.latent is None else seen.latent(args.latent, _position(args.sae))
+        seen.write(args.out, " ".join([parser.prog, *map(shlex.quote, argv or sys.argv[1:])]))
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: stopped", file=sys.stderr)
         return 130
-    print(f"\n{report(dataset)}\n{CAVEAT}\n\n{shown(args.out / 'compare')}.nc, .png, .pdf")
+    print(f"\n{report(dataset)}\n{CAVEAT}\n")
+    print(seen.counts.rename("latents of all SAEs").to_string(), "\n")
+    if view is not None:
+        print(view, "\n")
+    print(f"open {shown(args.out / 'report.html')}; beside it: {', '.join(OTHERS)}")
     return 0
+
+
+def _position(sae: str) -> int | str:
+    """An SAE as `Report.latent` takes it: a position, or a name."""
+    return int(sae) if sae.isdecimal() else sae
 
 
 def _save(dataset: xr.Dataset, out: Path) -> None:
@@ -179,6 +196,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the report (./compare)",
     )
+    add("--latent", type=int, metavar="N", help="print what is known of latent N")
+    add("--sae", default="0", metavar="SAE", help="its SAE: position, from 0, or name (0)")
     add("--decoder", metavar="NAME", help="name of the tensor of decoder rows, [M, D]")
     add("--transpose", action="store_true", help="the decoder has the shape [D, M]")
     add(

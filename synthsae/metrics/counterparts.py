@@ -76,5 +76,5 @@ def _nearest(
         best[better] = size[row, columns][better]
         signed[better] = c[row, columns][better]
         back[better] = start + row[better]
-    clipped = (np.clip(v, -1, 1) for v in (np.concatenate(cosine), signed))
-    return np.concatenate(first), back, *clipped
+    forth = np.clip(np.concatenate(cosine), -1, 1)
+    return np.concatenate(first), back, forth, np.clip(signed, -1, 1)

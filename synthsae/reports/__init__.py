@@ -4,6 +4,7 @@
 identities and subspaces, five summary numbers, files for other tools, and a page for a browser.
 """
 
-from synthsae.reports.report import LatentView, Report, report
+from synthsae.reports.reporting import Report, report
+from synthsae.reports.view import LatentView
 
 __all__ = ["LatentView", "Report", "report"]

@@ -25,7 +25,7 @@ from synthsae.provenance import git_commit, versions
 from synthsae.reports.verdicts import MEANING, Verdict
 
 if TYPE_CHECKING:
-    from synthsae.reports.report import Report
+    from synthsae.reports.reporting import Report
 
 COLOURS = {
     Verdict.IDENTIFIABLE: BLUE,
@@ -37,6 +37,8 @@ COLOURS = {
     Verdict.DEAD: GREY,
 }
 """Verdict -> colour."""
+NO_METADATA: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+SILENT: dict[str, Any] = {"Software": None}
 MEMBERS_SHOWN = 400
 """Members of a subspace whose pairwise cosines the page shows, at most."""
 
@@ -264,7 +266,7 @@ def _png(cosine: Array) -> str:
     from matplotlib.image import imsave
 
     out = io.BytesIO()
-    imsave(out, cosine, cmap="gray_r", vmin=0, vmax=1, format="png", metadata={"Software": None})
+    imsave(out, cosine, cmap="gray_r", vmin=0, vmax=1, format="png", metadata=SILENT)
     return base64.b64encode(out.getvalue()).decode()
 
 
@@ -277,7 +279,7 @@ def _svg(figure: Figure) -> str:
         figure.savefig(
             out,
             format="svg",
-            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
+            metadata=NO_METADATA,
             transparent=True,
         )
     text = out.getvalue()

@@ -25,7 +25,7 @@ from synthsae.reports.page import page
 from synthsae.seeds.consensus import save_consensus
 
 if TYPE_CHECKING:
-    from synthsae.reports.report import Report
+    from synthsae.reports.reporting import Report
 
 SCHEMA = 1
 """Version of the layout of `report.json`: it changes when a reader of an older one would fail."""

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from known_latents import decoders
 from saelens_format import put, weights
 from safetensors.torch import save_file
 
+import synthsae
 from realdata import compare
 from synthsae import theory
 from synthsae.checks import ConfigError
@@ -72,6 +74,34 @@ def test_permutations(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     text = capsys.readouterr().out
     assert f"numbered differently: {', '.join(saes)} (all count)" in text
     assert "3 values only" in text
+
+
+def test_one_latent_is_answered_on_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    saes = [write(tmp_path / f"{i}.safetensors", decoder) for i, decoder in enumerate(decoders(4))]
+    run(tmp_path, *saes, more=("--latent", "3"))
+    out = capsys.readouterr().out
+    view = synthsae.report(saes).latent(3)
+    assert str(view) in out
+    assert "Latent 3 of" in out
+    made = {p.name for p in (tmp_path / "out").iterdir()}
+    assert made >= {"report.html", "latents.csv", "report.json", "consensus.safetensors"}
+    assert "--latent 3" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "field"), [(("--latent", "99"), "latent"), (("--latent", "0", "--sae", "x"), "sae")]
+)
+def test_a_latent_that_there_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture, more: tuple[str, ...], field: str
+) -> None:
+    saes = [write(tmp_path / f"{i}.safetensors", decoder) for i, decoder in enumerate(decoders(3))]
+    assert compare.main([*saes, "--out", str(tmp_path / "out"), *more]) == 2
+    assert (
+        capsys.readouterr().err.strip().splitlines()[-1].startswith(f"realdata.compare: {field}:")
+    )
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 @pytest.mark.slow

@@ -63,6 +63,9 @@ def report(
             together = replace(together, live=together.live & seen.live(definitions.live))
             if isinstance(source, TextSource) and source.has_text:
                 where = contexts(saes, source, n_samples)
+    if together.absolute:
+        note = "the lists compare signed directions; p_hat and counterparts ignore the sign"
+        together = replace(together, notes=(*together.notes, note))
     lists = consensus(
         together.directions,
         together.live,
