@@ -89,11 +89,10 @@ def _dead(e: Evidence, at: At) -> str:
 
 
 def _identifiable(e: Evidence, at: At) -> str:
-    item = e.lists.isel(identity=e.identity[at])
-    n, found = e.n_others + 1, int(item.identity_found)
-    cosine = float(item.identity_cosine)
+    i, n = e.identity[at], e.n_others + 1
+    found, cosine = e.column("identity_found")[i], e.column("identity_cosine")[i]
     text = f"{found} of {n} SAEs have it, at a mean cosine of {_two(cosine)} (q {e.q[at]:.2g})."
-    if not item.identity_claimed:
+    if not e.column("identity_claimed")[i]:
         text += " It may be an axis and no feature: the SAEs have its opposite too."
     return text
 
@@ -106,11 +105,10 @@ def _copy(e: Evidence, at: At) -> str:
 
 
 def _subspace(e: Evidence, at: At) -> str:
-    item = e.lists.isel(subspace=e.subspace[at])
-    n, found = e.n_others + 1, int(item.subspace_found)
-    share = e.subspace_energy[at]
+    g, n = e.subspace[at], e.n_others + 1
+    found, rank = e.column("subspace_found")[g], e.column("subspace_rank")[g]
     return (
-        f"{share:.0%} of it lies in subspace {e.subspace[at]}, of rank {int(item.subspace_rank)}, "
+        f"{e.subspace_energy[at]:.0%} of it lies in subspace {g}, of rank {rank}, "
         f"which {found} of {n} SAEs share (q {e.q[at]:.2g})."
     )
 
