@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from synthsae.arrays import Array, Index
 from synthsae.metrics.counterparts import Counterparts, counterparts
 from synthsae.metrics.latent_rank import LatentRank
+from synthsae.metrics.verdicts import Verdict
 from synthsae.scores.run import Dictionaries
 from synthsae.stats import Interval, binomial_interval
+
+UNLISTED = [v for v in Verdict if v > Verdict.SUBSPACE]
+"""What `consensus` says of a live latent that is on no list."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,24 @@ class Evidence:
         """The identity that a latent belongs to, or -1, [S, M]."""
         return self.column("latent_identity")
 
-    @property
-    def copy_of(self) -> Index:
-        """The listed latent of the same SAE that a latent nearly copies, or -1, [S, M]."""
-        return self.column("latent_copy_of")
+    @cached_property
+    def doubles(self) -> Index:
+        """The identifiable latent of the same SAE that a latent doubles, or -1, [S, M].
+
+        It doubles that latent if it is a near-copy of it (`consensus`), or if it is on no list and
+        in most of the other SAEs its counterpart is that latent's. p_hat is many-to-one, so a
+        latent that leans towards a feature reappears wherever the feature does.
+        """
+        near, theta = self.counterparts, self.saes.definitions.theta
+        size = np.abs(near.cosine) if self.saes.absolute else near.cosine
+        seeds = np.arange(self.n_others + 1)[:, None]
+        theirs = np.where(size >= theta, self.identity[seeds, near.latent], -1)  # [S, S, M]
+        middle = np.sort(theirs, axis=1)[:, theirs.shape[1] // 2]  # a majority is the median
+        most = 2 * (theirs == middle[:, None]).sum(axis=1) > self.n_others
+        own = np.append(self.column("identity_latent"), np.full((1, len(seeds)), -1), axis=0)
+        leans = own[middle, seeds]
+        free = np.isin(self.listed, UNLISTED) & most & (middle >= 0)
+        return np.where(free, leans, self.column("latent_copy_of"))
 
     @property
     def q(self) -> Array:

@@ -90,7 +90,7 @@ async function view(sae, latent) {
       ["p_hat", p], ["dimensions in which it may turn", form(c.rank[i], 1)], ["firing rate", rate(c.rate[i])],
       ["share of energy", rate(c.energy[i])],
       ["identity", c.identity[i] < 0 ? "" : `<a href="#identity-${c.identity[i]}">${c.identity[i]}</a>`],
-      ["near-copy of", c.copy_of[i] < 0 ? "" : link(sae, c.copy_of[i])],
+      ["doubles latent", c.doubles[i] < 0 ? "" : link(sae, c.doubles[i])],
       ["subspace", c.subspace[i] < 0 ? "" : `<a href="#subspace-${c.subspace[i]}">${c.subspace[i]}</a>`],
     ].filter(([, value]) => value !== "");
     one.innerHTML = `<h3>Latent ${latent} of ${shown(about.saes[sae])}: ${about.verdicts[c.verdict[i]]}</h3><p>${shown(c.why[i])}</p>

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     Verdict.IDENTIFIABLE: BLUE,
-    Verdict.COPY: "#56B4E9",
+    Verdict.DOUBLE: "#56B4E9",
     Verdict.SUBSPACE: GREEN,
     Verdict.STABLE: "#E69F00",
     Verdict.TOO_FEW: "#BBBBBB",
@@ -144,7 +144,7 @@ def packed(report: "Report", s: int) -> str:
         "other": near.latent[s, :, rows.index].tolist(),
         "cosine": [_rounded(c, 3) for c in near.cosine[s, :, rows.index]],
     }
-    for name in ("identity", "subspace", "copy_of"):
+    for name in ("identity", "subspace", "doubles"):
         columns[name] = rows[name].tolist()
     for name, digits in (("p_hat", 3), ("p_hat_low", 3), ("p_hat_high", 3), ("rank", 1)):
         columns[name] = _rounded(rows[name].to_numpy(), digits)

@@ -27,8 +27,7 @@ def summary(e: Evidence, verdict: NDArray[np.object_]) -> pd.DataFrame:
         for random directions where there is one.
     """
     live = e.saes.live
-    identifiable = np.isin(verdict, [Verdict.IDENTIFIABLE, Verdict.COPY])
-    rest = live & ~identifiable
+    rest = live & ~np.isin(verdict, [Verdict.IDENTIFIABLE, Verdict.DOUBLE])
     ranks = np.array([_median(r[on]) for r, on in zip(e.rank.rank, rest, strict=True)])
     chance = theory.chance_found(e.saes.d_model, live.sum(axis=1), e.saes.definitions.theta)
     stable = shown(e.saes.definitions.stable)
@@ -42,9 +41,9 @@ def summary(e: Evidence, verdict: NDArray[np.object_]) -> pd.DataFrame:
             _share(e.saes.labels == "stable", live, e.level),
             np.nan,
         ),
-        "share that is identifiable": (_share(identifiable, live, e.level), 0.0),
+        "share that is identifiable": (_share(verdict == Verdict.IDENTIFIABLE, live, e.level), 0.0),
         "share in a shared subspace": (_share(verdict == Verdict.SUBSPACE, live, e.level), 0.0),
-        "dimensions in which a median latent that is not identifiable turns": (
+        "dimensions in which a median other latent turns": (
             _interval(ranks, e.level, (1, e.saes.d_model)),
             float(e.saes.d_model),
         ),

@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     """What is known of one latent, the best first."""
 
     IDENTIFIABLE = "identifiable"
-    COPY = "near-copy"
+    DOUBLE = "doubles another latent"
     SUBSPACE = "in a shared subspace"
     STABLE = "stable, not identified"
     TOO_FEW = "too few SAEs to say"
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 
 MEANING = {
     Verdict.IDENTIFIABLE: "The SAEs share this direction more closely than free rotation allows.",
-    Verdict.COPY: "It nearly copies another latent of its SAE, which is identifiable.",
+    Verdict.DOUBLE: "Another latent of its SAE, which is identifiable, has the same counterparts.",
     Verdict.SUBSPACE: "It lies in a subspace that the SAEs share; inside it, it is free to turn.",
     Verdict.STABLE: "The other SAEs have it, but too loosely for so few to exclude free rotation.",
     Verdict.TOO_FEW: "Some other SAEs lack it, but p_hat may still be that of a stable latent.",
@@ -36,7 +36,6 @@ MEANING = {
 LISTED = {
     Listed.DEAD: Verdict.DEAD,
     Listed.IDENTITY: Verdict.IDENTIFIABLE,
-    Listed.NEAR_COPY: Verdict.COPY,
     Listed.SUBSPACE: Verdict.SUBSPACE,
 }
 """What `consensus` says of a latent -> the verdict. Of the others p_hat decides."""
@@ -54,6 +53,7 @@ def verdicts(e: Evidence) -> NDArray[np.object_]:
     out[e.p_hat.high >= stable] = Verdict.TOO_FEW
     if e.n_others > 1:
         out[e.p_hat.estimate >= stable - ROUNDING] = Verdict.STABLE
+    out[e.doubles >= 0] = Verdict.DOUBLE
     for code, verdict in LISTED.items():
         out[e.listed == code] = verdict
     return out
@@ -65,7 +65,7 @@ def reasons(e: Evidence, verdict: NDArray[np.object_]) -> NDArray[np.object_]:
     write = {
         Verdict.DEAD: _dead,
         Verdict.IDENTIFIABLE: _identifiable,
-        Verdict.COPY: _copy,
+        Verdict.DOUBLE: _double,
         Verdict.SUBSPACE: _subspace,
         Verdict.STABLE: _not_listed,
         Verdict.TOO_FEW: _not_listed,
@@ -97,11 +97,11 @@ def _identifiable(e: Evidence, at: At) -> str:
     return text
 
 
-def _copy(e: Evidence, at: At) -> str:
-    other = e.copy_of[at]
+def _double(e: Evidence, at: At) -> str:
+    other, theirs = e.doubles[at], e.identity[at[0], e.doubles[at]]
     cosine = float(e.saes.directions[at] @ e.saes.directions[at[0], other])
-    of = f"latent {other} of the same SAE"
-    return f"Cosine {_two(cosine)} with {of}, which stands for identity {e.identity[at]}."
+    text = f"Latent {other} of the same SAE, at cosine {_two(cosine)}, stands for identity {theirs}"
+    return f"{text}. p_hat counts both."
 
 
 def _subspace(e: Evidence, at: At) -> str:

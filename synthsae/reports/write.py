@@ -103,7 +103,7 @@ def _sae(report: "Report", name: str) -> dict[str, Any]:
     columns: dict[str, Any] = {"name": str(name), "verdict": [str(v) for v in rows.verdict]}
     for column in ("p_hat", "p_hat_low", "p_hat_high", "rank", "firing_rate", "energy"):
         columns[column] = [_number(v) for v in rows[column]]
-    for column in ("identity", "subspace", "copy_of"):
+    for column in ("identity", "subspace", "doubles"):
         columns[column] = rows[column].tolist()
     columns["counterparts"] = [v.tolist() for v in rows.counterparts]
     columns["cosines"] = [[_number(c) for c in v] for v in rows.cosines]

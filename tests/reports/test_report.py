@@ -35,7 +35,7 @@ def made() -> Report:
 def test_each_latent_has_the_verdict_that_its_truth_says(made: Report) -> None:
     got = made.latents.loc["SAE 0"].verdict.tolist()
     assert got[1:FEATURES] == [Verdict.IDENTIFIABLE] * (FEATURES - 1)
-    assert sorted([got[0], got[12]]) == [Verdict.IDENTIFIABLE, Verdict.COPY]
+    assert {got[0], got[12]} == {Verdict.IDENTIFIABLE, Verdict.DOUBLE}
     assert got[13:17] == [Verdict.SUBSPACE] * PLANE
     assert got[17:20] == [Verdict.NOT_REPRODUCED] * NOISE
     assert got[20] == Verdict.DEAD
@@ -64,6 +64,15 @@ def test_a_latent_that_all_have_loosely_is_stable_and_not_identified() -> None:
     assert set(report(d).latents.verdict) == {Verdict.STABLE}
 
 
+def test_a_latent_that_leans_on_a_feature_doubles_the_latent_of_that_feature() -> None:
+    d = decoders(6)
+    lean = unit(0.8 * d[0, 2] + 0.6 * unit(np.random.default_rng(1).standard_normal(D)))
+    d[0, 20] = lean
+    seen = report(d).latent(20)
+    assert seen.row.p_hat == 1  # many-to-one, so p_hat alone calls it stable
+    assert (seen.verdict, seen.row.doubles) == (Verdict.DOUBLE, 2)
+
+
 def test_the_table_has_what_its_key_explains(made: Report) -> None:
     table = made.latents
     assert list(table.columns) == list(COLUMNS)
@@ -84,7 +93,7 @@ def test_counterparts_of_an_identity_are_its_latents(made: Report) -> None:
     listed = made.consensus.identity_latent.values
     for row in listed:
         got = made.latents.loc["SAE 0"].loc[row[0]].counterparts
-        copies = made.latents[made.latents.copy_of >= 0].reset_index()
+        copies = made.latents[made.latents.doubles >= 0].reset_index()
         allowed = {(a, b) for a, b in zip(copies.sae, copies.latent, strict=True)}
         for t in range(1, 8):
             assert got[t] == row[t] or (f"SAE {t}", got[t]) in allowed
@@ -118,7 +127,7 @@ def test_what_there_is_not_is_refused(made: Report, arguments: dict, field: str)
 
 def test_the_summary_counts_what_the_table_holds(made: Report) -> None:
     table = made.latents[made.latents.live]
-    identifiable = table.verdict.isin([Verdict.IDENTIFIABLE, Verdict.COPY])
+    identifiable = table.verdict == Verdict.IDENTIFIABLE
     shares = identifiable.groupby("sae").mean()
     assert_allclose(made.summary.value.iloc[2], shares.mean())
     assert_allclose(made.summary.value.iloc[0], table.groupby("sae").p_hat.mean().mean())
@@ -193,7 +202,7 @@ def test_turning_everything_changes_no_verdict(seed: int, n: int) -> None:
     turn = haar(D, np.random.default_rng(seed))
     before, after = report(d), report(d @ turn)  # which of two equal copies leads is open
     same = before.latents.verdict.astype(str) == after.latents.verdict.astype(str)
-    copies = before.latents.copy_of.ge(0) | after.latents.copy_of.ge(0)
+    copies = before.latents.doubles.ge(0) | after.latents.doubles.ge(0)
     assert (same | copies).all()
     assert before.counts.tolist() == after.counts.tolist()
 
