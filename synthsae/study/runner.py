@@ -122,8 +122,9 @@ def run(
             except Exception as error:  # a score's names may clash with those of the axes
                 why = f"scores whose cells fit together ({in_a_line(error)})"
                 raise ConfigError("scores", store.study, why) from error
-            dataset.attrs |= {"study": readable(store.study), "question": study.question}
-            dataset.attrs["stale"] = json.dumps(sorted({name for p in checked for name in p.stale}))
+            first = {"study": readable(store.study), "question": study.question}
+            stale = json.dumps(sorted({name for p in checked for name in p.stale}))
+            dataset.attrs = first | dataset.attrs | {"stale": stale}
             if earlier := store.assemble(dataset):
                 print(f"kept: {earlier}, of another config")
             present(study, store)
