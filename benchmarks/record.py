@@ -11,7 +11,7 @@ import json
 import math
 import numbers
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def record(study: Study, ds: xr.Dataset, date: str) -> dict[str, Any]:
             "rows": [[plain(cell) for cell in row] for row in rows],
         },
         "swept": {name: [plain(v) for v in values] for name, values in config["axes"].items()},
+        "coordinates": {str(d): [plain(v) for v in ds[d].values] for d in ds.dims if kept(ds, d)},
         "worlds": distinct(config, "world_seed"),
         "seeds": distinct(config, "n_seeds"),
         "steps": distinct(config, "n_steps", "train"),
@@ -69,6 +70,13 @@ def record(study: Study, ds: xr.Dataset, date: str) -> dict[str, Any]:
         "device": ds.attrs["device"],
         "hash": ds.attrs["hash"],
     }
+
+
+def kept(ds: xr.Dataset, dim: Hashable) -> bool:
+    """Whether the record has the values of a dimension: not those of axes, seeds and long ones."""
+    seeds = ("seed", "seed_a", "seed_b")
+    known = {*json.loads(ds.attrs["config"])["axes"], *seeds}
+    return dim in ds.coords and dim not in known and ds.sizes[dim] <= LONGEST
 
 
 def distinct(config: Mapping[str, Any], name: str, part: str | None = None) -> list[int]:

@@ -68,7 +68,15 @@ def worlds(text: str) -> set[int]:
 
 def known(record: Mapping[str, Any]) -> list[float]:
     """Every number of a record that a sentence may tell: the finding's, and settings."""
-    names = ("finding", "swept", "seeds", "steps", "samples_trained", "samples_evaluated")
+    names = (
+        "finding",
+        "swept",
+        "coordinates",
+        "seeds",
+        "steps",
+        "samples_trained",
+        "samples_evaluated",
+    )
     found = [*_leaves([record[name] for name in (*names, "definitions")]), len(record["worlds"])]
     return [x for x in found if math.isfinite(x)]
 

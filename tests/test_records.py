@@ -76,7 +76,14 @@ def test_the_numbers_of_the_readme_are_in_the_records_that_it_cites(heading: str
 def a_record(**finding: Any) -> dict[str, Any]:
     found = {"text": "", "values": {}, "columns": [], "rows": []} | finding
     settings = {name: [] for name in ("seeds", "steps", "samples_trained", "samples_evaluated")}
-    return {"finding": found, "swept": {}, "definitions": {}, "worlds": [0, 1], **settings}
+    return {
+        "finding": found,
+        "swept": {},
+        "coordinates": {},
+        "definitions": {},
+        "worlds": [0, 1],
+        **settings,
+    }
 
 
 def test_the_numbers_of_a_sentence() -> None:
@@ -164,7 +171,8 @@ def test_a_page_gets_its_block_where_the_markers_are(page: str) -> None:
 def a_run(study: Study) -> xr.Dataset:
     """What `record` reads of a Dataset of the default run of `study`."""
     grid = plan(study, {})
-    ds = xr.Dataset({"p": ("rank", [0.123456, float("nan")])}, {"rank": [2, 4]})
+    coordinates = {"rank": [2, 4], "level": [0.5, 0.95], "seed": [0, 1, 2], "r": range(100)}
+    ds = xr.Dataset({"p": ("rank", [0.123456, float("nan")])}, coordinates)
     base = grid.cells[0].config.record()
     ds.attrs = {name: "x" for name in ("git_commit", "scored_at", "device")} | {
         "study": "mine",
@@ -201,6 +209,7 @@ def test_a_run_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert record["finding"]["values"] == {"p": 0.1235}
     assert record["finding"]["rows"] == [[0.1235], [None]]
     assert (record["swept"], record["worlds"]) == ({"rank": [2, 4], "world_seed": [0, 7]}, [0, 7])
+    assert record["coordinates"] == {"level": [0.5, 0.95]}
     assert (record["seeds"], record["date"]) == ([3], str(datetime.now(UTC).date()))
     assert script.section(page.read_text()) == script.block(record)
     assert {p.name for p in (tmp_path / "mine").glob("*.png")} == {"figure.png", "supplement.png"}
