@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
     from synthsae.seeds.consensus import consensus, load_consensus, save_consensus
+    from synthsae.seeds.intervals import interval
     from synthsae.seeds.pooling import pool
     from synthsae.study import Study
     from synthsae.study.store import open_results
@@ -31,6 +32,7 @@ _HOME = {
     "WorldConfig": "world",
     "consensus": "seeds.consensus",
     "evaluate": "evaluation",
+    "interval": "seeds.intervals",
     "load_consensus": "seeds.consensus",
     "load_saelens": "sae.saelens",
     "open_results": "study.store",
@@ -50,6 +52,7 @@ __all__ = [
     "__version__",
     "consensus",
     "evaluate",
+    "interval",
     "load_consensus",
     "load_saelens",
     "open_results",

@@ -40,6 +40,15 @@ def test_every_study_has_a_page_and_a_line_in_the_index() -> None:
         assert f"]({name}/README.md)" in index
 
 
+def test_index_and_readme_ask_what_the_pages_ask_in_one_order() -> None:
+    rows = re.compile(r"^\| \[`(\w+)`\]\([\w/.]+\) \| (.*\?) \|$", re.M)
+    index = rows.findall((ROOT / "studies" / "README.md").read_text())
+    assert index == rows.findall((ROOT / "README.md").read_text())
+    for name, question in index:
+        title = (ROOT / "studies" / name / "README.md").read_text().splitlines()[0]
+        assert title.lower() == f"# `{name}`: {question}".lower()
+
+
 def test_functions_in_the_tables_exist() -> None:
     for part in ("metrics", "theory"):
         folder = ROOT / "synthsae" / part

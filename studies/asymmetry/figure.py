@@ -7,17 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from synthsae.plot.common import (
-    BLUE,
-    GREY,
-    ORANGE,
-    STYLE,
-    defined,
-    error_bars,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, defined, error_bars, slices
 from synthsae.plot.phrases import count, interval, number
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 KEEP = ("seed", "latent", "label", "masked", "masked_class", "zeroed")
@@ -34,7 +26,7 @@ def ratio(values: xr.DataArray) -> Interval:
     stable, unstable = (values.sel(label=c, drop=True) for c in ("stable", "unstable"))
     over = stable / unstable.where(unstable > 0)
     log = xr.apply_ufunc(np.log, over.where(over > 0))
-    return Interval(*(np.exp(v) for v in interval_over_seeds(log)))
+    return Interval(*(np.exp(v) for v in interval_of(log)))
 
 
 def measured(ds: xr.Dataset) -> dict[str, Interval]:
@@ -49,7 +41,7 @@ def measured(ds: xr.Dataset) -> dict[str, Interval]:
 
 def at_equal_rate(ds: xr.Dataset) -> Interval:
     """Cost of a latent with p_hat 1 over that of one with p_hat 0 and the same firing rate."""
-    return Interval(*(np.exp(v) for v in interval_over_seeds(ds.p_hat_slope)))
+    return Interval(*(np.exp(v) for v in interval_of(ds.p_hat_slope)))
 
 
 def explained(ds: xr.Dataset) -> dict[str, Interval]:
@@ -66,7 +58,7 @@ def explained(ds: xr.Dataset) -> dict[str, Interval]:
         "p_hat by itself": both - rate,
         "p_hat adds to rate": p_hat,
     }
-    return {name: interval_over_seeds(share) for name, share in shares.items()}
+    return {name: interval_of(share) for name, share in shares.items()}
 
 
 def predicted(ds: xr.Dataset) -> dict[str, float]:
@@ -181,7 +173,7 @@ def _joint(ax: Axes, ds: xr.Dataset) -> None:
     for label in ("stable", "unstable"):
         colour, _ = LOOK[label]
         at = part.sel(label=label)
-        joint = interval_over_seeds(at.masked_cost.transpose("masked", "seed"))
+        joint = interval_of(at.masked_cost.transpose("masked", "seed"))
         ax.plot(n, joint.estimate, color=colour, lw=1.8, label=f"{label}, zeroed jointly")
         ax.fill_between(n, joint.low, joint.high, color=colour, alpha=0.2, lw=0)
         matched = at.matched_cost.mean("seed")
@@ -199,7 +191,7 @@ def _spliced(ax: Axes, ds: xr.Dataset) -> None:
     for label in ds.masked_class.values:
         colour, _ = LOOK[label]
         own, others = (
-            interval_over_seeds(ds[name].sel(masked_class=label).transpose("zeroed", "seed"))
+            interval_of(ds[name].sel(masked_class=label).transpose("zeroed", "seed"))
             for name in ("masked_loss", "matched_loss")
         )
         ax.plot(ds.zeroed, own.estimate, "o-", color=colour, lw=1.8, ms=3)

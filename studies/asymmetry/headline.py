@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from synthsae.studies.asymmetry.figure import LOOK, at_equal_rate, common_count, worlds
 
-from synthsae.plot.common import GREY, STYLE, interval_over_seeds
+from synthsae.plot.common import GREY, STYLE
 from synthsae.plot.phrases import span
+from synthsae.seeds.intervals import interval_of
 
 SCALE = "block_scale"
 
@@ -92,7 +93,7 @@ def _classes(ax: Axes, x: np.ndarray, parts: list[xr.Dataset]) -> None:
             n = common_count(part)
             if not n:
                 continue
-            lost = interval_over_seeds(part.masked_cost.sel(label=label, masked=n) / n)
+            lost = interval_of(part.masked_cost.sel(label=label, masked=n) / n)
             bars = np.nan_to_num([[lost.estimate - lost.low], [lost.high - lost.estimate]])
             name = f"{label} latents" if i == 0 else None
             ax.errorbar(

@@ -9,7 +9,8 @@ from matplotlib.ticker import PercentFormatter
 
 from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import number
-from synthsae.plot.worlds import SEEDS, interval_over_worlds
+from synthsae.plot.worlds import SEEDS
+from synthsae.seeds.intervals import interval_of
 
 COLOURS = (BLUE, ORANGE, GREEN, "black", GREY)
 LINES = ("-", "--", ":", "-.")
@@ -39,8 +40,8 @@ def _panel(ax: Axes, ds: xr.Dataset, label: str) -> None:
     x = ds.n_latents.values / blocks
     for i, (m, colour) in enumerate(zip(ds.n_atoms.values, COLOURS, strict=False)):
         for steps, line in zip(ds.n_steps.values[::-1], LINES, strict=False):
-            found = interval_over_worlds(
-                ds.atoms_found.sel(n_atoms=m, n_steps=steps).transpose("n_latents", ...), own=True
+            found = interval_of(
+                ds.atoms_found.sel(n_atoms=m, n_steps=steps).transpose("n_latents", ...)
             )
             ax.errorbar(
                 x * 1.05 ** (i - ds.sizes["n_atoms"] // 2),  # beside each other

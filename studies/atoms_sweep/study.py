@@ -13,9 +13,10 @@ from synthsae.studies.atoms_sweep.scores import atom_recovery
 from synthsae import scores
 from synthsae.config import Config
 from synthsae.plot.finding import Finding
-from synthsae.plot.worlds import averaged, interval_over_worlds
+from synthsae.plot.worlds import averaged
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
+from synthsae.seeds.intervals import interval_of
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -34,7 +35,7 @@ def finding(ds: xr.Dataset) -> Finding:
     each = []
     for name, less in scarce.items():
         at = ds.isel(plenty | less)
-        found = interval_over_worlds(at.atoms_found, own=True)
+        found = interval_of(at.atoms_found)
         each.append(
             {
                 "what is scarce": name,

@@ -8,19 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from synthsae.plot.common import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    STYLE,
-    defined,
-    error_bars,
-    interval_of_each,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, defined, error_bars, slices
 from synthsae.plot.phrases import number
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
@@ -60,8 +50,8 @@ def stability_by_budget(ds: xr.Dataset) -> Figure:
 def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
     """p_hat of isolated features and of block latents, the law, and what chance gives."""
     x, law = ds.training_samples, ds.coverage_prediction.mean(("seed", "block"))
-    _points(ax, x, interval_over_seeds(ds.isolated_reappearance), BLUE, "o-", "isolated features")
-    _points(ax, x, interval_over_seeds(ds.block_reappearance), ORANGE, "s-", "block latents")
+    _points(ax, x, interval_of(ds.isolated_reappearance), BLUE, "o-", "isolated features")
+    _points(ax, x, interval_of(ds.block_reappearance), ORANGE, "s-", "block latents")
     ax.plot(x, law, color="black", lw=1.3, label="coverage law,\ncodes as they are")
     ax.plot(x, ds.coverage_a_priori, color="black", lw=1, ls="--", label="… before training")
     ax.plot(
@@ -80,10 +70,10 @@ def _latents(ax: Axes, ds: xr.Dataset, label: str) -> None:
 def _signs(ax: Axes, ds: xr.Dataset) -> None:
     """EV, recovery of the subspace, and whether latents that are not stable share one subspace."""
     x = ds.training_samples.values
-    ev = interval_of_each(ds.explained_variance)
-    overlap = interval_of_each(ds.subspace_overlap.mean("block"))
+    ev = interval_of(ds.explained_variance)
+    overlap = interval_of(ds.subspace_overlap.mean("block"))
     names = ("not_stable_transfer", "not_stable_transfer_null")
-    score, null = (interval_over_seeds(ds[n]) for n in names)
+    score, null = (interval_of(ds[n]) for n in names)
     _points(ax, x, ev, PURPLE, "^-", "explained variance")
     _points(ax, x, overlap, GREEN, "s-", "share of the block\nthat latents span")
     _points(
@@ -98,7 +88,7 @@ def _signs(ax: Axes, ds: xr.Dataset) -> None:
     above = list(score.estimate > null.estimate)
     ax.fill_between(x, null.estimate, score.estimate, where=above, color=GREY, alpha=0.25, lw=0)
     _budget_axis(ax, ds)
-    gain = interval_over_seeds((ds[names[0]] - ds[names[1]]).isel(n_steps=-1))
+    gain = interval_of((ds[names[0]] - ds[names[1]]).isel(n_steps=-1))
     title = "latents that are not stable share\n"
     title += f"a subspace: {number(gain.estimate, '+.2f')} over the null"
     if np.isfinite(gain.low):

@@ -13,7 +13,8 @@ from scipy.stats import binomtest
 
 from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import number
-from synthsae.stats import Interval, mean_interval
+from synthsae.seeds.intervals import interval_of
+from synthsae.stats import Interval
 
 LEVEL = 0.95
 NONE = 3e-5
@@ -39,10 +40,8 @@ def recall(ds: xr.Dataset, name: str, *keep: str) -> xr.DataArray:
 
 def recall_interval(ds: xr.Dataset, name: str, *keep: str) -> Interval:
     """`recall` with its t interval over worlds; NaN ends for one world."""
-    mean = recall(ds, name, *keep)
-    if ds.sizes.get("world_seed", 1) < 2:
-        return Interval(mean.values, *np.full((2, *mean.shape), np.nan))
-    return mean_interval(recall(ds, name, *keep, "world_seed").transpose(..., "world_seed").values)
+    worlds = [d for d in ("world_seed",) if d in ds.dims]
+    return interval_of(recall(ds, name, *keep, *worlds))
 
 
 def share_wrong(ds: xr.Dataset, kind: str, level: float = 0.95) -> Interval:

@@ -6,17 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from synthsae.plot.common import (
-    BLUE,
-    GREY,
-    ORANGE,
-    STYLE,
-    error_bars,
-    interval_of_each,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import extremes, number
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "budget", "seed", "seed_a", "seed_b", "block", "angle")
@@ -62,7 +54,7 @@ def scores_by_budget(ds: xr.Dataset) -> Figure:
         axes = figure.subplots(len(parts), 1 + len(panels), sharex=True, squeeze=False)
         for row, (label, part) in zip(axes, parts, strict=True):
             ways = by_way(part)
-            ev = {way: interval_of_each(d.budget_explained_variance) for way, d in ways.items()}
+            ev = {way: interval_of(d.budget_explained_variance) for way, d in ways.items()}
             _panel(row[0], ways, ev)
             row[0].set_ylim(0, 1.06)
             row[0].set_ylabel("\n".join(filter(None, [label, "explained variance"])))
@@ -104,7 +96,7 @@ def _live(ax: Axes, ways: dict[str, xr.Dataset]) -> None:
 
 def _p_hat(ax: Axes, ways: dict[str, xr.Dataset], name: str, what: str) -> None:
     """A p_hat over the budget, and its range over budgets in the title."""
-    scores = {way: interval_over_seeds(ds[name]) for way, ds in ways.items()}
+    scores = {way: interval_of(ds[name]) for way, ds in ways.items()}
     _panel(ax, ways, scores)
     each, cut, one = (_range(scores[way]) for way in ("each", "cut", "hierarchical"))
     same, apart = f":\n{each} in all three", f": TopK at each k\n{each}, hierarchical {one}"

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from synthsae.plot.architectures import look
-from synthsae.plot.common import STYLE, error_bars, interval_of_each, interval_over_seeds, slices
+from synthsae.plot.common import STYLE, error_bars, slices
 from synthsae.plot.phrases import number
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "n_steps", "seed", "seed_a", "seed_b", "block", "angle")
@@ -60,7 +61,7 @@ def _message(rows: list[tuple[str, xr.Dataset]]) -> str:
 def _isolated(ax: Axes, ds: xr.Dataset, title: str) -> None:
     for arch in ds.arch.values:
         one = ds.sel(arch=arch).isolated_reappearance
-        _line(ax, ds, interval_over_seeds(one.transpose("n_steps", "seed")), str(arch))
+        _line(ax, ds, interval_of(one.transpose("n_steps", "seed")), str(arch))
     ax.set_title(title)
     _axis(ax, ds, "features found again (p_hat)")
 
@@ -68,7 +69,7 @@ def _isolated(ax: Axes, ds: xr.Dataset, title: str) -> None:
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
     for arch in ds.arch.values:
         one = ds.sel(arch=arch).explained_variance
-        _line(ax, ds, interval_of_each(one.transpose("n_steps", "seed")), str(arch))
+        _line(ax, ds, interval_of(one.transpose("n_steps", "seed")), str(arch))
     worst = number(ds.explained_variance.mean("seed").min(), ".1%")
     ax.set_title(f"k = {ds.k.item()}: explained variance\ndoes not warn ({worst} or more)")
     _axis(ax, ds, "explained variance")

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from synthsae.plot import architectures
-from synthsae.plot.common import GREY, STYLE, interval_of_each
+from synthsae.plot.common import GREY, STYLE
 from synthsae.plot.phrases import number
 from synthsae.plot.worlds import averaged
+from synthsae.seeds.intervals import interval_of
 
 PUBLISHED = {"topk": 0.157, "kron": 0.514}
 """RV that the KronSAE paper (2505.22255) reports on its toy; of which matrix, we do not know."""
@@ -102,7 +103,7 @@ def _matrix(ax: Axes, ds: xr.Dataset) -> None:
         )
     for i, (arch, x) in enumerate(_lines(ds)):
         part, (name, _, marker) = ds.sel(arch=arch), look(arch)
-        start, null = (interval_of_each(part[n]).estimate for n in ("rv_start", "rv_null_high"))
+        start, null = (interval_of(part[n]).estimate for n in ("rv_start", "rv_null_high"))
         ax.plot(
             x,
             null,
@@ -181,5 +182,5 @@ def _lines(ds: xr.Dataset) -> list[tuple[str, np.ndarray]]:
 
 def _points(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     """Estimates over the correlation, and the lengths of the bars below and above."""
-    i = interval_of_each(values.transpose("correlation", ...))
+    i = interval_of(values.transpose("correlation", ...))
     return i.estimate, np.nan_to_num([i.estimate - i.low, i.high - i.estimate])

@@ -23,11 +23,11 @@ from synthsae.studies.kron_correlation.scores import correlation_recovery
 
 from synthsae import scores
 from synthsae.config import Config
-from synthsae.plot.common import interval_of_each
 from synthsae.plot.finding import Finding
 from synthsae.plot.worlds import averaged
 from synthsae.sae import SAEConfig
 from synthsae.scores import needs
+from synthsae.seeds.intervals import interval_of
 from synthsae.study import Study
 from synthsae.train import TrainConfig
 from synthsae.world import WorldConfig
@@ -52,7 +52,7 @@ def finding(ds: xr.Dataset) -> Finding:
 
 def _row(one: xr.Dataset) -> dict[str, object]:
     """One matrix: RV of both architectures, and of permuted matchings."""
-    rv = {arch: interval_of_each(one.rv.sel(arch=arch)) for arch in ("topk", "kron")}
+    rv = {arch: interval_of(one.rv.sel(arch=arch)) for arch in ("topk", "kron")}
     higher = bool(rv["kron"].low > rv["topk"].high)
     near = all(i.low <= PUBLISHED[a] <= i.high for a, i in rv.items())
     return {

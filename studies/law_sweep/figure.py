@@ -10,7 +10,8 @@ from matplotlib.ticker import PercentFormatter
 
 from synthsae.plot.common import BLUE, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import span
-from synthsae.plot.worlds import SEEDS, interval_over_worlds
+from synthsae.plot.worlds import SEEDS
+from synthsae.seeds.intervals import interval_of
 
 SHADES = {
     1: ("#D5E8F2", "prefers the true axes"),
@@ -69,8 +70,8 @@ def _scores(ax: Axes, ds: xr.Dataset, label: str) -> None:
         ("block_reappearance", "coverage_prediction", ORANGE, "o", "stability: p_hat"),
         ("axis_cosine", "axis_cosine_null", BLUE, "s", "truth: best cosine of the true axes"),
     ):
-        found = interval_over_worlds(ds[name], own=name == "axis_cosine")
-        rotated = interval_over_worlds(ds[null]).estimate
+        found = interval_of(ds[name])
+        rotated = interval_of(ds[null]).estimate
         ax.plot(x, rotated, color=color, lw=1, ls=":", label=f"{text.split(':')[0]} at random")
         ax.errorbar(
             x,

@@ -11,19 +11,10 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
 from synthsae.arrays import Array
-from synthsae.plot.common import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    STYLE,
-    defined,
-    in_text,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, defined, in_text, slices
 from synthsae.plot.phrases import number
-from synthsae.stats import Interval, mean_interval
+from synthsae.seeds.intervals import interval_of
+from synthsae.stats import Interval
 from synthsae.theory import coverage_closed, seeds_needed
 
 WORLDS = ("world_seed", "side", "seed", "seed_a", "seed_b", "block")
@@ -40,21 +31,6 @@ LINES = {
 
 TARGET = 0.95
 RANKS = (2, 3, 4, 6, 8, 12, 16)
-
-
-def interval(values: xr.DataArray) -> Interval:
-    """Mean and 95% interval over worlds; with one world over seeds, where they are an axis.
-
-    A score of pools has no interval in one world: two halves are one comparison.
-    """
-    over = [d for d in ("side", "seed") if d in values.dims]
-    if values.sizes.get("world_seed", 1) > 1:
-        return mean_interval(values.mean(over).transpose(..., "world_seed").values)
-    one = values.squeeze("world_seed") if "world_seed" in values.dims else values
-    if "seed" in one.dims:
-        return interval_over_seeds(one)
-    mean = one.mean(over).values
-    return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
 
 
 def needed(values: xr.DataArray, target: float = TARGET) -> float:
@@ -131,7 +107,7 @@ def _covered(ax: Axes, ds: xr.Dataset) -> None:
     for colour, rank in zip(shades, ds["rank"].values, strict=False):
         part = ds.sel(rank=rank)
         at = part.union_size <= 16
-        seen = interval(part[score].sel(union_size=at))
+        seen = interval_of(part[score].sel(union_size=at))
         x = part.union_size.values[at]
         ax.plot(x, seen.estimate, "o", color=colour, ms=3.5)
         ax.fill_between(x, seen.low, seen.high, color=colour, alpha=0.2, lw=0)
@@ -200,7 +176,7 @@ def _strict(ax: Axes, ds: xr.Dataset) -> None:
     for kind, colour, shift in (("isolated", BLUE, -0.08), ("block", ORANGE, 0.08)):
         for strict, style, which in (("", "-", "theta"), ("strict_", "--", "same")):
             score = f"pool_{kind}_{strict}reappearance"
-            seen = interval(last[score])
+            seen = interval_of(last[score])
             name = "features'" if kind == "isolated" else "block"
             _bars(
                 ax,
@@ -287,7 +263,7 @@ def _ends(values: xr.DataArray) -> Array:
 def _recipes(ax: Axes, values: xr.DataArray, least: float = 0.0) -> None:
     """A score over the pool size, a line a recipe, side by side so that bars are seen."""
     for i, (recipe, (name, colour, marker, style)) in enumerate(LINES.items()):
-        seen, x = interval(values.sel({"recipe": recipe})), values.pool_size * 1.03 ** (i - 2.5)
+        seen, x = interval_of(values.sel({"recipe": recipe})), values.pool_size * 1.03 ** (i - 2.5)
         _bars(ax, x, seen, f"{marker}{style}", colour, name, least)
 
 

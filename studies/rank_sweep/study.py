@@ -29,11 +29,14 @@ def finding(ds: xr.Dataset) -> Finding:
         return Finding("Nothing was found: no block has latents at every law.", table=table)
     last = table[table["rank"] == whole.index.max()]
     free, fixed = last[last["before training"].notna()], last[last["before training"].isna()]
+    lawful = table[table["before training"].notna()]
     numbers = {
         "rank": whole.index.max(),
         "free": free.p_hat.mean(),
         "overlap": free.overlap.mean(),
         "fixed": fixed.p_hat.mean(),
+        "from the law at most": (lawful.p_hat - lawful["coverage law"]).abs().max(),
+        "fixed at least": table[table["before training"].isna()].p_hat.min(),
     }
     text = "At rank {rank:.0f}, "
     if len(free):

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from synthsae.plot.common import GREY, STYLE, error_bars, slices
 from synthsae.plot.phrases import number
-from synthsae.plot.worlds import SEEDS, interval_over_worlds
+from synthsae.plot.worlds import SEEDS
+from synthsae.seeds.intervals import interval_of
 
 SOURCES = {
     ("shared", "shared"): ("#BBBBBB", "D", "start and data shared"),
@@ -57,7 +58,7 @@ def cosine_by_source(ds: xr.Dataset) -> Figure:
         figure = Figure(figsize=(max(6, 0.6 + 4.2 * len(parts)), 4), layout="constrained")
         axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
         for ax, (label, part) in zip(axes, parts, strict=True):
-            _panel(ax, part, "start_memory", own=True)
+            _panel(ax, part, "start_memory")
             ax.axhline(0, color=GREY, lw=1, ls="-.", label="no memory of the start")
             ax.set_ylim(-0.05, 1.05)
             ax.set_title(label)
@@ -89,15 +90,13 @@ def _title(label: str, ds: xr.Dataset) -> str:
     return f"{head}after the longest training p_hat is {said}"
 
 
-def _panel(ax: Axes, ds: xr.Dataset, name: str, *, own: bool = False) -> None:
+def _panel(ax: Axes, ds: xr.Dataset, name: str) -> None:
     """A variable over the budget, a line for what is shared, with 95% intervals over worlds."""
     x = np.arange(ds.sizes["n_steps"])  # evenly spaced budgets
     for i, ((init, data), (color, marker, label)) in enumerate(SOURCES.items()):
         if init not in ds["init"] or data not in ds["data"]:
             continue
-        score = interval_over_worlds(
-            ds[name].sel(init=init, data=data).transpose("n_steps", ...), own=own
-        )
+        score = interval_of(ds[name].sel(init=init, data=data).transpose("n_steps", ...))
         ax.errorbar(
             x + 0.02 * (i - 1.5),
             score.estimate,

@@ -7,17 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from synthsae.plot.common import (
-    GREY,
-    STYLE,
-    error_bars,
-    interval_of_each,
-    interval_over_pairs,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import GREY, STYLE, error_bars, slices
 from synthsae.plot.phrases import extremes
 from synthsae.plot.words import excess
+from synthsae.seeds.intervals import interval_of
 
 COLOURS = ("black", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#999933")
 """Of layers and other settings: none of those that mean stable, unstable or a null."""
@@ -40,10 +33,10 @@ def stability_and_rank(ds: xr.Dataset) -> Figure:
         left, right = figure.subplots(1, 2)
         for i, (label, part) in enumerate(parts):
             look = dict(color=COLOURS[i % 6], marker=MARKERS[i % 6], lw=1.3, ms=5, capsize=3)
-            p = interval_over_pairs(part.found_share.transpose("n_latents", ...))
+            p = interval_of(part.found_share.transpose("n_latents", ...))
             left.errorbar(part.n_latents, p.estimate, error_bars(p), label=label, **look)
             last = part.isel(n_latents=-1).class_latent_rank.transpose("label", "seed")
-            rank = interval_over_seeds(last)
+            rank = interval_of(last)
             right.errorbar(range(3), rank.estimate, error_bars(rank, np.inf, 1), **look)
         sizes, width = np.unique(ds.n_latents.values), ds.sizes["r"] - 1
         left.set_xscale("log")
@@ -90,14 +83,14 @@ def _over_sizes(row: np.ndarray, ds: xr.Dataset, look: dict, label: str) -> None
     """p_hat, the median of matched cosines, their share at .9, and whether training is over."""
     x = ds.n_latents.values
     for ax, name in zip(row, ("found_share", "matched_median", "matched_share"), strict=False):
-        i = interval_over_pairs(ds[name].transpose("n_latents", ...))
+        i = interval_of(ds[name].transpose("n_latents", ...))
         ax.errorbar(x, i.estimate, error_bars(i), lw=1.3, ms=5, capsize=3, label=label, **look)
     every = ds.matched_median_all.mean(("seed_a", "seed_b"))
     row[1].plot(x, every, color=look["color"], lw=1, ls="--")
     row[1].plot(x, ds.matched_median_chance, color=GREY, lw=1, ls="-.")
     row[0].plot(x, ds.live_reappearance_chance.mean("seed"), color=GREY, lw=1, ls="-.")
     row[0].plot(x, ds.initial_reappearance.mean("seed"), "x", color=GREY, ms=5)
-    i = interval_of_each(ds.explained_variance.transpose("n_latents", ...))
+    i = interval_of(ds.explained_variance.transpose("n_latents", ...))
     row[3].errorbar(x, i.estimate, error_bars(i), lw=1.3, ms=5, capsize=3, **look)
     row[3].plot(x, 1 - ds.dead_fraction.mean("seed"), color=look["color"], lw=1, ls=":")
     if "loss_recovered" in ds:
@@ -110,7 +103,7 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, beside: float) -> N
     counts = ds.reappearance_counts.sum("seed").values
     p = np.arange(len(counts)) / (len(counts) - 1)
     row[0].plot(p, counts / max(counts.sum(), 1), lw=1.3, ms=5, **look)
-    gain = interval_over_seeds(ds.transfer_excess.transpose("r", "seed"))
+    gain = interval_of(ds.transfer_excess.transpose("r", "seed"))
     row[1].plot(ds.transfer_chance, gain.estimate, lw=1.5, color=look["color"])
     row[1].fill_between(ds.transfer_chance, gain.low, gain.high, color=look["color"], alpha=0.15)
     if "masked_loss" in ds:
@@ -118,11 +111,11 @@ def _at_largest(row: np.ndarray, ds: xr.Dataset, look: dict, beside: float) -> N
     else:
         kinds = ("stable_rank", "unstable_rank")
         for at, kind in enumerate(kinds):
-            ratio = interval_over_seeds(ds[kind] / ds.iid_rank)
+            ratio = interval_of(ds[kind] / ds.iid_rank)
             bars = error_bars(ratio, np.inf)[:, None]
             row[2].errorbar(at, ratio.estimate, bars, capsize=3, **look)
     name = "surface_form" if "surface_form" in ds else "firing_rate"
-    mean = interval_over_seeds(ds[name].transpose("label", "seed"))
+    mean = interval_of(ds[name].transpose("label", "seed"))
     row[3].errorbar(range(3), mean.estimate, error_bars(mean), lw=1.3, ms=5, capsize=3, **look)
     if name == "surface_form":
         row[3].plot(range(3), ds.surface_form_null.mean("seed"), color=GREY, lw=1, ls="-.")
@@ -132,7 +125,7 @@ def _masked(ax: Axes, ds: xr.Dataset, look: dict, beside: float) -> None:
     """What zeroing latents of a class costs, over what others that fire as often cost."""
     for kind, fill, line in (("stable", "full", "-"), ("unstable", "none", "--")):
         log = _log_ratio(ds, kind)
-        middle, low, high = (np.exp(v) for v in interval_over_seeds(log))
+        middle, low, high = (np.exp(v) for v in interval_of(log))
         bars = np.nan_to_num([middle - low, high - middle])
         x = beside * log.zeroed
         ax.errorbar(x, middle, bars, fillstyle=fill, lw=1.2, ls=line, capsize=2, **look)

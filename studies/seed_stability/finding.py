@@ -5,9 +5,10 @@ import pandas as pd
 import xarray as xr
 from synthsae.studies.seed_stability.figure import WITHIN
 
-from synthsae.plot.common import interval_over_pairs, interval_over_seeds, slices
+from synthsae.plot.common import slices
 from synthsae.plot.finding import Finding
 from synthsae.plot.words import excess
+from synthsae.seeds.intervals import interval_of
 
 
 def of_sizes(ds: xr.Dataset) -> Finding:
@@ -34,7 +35,7 @@ def _verdict(ds: xr.Dataset, axis: str) -> str:
     """Does p_hat fall along an axis? The interval of the paired difference of its ends decides."""
     ends = ds.found_share.sortby(axis).isel({axis: [0, -1]})
     ends = ends.isel(n_latents=-1) if axis != "n_latents" else ends
-    changes = interval_over_pairs(ends.isel({axis: 1}) - ends.isel({axis: 0}))
+    changes = interval_of(ends.isel({axis: 1}) - ends.isel({axis: 0}))
     low, high = np.ravel(changes.low), np.ravel(changes.high)
     if not np.isfinite(low).all():
         return "cannot be judged from two seeds"
@@ -44,7 +45,7 @@ def _verdict(ds: xr.Dataset, axis: str) -> str:
 
 def _row(one: xr.Dataset) -> dict[str, object]:
     """One dictionary size at one setting."""
-    p, more = interval_over_pairs(one.found_share), interval_over_seeds(excess(one))
+    p, more = interval_of(one.found_share), interval_of(excess(one))
     row: dict[str, object] = {"layer": int(one.layer)} if "layer" in one.coords else {}
     row |= {
         "latents": int(one.n_latents),

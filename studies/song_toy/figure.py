@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 from synthsae.arrays import Array
 from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import number, span
-from synthsae.plot.worlds import SEEDS, interval_over_worlds
+from synthsae.plot.worlds import SEEDS
+from synthsae.seeds.intervals import interval_of
 
 SCORES = (
     ("feature_mcc", BLUE, "s", "MCC with the truth"),
@@ -76,7 +77,7 @@ def _over_samples(ax: Axes, ds: xr.Dataset, batch: int) -> None:
     x = ds.n_steps.values * batch
     for name, colour, marker, label in SCORES:
         values = ds[name].transpose("n_steps", ...)
-        score = interval_over_worlds(values, own=name == "feature_mcc")
+        score = interval_of(values)
         ax.errorbar(
             x,
             score.estimate,

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars, interval_over_seeds
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars
 from synthsae.plot.phrases import number
 from synthsae.plot.report import settings
+from synthsae.seeds.intervals import interval_of
 
 COLOURS = {"stable": BLUE, "middle": GREY, "unstable": ORANGE}
 MARKERS = "osD^vP"
@@ -60,7 +61,7 @@ def _ranks(ax: Axes, parts: dict[str, xr.Dataset]) -> None:
     """Median rank of one latent in each class, and the number of dimensions, of each source."""
     beside = 0.12 * (np.arange(len(parts)) - (len(parts) - 1) / 2)
     for i, ((name, part), shift) in enumerate(zip(parts.items(), beside, strict=True)):
-        rank = interval_over_seeds(part.class_latent_rank.transpose("label", "seed"))
+        rank = interval_of(part.class_latent_rank.transpose("label", "seed"))
         look: dict[str, Any] = dict(marker=MARKERS[i % 6], ms=6, capsize=3, ls="none")
         for at, (colour, mean, bars) in enumerate(
             zip(COLOURS.values(), rank.estimate, error_bars(rank, np.inf, 1).T, strict=True)

@@ -5,20 +5,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from synthsae.plot.common import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    STYLE,
-    error_bars,
-    in_text,
-    interval_of_each,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, in_text, slices
 from synthsae.plot.phrases import number
 from synthsae.plot.worlds import SEEDS
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 PURPLE = "#CC79A7"
@@ -43,7 +33,7 @@ def scores_by_k(ds: xr.Dataset) -> Figure:
                 _line(
                     left,
                     part.k,
-                    interval_of_each(part[name].transpose("k", ...)),
+                    interval_of(part[name].transpose("k", ...)),
                     colour,
                     style,
                     text,
@@ -66,12 +56,9 @@ def _stability(ax: Axes, ds: xr.Dataset) -> None:
         ("stable_share", ORANGE, "x:", f"share with p_hat >= {in_text(ds, 'stable')}"),
     )
     for name, colour, style, text in each:
-        _line(ax, ds.k, interval_over_seeds(ds[name]), colour, style, text)
-    pairs = ds.pairwise_mcc.mean("seed_b").rename(seed_a="seed")
-    _line(ax, ds.k, interval_over_seeds(pairs), "black", "P-", "PW-MCC")
-    _line(
-        ax, ds.k, interval_of_each(ds.bench_mcc.transpose("k", ...)), BLUE, "s-", "MCC (absolute)"
-    )
+        _line(ax, ds.k, interval_of(ds[name]), colour, style, text)
+    _line(ax, ds.k, interval_of(ds.pairwise_mcc), "black", "P-", "PW-MCC")
+    _line(ax, ds.k, interval_of(ds.bench_mcc.transpose("k", ...)), BLUE, "s-", "MCC (absolute)")
     ax.plot(ds.k, ds.pairwise_mcc_chance, color="black", lw=1, ls="-.", label="PW-MCC at chance")
     ax.plot(
         ds.k,

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars
 from synthsae.plot.phrases import number
-from synthsae.plot.worlds import SEEDS, averaged, interval_over_worlds
+from synthsae.plot.worlds import SEEDS, averaged
+from synthsae.seeds.intervals import interval_of
 
 AXES = ("rank", "theta")
 
@@ -56,7 +57,7 @@ def _by_axes(ds: xr.Dataset) -> xr.Dataset:
 def _panel(ax: Axes, ds: xr.Dataset) -> None:
     x = ds.theta.values
     worlds = [d for d in ("world_seed",) if d in ds.law_exact.dims]
-    found = interval_over_worlds(ds.block_reappearance)
+    found = interval_of(ds.block_reappearance)
     ax.plot(x, ds.law_exact.mean(worlds), color=BLUE, lw=1.4, label="law: 2R orthogonal ± latents")
     ax.plot(x, ds.law_disjoint.mean(worlds), color=GREY, lw=1, ls="--", label="2R × cap measure")
     style: dict[str, Any] = {"fmt": "o", "color": ORANGE, "ms": 4.5, "capsize": 2, "lw": 1}

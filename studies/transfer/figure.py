@@ -6,17 +6,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from synthsae.plot.common import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    STYLE,
-    error_bars,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import number, span
+from synthsae.seeds.intervals import interval_of
 
 KEEP = ("seed", "r", "features")
 PUBLISHED = (0.67, 0.73)
@@ -130,7 +122,7 @@ def _curve(ax: Axes, ds: xr.Dataset, name: str) -> None:
     r = ds.r.values
     curves = {"unstable": ("transfer", ORANGE, "-"), "stable": ("transfer_stable", BLUE, "--")}
     for what, (variable, colour, line) in curves.items():
-        score = interval_over_seeds(ds[variable].transpose("r", "seed"))
+        score = interval_of(ds[variable].transpose("r", "seed"))
         text = f"top r dimensions of {what} latents"
         ax.plot(r, score.estimate, line, color=colour, lw=1.6, label=text)
         ax.fill_between(r, score.low, score.high, color=colour, alpha=0.2, lw=0)
@@ -175,7 +167,7 @@ def _dot(
     ax: Axes, y: float, values: xr.DataArray, colour: str, marker: str, label: str = ""
 ) -> None:
     """Mean over seeds with its interval; the first of its kind is named."""
-    score = interval_over_seeds(values)
+    score = interval_of(values)
     bars = np.reshape(error_bars(score), (2, 1))
     text = label if label and not y else None
     ax.errorbar(score.estimate, y, xerr=bars, fmt=marker, color=colour, ms=5, capsize=2, label=text)

@@ -12,18 +12,9 @@ from matplotlib.ticker import PercentFormatter
 from synthsae.studies.variant_sweep.matched import at_matched_ev
 
 from synthsae.plot.architectures import label, look
-from synthsae.plot.common import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    STYLE,
-    error_bars,
-    interval_of_each,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import extremes, number, span
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "seed", "seed_a", "seed_b", "block", "angle")
@@ -135,7 +126,7 @@ def _stability(ax: Axes, matched: xr.Dataset) -> None:
         ("isolated_reappearance", BLUE, "s", "latents of isolated features"),
     )
     for name, colour, marker, text in kinds:
-        _intervals(ax, interval_over_seeds(matched[name]), colour, marker, text)
+        _intervals(ax, interval_of(matched[name]), colour, marker, text)
     text = "predicted for block latents: coverage law"
     ax.plot(law, y, "|", color="black", ms=15, mew=1.8, zorder=3, label=text)
     ax.axvline(
@@ -149,7 +140,7 @@ def _stability(ax: Axes, matched: xr.Dataset) -> None:
 
 def _overlap(ax: Axes, matched: xr.Dataset) -> None:
     """Overlap of the learned span with the blocks, from .9 or from below all that is drawn."""
-    seen = interval_of_each(matched.subspace_overlap)
+    seen = interval_of(matched.subspace_overlap)
     _intervals(ax, seen, GREEN, "D", "span of the latents, in the block's subspace")
     low = np.nanmin([0.9, *np.ravel(seen.low), *np.ravel(seen.estimate)])
     ax.set_xlim(max(0.0, np.floor(20 * low) / 20), 1.005)
@@ -205,14 +196,14 @@ def _curves(frame: SubFigure, ds: xr.Dataset, level: float) -> None:
     ev = ds.explained_variance.mean("seed")
     excess = ds.block_reappearance - ds.coverage_prediction
     curves = (
-        (interval_of_each, ds.l0, "latents that fire on a sample", "sparsity"),
-        (interval_over_seeds, excess, "p_hat of block latents − law", ""),
-        (interval_of_each, ds.subspace_overlap.mean("block"), "overlap", "overlap with the blocks"),
+        (ds.l0, "latents that fire on a sample", "sparsity"),
+        (excess, "p_hat of block latents − law", ""),
+        (ds.subspace_overlap.mean("block"), "overlap", "overlap with the blocks"),
     )
-    for ax, (interval, values, text, title) in zip(axes, curves, strict=True):
+    for ax, (values, text, title) in zip(axes, curves, strict=True):
         for arch in ds.arch.values:
             name, colour, marker = look(str(arch))
-            i = interval(values.sel(arch=arch))
+            i = interval_of(values.sel(arch=arch))
             bars = np.nan_to_num([i.estimate - i.low, i.high - i.estimate])
             style = dict(fmt=marker + "-", color=colour, ms=4, lw=1, elinewidth=0.6)
             ax.errorbar(ev.sel(arch=arch), i.estimate, bars, **style, label=name)
@@ -271,7 +262,7 @@ def _range(matched: xr.Dataset, name: str, form: str = ".0%") -> str:
 def _dot(ax: Axes, y: int, arch: str, values: xr.DataArray) -> None:
     """A score that each seed has alone: its mean over seeds and its interval, kept above 0."""
     _, colour, marker = look(arch)
-    score = interval_of_each(values)
+    score = interval_of(values)
     bars = error_bars(score, most=1.0 if score.estimate <= 1 else np.inf)
     ends = np.reshape(bars, (2, 1))
     ax.errorbar(score.estimate, y, xerr=ends, fmt=marker, color=colour, ms=5, capsize=2, lw=1)

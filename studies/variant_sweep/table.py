@@ -8,8 +8,8 @@ from synthsae.studies.variant_sweep.figure import COMPARED
 from synthsae.studies.variant_sweep.matched import at_matched_ev
 
 from synthsae.plot.architectures import label
-from synthsae.plot.common import interval_over_seeds
 from synthsae.plot.phrases import interval, number
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 HEADER = (
@@ -35,7 +35,7 @@ def summary(ds: xr.Dataset) -> dict[str, dict[str, float]]:
         name: matched[name].mean([d for d in matched[name].dims if d != "arch"])
         for name in COMPARED
     }
-    p = interval_over_seeds(matched.block_reappearance)
+    p = interval_of(matched.block_reappearance)
     columns = {
         "p_hat": p.estimate,
         "low": p.low,

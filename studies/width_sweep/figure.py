@@ -7,16 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from synthsae.plot.common import (
-    BLUE,
-    GREY,
-    ORANGE,
-    STYLE,
-    error_bars,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars, slices
 from synthsae.plot.phrases import span
+from synthsae.seeds.intervals import interval_of
 
 RECOVERED = 0.95
 """Share of isolated features and of blocks' subspaces that counts as all."""
@@ -78,7 +71,7 @@ def _stability(ax: Axes, ds: xr.Dataset, label: str) -> None:
         ("isolated_reappearance", BLUE, "o", "isolated features"),
         ("live_reappearance", "black", "D", "all live latents"),
     ):
-        i = interval_over_seeds(ds[name])
+        i = interval_of(ds[name])
         ax.errorbar(
             x,
             i.estimate,

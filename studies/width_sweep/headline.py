@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from synthsae.studies.width_sweep.figure import KEEP, first_full_recovery
 
-from synthsae.plot.common import GREY, STYLE, error_bars, interval_over_seeds, slices
+from synthsae.plot.common import GREY, STYLE, error_bars, slices
 from synthsae.plot.phrases import span
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 COLOURS = ("#E69F00", "#CC79A7", "#56B4E9", "#8A8A8A")
@@ -32,7 +33,7 @@ def stability_by_class(ds: xr.Dataset) -> Figure:
         figure = Figure(figsize=(9, 4.1), layout="constrained")
         live, block, surplus = figure.subplots(1, 3, sharex=True)
         for (name, part), look in zip(parts, _looks(parts), strict=True):
-            every, inside = (interval_over_seeds(part[n]) for n in CLASSES)
+            every, inside = (interval_of(part[n]) for n in CLASSES)
             _line(live, part, every, look, name)
             _line(block, part, inside, look, name)
             share = (part.surplus_latents / part.live_latents).mean("seed").values

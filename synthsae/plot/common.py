@@ -1,5 +1,5 @@
-"""What all figures share: colours, intervals over seeds, slices of a Dataset, its definitions, and
-the caveat below a figure.
+"""What all figures share: colours, error bars, slices of a Dataset, its definitions, and the caveat
+below a figure.
 """
 
 import json
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from synthsae.definitions import DEFAULTS, shown
-from synthsae.stats import Interval, mean_interval, pairwise_interval, row_interval
+from synthsae.stats import Interval
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 """Okabe and Ito's colours."""
@@ -32,85 +32,6 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "pdf.fonttype": 42,
 }
-
-
-def interval_over_seeds(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean and interval over seeds of a score that compares a seed with the other seeds.
-
-    Such scores are p_hat, transfer, and means over the latents that p_hat calls stable or unstable.
-    The interval is `stats.row_interval`: a jackknife over seeds if the score is a mean over pairs,
-    and conservative otherwise. For a score of each seed alone see `interval_of_each`.
-
-    Args:
-        values: [..., seed]; averaged over `block` and `angle`. Seeds that are NaN are left out.
-        level: coverage.
-
-    Returns:
-        Estimate, low and high, each [...]; NaN with fewer than two seeds.
-    """
-    rows = _in_a_world(values).transpose(..., "seed").values
-    kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
-    unknown = Interval(*np.full(3, np.nan))
-    each = [row_interval(row, level) if len(row) > 1 else unknown for row in kept]
-    return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
-
-
-def interval_over_pairs(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean over pairs of seeds, with a jackknife interval over seeds.
-
-    Args:
-        values: [..., seed_a, seed_b]. Seeds that lack a pair (NaN) are left out.
-        level: coverage.
-
-    Returns:
-        Estimate, low and high, each [...].
-    """
-    pairs = values.transpose(..., "seed_a", "seed_b").values
-    each = []
-    for matrix in pairs.reshape(-1, *pairs.shape[-2:]):
-        complete = _complete(matrix)
-        unknown = Interval(*np.full(3, np.nan))
-        each.append(pairwise_interval(complete, level) if len(complete) > 1 else unknown)
-    return Interval(*np.reshape(np.transpose(each), (3, *pairs.shape[:-2])))
-
-
-def _complete(matrix: np.ndarray) -> np.ndarray:
-    """The matrix [seed, seed] without seeds that lack a pair; that with most gaps goes first."""
-    bad = ~np.isfinite(matrix) & ~np.eye(len(matrix), dtype=bool)
-    missing = bad.sum(axis=0) + bad.sum(axis=1)
-    if not missing.any():
-        return matrix
-    kept = np.arange(len(matrix)) != missing.argmax()
-    return _complete(matrix[np.ix_(kept, kept)])
-
-
-def interval_of_each(values: xr.DataArray, level: float = 0.95) -> Interval:
-    """Mean and t interval over seeds of a score that each seed has alone: EV, L0, MCC.
-
-    Args:
-        values: [..., seed]; averaged over `block` and `angle`. With a dimension `world_seed` of two
-            or more, the interval is over worlds: each world contributes its mean over seeds. NaN is
-            left out.
-        level: coverage.
-
-    Returns:
-        Estimate, low and high, each [...].
-    """
-    values = _in_a_world(values)
-    if values.sizes.get("world_seed", 1) > 1:
-        rows = values.mean("seed").transpose(..., "world_seed").values
-    else:
-        one = values.squeeze("world_seed") if "world_seed" in values.dims else values
-        rows = one.transpose(..., "seed").values
-    kept = [row[np.isfinite(row)] for row in rows.reshape(-1, rows.shape[-1])]
-    unknown = Interval(*np.full(3, np.nan))
-    each = [mean_interval(row, level) if len(row) > 1 else unknown for row in kept]
-    return Interval(*np.reshape(np.transpose(each), (3, *rows.shape[:-1])))
-
-
-def _in_a_world(values: xr.DataArray) -> xr.DataArray:
-    """Averaged over blocks and angles, which are not independent replicates."""
-    return values.mean([d for d in values.dims if d in ("block", "angle")])
 
 
 def error_bars(interval: Interval, most: float = 1.0, least: float = 0.0) -> np.ndarray:

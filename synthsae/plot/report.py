@@ -10,20 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from synthsae.plot.common import (
-    BLUE,
-    GREY,
-    ORANGE,
-    STYLE,
-    defined,
-    error_bars,
-    in_text,
-    interval_over_seeds,
-    slices,
-)
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, defined, error_bars, in_text, slices
 from synthsae.plot.phrases import COSINE, count, number
 from synthsae.plot.phrases import interval as interval_in_words
 from synthsae.plot.words import FEW, excess
+from synthsae.seeds.intervals import interval_of
 
 KEEP = (*("seed", "seed_a", "seed_b", "found_in", "cosine", "r", "cluster", "latent", "label"),)
 
@@ -113,10 +104,10 @@ def transfer(ax: Axes, ds: xr.Dataset) -> None:
         ax.plot(x, stable, color=BLUE, lw=1.2, label=count(rows, "stable latent"))
     same = (ds.transfer_other + ds.transfer_excess).mean("seed")
     ax.plot(x, same, color=ORANGE, lw=1, ls="--", label="as many unstable latents")
-    curve = interval_over_seeds(ds.transfer.transpose("r", "seed"))
+    curve = interval_of(ds.transfer.transpose("r", "seed"))
     ax.plot(x, curve.estimate, color=ORANGE, lw=2, label="all unstable latents")
     ax.fill_between(x, curve.low, curve.high, color=ORANGE, alpha=0.2, lw=0)
-    gain = interval_over_seeds(excess(ds))
+    gain = interval_of(excess(ds))
     if np.isfinite(gain.estimate):
         more = interval_in_words(gain, within=COSINE)
         ax.set_title(f"unstable latents, at D / 4: {more}\nof energy more than as many others")
@@ -142,7 +133,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
         ratio = ds[f"{kind}_rank"] / ds.iid_rank
         jitter = i + np.linspace(-0.15, 0.15, ratio.sizes["seed"])
         ax.plot(jitter, ratio, marker, color=colour, ms=4, mfc="none")
-        mean = interval_over_seeds(ratio)
+        mean = interval_of(ratio)
         bars = np.reshape(np.subtract(mean.high, mean.estimate), 1)
         ax.errorbar(i, mean.estimate, bars, fmt=marker, color=colour, capsize=3)
     ax.axhline(1, color=GREY, lw=1, ls=":")
@@ -155,7 +146,7 @@ def effective_rank(ax: Axes, ds: xr.Dataset) -> None:
 
 def firing_rates(ax: Axes, ds: xr.Dataset) -> None:
     """Firing rates of stable, middle and unstable latents."""
-    rate = interval_over_seeds(ds.firing_rate.transpose("label", "seed"))
+    rate = interval_of(ds.firing_rate.transpose("label", "seed"))
     look = zip((BLUE, GREY, ORANGE), rate.estimate, error_bars(rate).T, strict=True)
     for i, (colour, mean, bars) in enumerate(look):
         ax.errorbar(i, mean, bars[:, None], fmt="o", color=colour, capsize=3)

@@ -8,9 +8,9 @@ import pandas as pd
 import xarray as xr
 from scipy.sparse.csgraph import connected_components
 
-from synthsae.plot.common import interval_over_pairs, interval_over_seeds
 from synthsae.plot.finding import Finding
 from synthsae.plot.phrases import count, extremes
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 COPIED = 1 - 1e-5
@@ -95,7 +95,7 @@ def _alone(score: str, value: float, chance: float = np.nan) -> Row:
 def _pairs(ds: xr.Dataset) -> Iterator[Row]:
     """Scores of pairs of SAEs."""
     p = ds.live_reappearance_chance.mean()
-    yield _row("p_hat of live latents", interval_over_pairs(ds.found_share), p)
+    yield _row("p_hat of live latents", interval_of(ds.found_share), p)
     if "pairwise_mcc" not in ds:
         return
     for score, name, chance in (
@@ -107,7 +107,7 @@ def _pairs(ds: xr.Dataset) -> Iterator[Row]:
     ):
         if name in ds:
             by_chance = float(ds[chance].mean()) if chance else np.nan
-            yield _row(score, interval_over_pairs(ds[name]), by_chance)
+            yield _row(score, interval_of(ds[name]), by_chance)
 
 
 def _spans(ds: xr.Dataset) -> Iterator[Row]:
@@ -118,7 +118,7 @@ def _spans(ds: xr.Dataset) -> Iterator[Row]:
     yield _alone("transfer of unstable latents, r = D / 4", float(at.transfer), at.transfer_chance)
     other = float(at.transfer_other)
     yield _alone("  from latents that are not unstable", other, at.transfer_chance)
-    yield _row("  excess over these, rows matched", interval_over_seeds(excess(ds)), 0.0)
+    yield _row("  excess over these, rows matched", interval_of(excess(ds)), 0.0)
     if at.transfer_stable.notnull():
         stable = float(at.transfer_stable)
         yield _alone("  from as many stable latents", stable, at.transfer_chance)
@@ -133,7 +133,7 @@ def _turning(ds: xr.Dataset) -> Iterator[Row]:
     if "class_latent_rank" not in ds:
         return
     for kind in CLASSES:
-        rank = interval_over_seeds(ds.class_latent_rank.sel(label=kind))
+        rank = interval_of(ds.class_latent_rank.sel(label=kind))
         yield _row(f"dimensions in which a median {kind} latent turns", rank)
 
 

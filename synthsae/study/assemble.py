@@ -52,7 +52,9 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
         {key: json.loads(cell.attrs.get(name, "{}")) for key, cell in cells.items()}
         for name in ("frozen", "source")
     )
-    dataset.attrs = {
+    follow = about(grid)
+    # xarray prints the first six attributes and the last six
+    dataset.attrs = {"definitions": follow["definitions"]} | {
         key: " and ".join(sorted({cell.attrs[key] for cell in cells.values()}))
         for key in ("git_commit", "scored_at", "versions", "device", "group_size", "precision")
     }
@@ -70,7 +72,7 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     }
     if described := {key: about_source for key, about_source in sources.items() if about_source}:
         dataset.attrs["source"] = json.dumps(described)
-    dataset.attrs |= about(grid)
+    dataset.attrs |= follow
     describe_coordinates(dataset, grid)
     return dataset
 

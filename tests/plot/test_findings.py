@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from synthsae.plot import phrases
-from synthsae.plot.common import interval_over_pairs
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 from synthsae.study import load, names, plan
 from synthsae.study.runner import assemble
@@ -146,8 +146,8 @@ def test_numbers_in_words() -> None:
 
 def test_seeds_without_all_pairs_are_left_out() -> None:
     pairs = xr.DataArray(np.random.default_rng(0).random((4, 4)), dims=("seed_a", "seed_b"))
-    want = interval_over_pairs(pairs[[0, 1, 3]][:, [0, 1, 3]])
+    want = interval_of(pairs[[0, 1, 3]][:, [0, 1, 3]])
     for lost in ({"seed_a": 2}, {"seed_b": 2}):
         some = pairs.copy()
         some[lost] = np.nan
-        assert interval_over_pairs(some) == want
+        assert interval_of(some) == want

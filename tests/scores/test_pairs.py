@@ -12,8 +12,8 @@ from synthsae import scores, theory
 from synthsae.config import Config, override
 from synthsae.geometry import unit
 from synthsae.metrics.rank import effective_rank
-from synthsae.plot.common import interval_over_pairs
 from synthsae.scores.run import Dictionaries, Run, run_cell
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import pairwise_interval
 
 TINY = {
@@ -125,7 +125,7 @@ def test_reappearance_counts(saes: Dictionaries) -> None:
     p = scores.live_stability(saes).live_reappearance
     np.testing.assert_allclose(np.nanmean(ds.found_share, axis=1), p)
     np.testing.assert_array_equal(
-        interval_over_pairs(ds.found_share), pairwise_interval(np.nan_to_num(ds.found_share))
+        interval_of(ds.found_share), pairwise_interval(np.nan_to_num(ds.found_share))
     )
 
 

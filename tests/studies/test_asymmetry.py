@@ -29,9 +29,9 @@ from synthsae.config import Config, override
 from synthsae.evaluation import Evaluation, held_out
 from synthsae.metrics import function, reappearance
 from synthsae.metrics.regression import least_squares
-from synthsae.plot.common import interval_over_seeds
 from synthsae.sae import SAEStack
 from synthsae.scores.run import Run, run_cell
+from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 from synthsae.study import cli
 from synthsae.world import World
@@ -261,7 +261,7 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     table, parts = finding(ds).table, list(worlds(ds))
     assert table is not None
     assert table.world.tolist() == [name for name, _ in parts]
-    unique = [float(interval_over_seeds(part.p_hat_unique).estimate) for _, part in parts]
+    unique = [float(interval_of(part.p_hat_unique).estimate) for _, part in parts]
     assert table["R2 p_hat adds to rate"].tolist() == pytest.approx(unique)
     assert "times as much explained variance" in capsys.readouterr().out
     assert (tmp_path / "asymmetry" / "asymmetry.png").stat().st_size > 1000

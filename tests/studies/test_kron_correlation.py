@@ -17,9 +17,7 @@ from synthsae.studies.kron_correlation.study import finding
 import synthsae
 from synthsae import scores
 from synthsae.config import override
-from synthsae.plot.common import interval_of_each
 from synthsae.scores.run import Run, run_cell
-from synthsae.stats import mean_interval
 from synthsae.study import cli
 
 TINY = {
@@ -181,16 +179,3 @@ def test_headline_names_the_leader(ds: xr.Dataset) -> None:
     swapped = ds.assign(rv=ds.rv[::-1].assign_coords(arch=ds.arch))
     assert correlation_by_arch(swapped).get_suptitle().startswith("TopK follows")
     assert f"is TopK {topk}" in correlation_by_arch(ds.isel(arch=[0])).get_suptitle()
-
-
-def test_interval_of_each_is_over_seeds_or_worlds(ds: xr.Dataset) -> None:
-    values = ds.rv.isel(matrix=0, correlation=0)
-    got, want = interval_of_each(values), mean_interval(values.values)
-    assert np.allclose(got, want)
-    worlds = xr.concat([values, values + 0.1, values + 0.3], "world_seed")
-    want = mean_interval(worlds.mean("seed").transpose("arch", "world_seed").values)
-    assert np.allclose(interval_of_each(worlds), want)
-    assert np.allclose(interval_of_each(worlds.isel(world_seed=[0])), got)
-    assert np.isnan(interval_of_each(values.isel(seed=[0])).low).all()
-    blocks = xr.concat([values - 1, values + 1], "block")
-    assert np.allclose(interval_of_each(blocks), got)

@@ -9,8 +9,6 @@ from scipy.stats import spearmanr
 from synthsae.studies.song_toy.figure import agreement_by_samples, by_seed, rank_correlation
 
 import synthsae
-from synthsae.plot.worlds import interval_over_worlds
-from synthsae.stats import mean_interval, pairwise_interval, row_interval
 from synthsae.study import cli
 from synthsae.theory import chance_matched_cosine
 from synthsae.world import World
@@ -95,20 +93,3 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         first, last = (ds[name].sel(n_steps=n).mean() for n in (5, 150))
         assert last > first + 0.1
     assert (tmp_path / "song_toy" / "song_toy.png").stat().st_size > 1000
-
-
-def test_one_world_has_the_interval_of_its_seeds() -> None:
-    values = xr.DataArray(np.random.default_rng(0).random((1, 6)), dims=("world_seed", "seed"))
-    own, read = mean_interval(values.values[0]), row_interval(values.values[0])
-    assert np.allclose(interval_over_worlds(values, own=True), own)
-    assert np.allclose(interval_over_worlds(values), read)
-
-
-def test_one_world_has_the_interval_of_its_pairs() -> None:
-    pairs = np.random.default_rng(0).random((6, 6))
-    pairs += pairs.T
-    values = xr.DataArray(pairs, dims=("seed_a", "seed_b")).where(~np.eye(6, dtype=bool))
-    got, want = interval_over_worlds(values), pairwise_interval(pairs)
-    assert np.allclose(got, want)
-    worlds = xr.concat([values, values + 1, values + 2], "world_seed")
-    assert np.allclose(interval_over_worlds(worlds), mean_interval(want.estimate + np.arange(3)))

@@ -28,8 +28,9 @@ from synthsae.config import override
 from synthsae.evaluation import Evaluation
 from synthsae.geometry import haar, unit
 from synthsae.metrics import rank, reappearance, transfer
-from synthsae.plot.common import ORANGE, interval_over_seeds
+from synthsae.plot.common import ORANGE
 from synthsae.scores.run import Run
+from synthsae.seeds.intervals import interval_of
 from synthsae.study import cli
 from synthsae.world import World
 
@@ -278,7 +279,7 @@ def test_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     ds, text = synthsae.open_results("transfer", tmp_path), capsys.readouterr().out
     (_, _), (name, part) = worlds(ds)
     assert name == "n_blocks = 1"
-    inside = interval_over_seeds(part.unstable_in_blocks)
+    inside = interval_of(part.unstable_in_blocks)
     assert "dimensions of one seed's unstable latents hold" in text
     assert float(inside.estimate) > float(part.in_blocks_chance) + 0.2
     at = part.sel(r=reach(part))
