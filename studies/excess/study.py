@@ -12,7 +12,13 @@ is .02; clean baseline, 8 worlds), so no preference of that size.
 import numpy as np
 import pandas as pd
 import xarray as xr
-from synthsae.studies.excess.figure import conditions, excess, excess_by_suspect, haar_sd
+from synthsae.studies.excess.figure import (
+    conditions,
+    excess,
+    excess_by_suspect,
+    haar_sd,
+    laws_by_suspect,
+)
 
 from synthsae import scores
 from synthsae.config import Config
@@ -74,6 +80,7 @@ study = Study(
         scores.reconstruction,
     ),
     figure=excess_by_suspect,
+    supplement=laws_by_suspect,
     finding=finding,
     quick={"world_seed": (0,), "train.n_steps": (30, 150), "n_seeds": 3},
     needs=(needs.blocks,),
