@@ -17,7 +17,8 @@ from synthsae.study.executors import Processes, dask
 from synthsae.study.find import load, names
 from synthsae.study.folder import clean, listing
 from synthsae.study.grid import Grid, Study, kinds, plan
-from synthsae.study.runner import KEEP, present, run
+from synthsae.study.present import present
+from synthsae.study.runner import KEEP, run
 from synthsae.study.store import DamagedError, FormatError, Store, open_results
 from synthsae.user_code import in_a_line
 from synthsae.world import PRESETS

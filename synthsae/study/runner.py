@@ -4,7 +4,6 @@ A worker receives the name of a study, configs and a folder, and writes the file
 itself. Little data is sent, every file has one writer, and a worker that dies loses one cell.
 """
 
-import io
 import json
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -21,6 +20,7 @@ from synthsae.study.cell import Cell, Outcome, Trained, attempt, code, code_of, 
 from synthsae.study.find import load
 from synthsae.study.grid import Grid, Study
 from synthsae.study.pending import Pending, keep, pending, reasons
+from synthsae.study.present import present
 from synthsae.study.store import DamagedError, FormatError, Store
 from synthsae.study.summary import GIB, summary
 from synthsae.study.trainings import Trainings
@@ -248,36 +248,3 @@ def _outcomes(future: "Future[list[Outcome]]", n: int) -> list[Outcome]:
         return [Outcome(error=text, fatal=True)] * n
     except Exception as error:  # the worker died, or could not import the package
         return [Outcome(error=f"no answer from a worker: {in_a_line(error)}")] * n
-
-
-def present(study: Study, store: Store) -> None:
-    """Draw the saved Dataset as .png and .pdf, and print the finding.
-
-    Raises:
-        ConfigError: the study's figure or finding raised an exception on this Dataset.
-    """
-    from synthsae.plot.common import caveat, with_line_below
-
-    dataset, name = store.open(), store.study
-    draws = {name: study.figure, f"{name}_supplement": study.supplement}
-    drawn: dict[str, bytes] = {}
-    try:
-        with progress.bar("figure"):
-            line, finding = caveat(dataset), study.finding(dataset)
-            for stem, draw in draws.items():
-                if draw is None:
-                    continue
-                figure = draw(dataset)
-                frame = with_line_below(figure, line) if line else None
-                for kind in ("png", "pdf"):
-                    data = io.BytesIO()
-                    figure.savefig(data, format=kind, dpi=200, bbox_inches=frame)
-                    drawn[f"{stem}.{kind}"] = data.getvalue()
-    except Exception as error:  # the study is the user's code and may raise anything
-        why = f"a Dataset that the study can draw ({in_a_line(error)})"
-        raise ConfigError("figure", f"{store.folder / name}.nc", why) from error
-    for file, content in drawn.items():
-        store.save(file, content)
-    print(
-        "", *filter(None, [line, str(finding)]), f"{store.folder / name}.nc, .png, .pdf", sep="\n\n"
-    )
