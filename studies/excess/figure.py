@@ -49,6 +49,15 @@ def in_sd(mean: float, sd: float) -> str:
     return f"{mean:+.3f}" + (f" ({mean / sd:+.1f} sd)" if sd > 0 else "")
 
 
+def over_worlds(each: xr.DataArray) -> Interval:
+    """Mean over worlds with its t interval, whose ends are unknown in one world."""
+    values = np.ravel(each)
+    values = values[np.isfinite(values)]
+    if values.size > 1:
+        return mean_interval(values)
+    return Interval(np.array(values.mean() if values.size else np.nan), *np.full(2, np.nan))
+
+
 def haar_sd(ds: xr.Dataset) -> float:
     """Standard deviation of the mean excess over worlds, were all codes turned at random."""
     variance = ds.coverage_prediction_sd**2
@@ -114,7 +123,7 @@ def _message(rows: list[tuple[str, xr.Dataset]]) -> str:
 def _line(ax: Axes, y: int, ds: xr.Dataset) -> None:
     """One condition: every world, the mean with its interval, and 2 Haar sd about the law."""
     each, sd = excess(ds), haar_sd(ds)
-    score = _over_worlds(each)
+    score = over_worlds(each)
     mean = float(score.estimate)
     far = abs(mean) > 3 * sd
     if sd > 0:
@@ -128,15 +137,6 @@ def _line(ax: Axes, y: int, ds: xr.Dataset) -> None:
         xycoords=("axes fraction", "data"), va="center", fontsize=9,
         fontweight="bold" if far else "normal",
     )  # fmt: skip
-
-
-def _over_worlds(each: xr.DataArray) -> Interval:
-    """Mean over worlds with its t interval, whose ends are unknown in one world."""
-    values = np.ravel(each)
-    values = values[np.isfinite(values)]
-    if values.size > 1:
-        return mean_interval(values)
-    return Interval(np.array(values.mean() if values.size else np.nan), *np.full(2, np.nan))
 
 
 def _names(ax: Axes, rows: list[tuple[str, xr.Dataset]]) -> None:

@@ -18,6 +18,7 @@ from synthsae.studies.excess.figure import (
     excess_by_suspect,
     haar_sd,
     laws_by_suspect,
+    over_worlds,
 )
 
 from synthsae import scores
@@ -51,9 +52,11 @@ def finding(ds: xr.Dataset) -> Finding:
 
 
 def _row(condition: str, part: xr.Dataset) -> dict[str, object]:
-    """One condition: its mean excess, also in Haar standard deviations."""
-    mean, sd = float(excess(part).mean()), haar_sd(part)
-    return {"condition": condition, "excess": mean, "in sd": mean / sd if sd > 0 else np.nan}
+    """One condition: its mean excess with its interval over worlds, and in Haar sd."""
+    score, sd = over_worlds(excess(part)), haar_sd(part)
+    mean, low, high = (float(value) for value in score)
+    in_sd = mean / sd if sd > 0 else np.nan
+    return {"condition": condition, "excess": mean, "low": low, "high": high, "in sd": in_sd}
 
 
 study = Study(
