@@ -7,7 +7,7 @@ when a latent of its own (one-to-one) has a cosine of .9 or more with it; steps 
 
 import pandas as pd
 import xarray as xr
-from synthsae.studies.atoms_sweep.figure import atoms_by_latents
+from synthsae.studies.atoms_sweep.figure import atoms_by_latents, atoms_by_scarcity
 from synthsae.studies.atoms_sweep.scores import atom_recovery
 
 from synthsae import scores
@@ -77,7 +77,8 @@ study = Study(
         scores.feature_recovery,
         scores.reconstruction,
     ),
-    figure=atoms_by_latents,
+    figure=atoms_by_scarcity,
+    supplement=atoms_by_latents,
     finding=finding,
     quick={
         "world.rank": (2, 6),

@@ -1,97 +1,44 @@
 """The two lists of a consensus: how much of the truth they hold, and how often they are wrong."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from synthsae.studies.consensus.counts import (
+    LEVEL,
+    recall,
+    recall_interval,
+    share_wrong,
+    totals,
+    worst,
+)
 
-from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE, error_bars, slices
+from synthsae.plot.common import BLUE, GREEN, GREY, STYLE, error_bars
 from synthsae.plot.phrases import number
-from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
-LEVEL = 0.95
 NONE = 3e-5
 """Where a share of 0 stands on a log axis."""
-ENOUGH = 20
-"""Entries below which a setting is too small to be called the worst."""
 POINTS = 6
 """Groups of features of like rates in the figure."""
-COLOURS = (GREY, GREEN, BLUE, ORANGE, "black")
 MARKERS = "osD^v"
-
-
-def totals(ds: xr.Dataset) -> xr.Dataset:
-    """Sums over all dimensions but the number of seeds and the level."""
-    return ds.sum([d for d in ds.dims if d not in ("n_used", "level")])
-
-
-def recall(ds: xr.Dataset, name: str, *keep: str) -> xr.DataArray:
-    """Mean recall of the planted `name` ("feature" or "block"), [n_used, level, *keep]."""
-    values = ds[f"{name}_recall"]
-    return values.mean([d for d in values.dims if d not in ("n_used", "level", *keep)])
-
-
-def recall_interval(ds: xr.Dataset, name: str, *keep: str) -> Interval:
-    """`recall` with its t interval over worlds; NaN ends for one world."""
-    worlds = [d for d in ("world_seed",) if d in ds.dims]
-    return interval_of(recall(ds, name, *keep, *worlds))
-
-
-def share_wrong(ds: xr.Dataset, kind: str, level: float = 0.95) -> Interval:
-    """Wrong entries over all listed ones, with the exact interval of Clopper and Pearson.
-
-    As if entries were independent; those of one block are not, and intervals are then too short.
-    """
-    n = int(ds[f"{kind}_listed"].sum())
-    if not n:
-        return Interval(*np.full(3, np.nan))
-    test = binomtest(int(ds[f"{kind}_wrong"].sum()), n)
-    ends = test.proportion_ci(level, method="exact")
-    return Interval(np.array(test.statistic), np.array(ends.low), np.array(ends.high))
-
-
-class Worst(NamedTuple):
-    """The setting whose lists are wrong most often: in words, its share, its counts."""
-
-    setting: str
-    share: Interval
-    wrong: int
-    listed: int
-
-
-def worst(ds: xr.Dataset, kind: str) -> Worst | None:
-    """The number of seeds (and rank) most often wrong, of those with `ENOUGH` entries; or None.
-
-    `ds` is of one level. The sets of seeds of one number are disjoint; those of two share seeds.
-    """
-    counts = ds[[f"{kind}_wrong", f"{kind}_listed"]]
-    counts = counts.sum([d for d in counts.dims if d not in ("n_used", "rank")])
-    found = []
-    for _, part in slices(counts, ()):
-        where = (
-            f"{int(part.n_used)} seeds" + ("rank" in ds.dims) * f" at rank {part['rank'].item()}"
-        )
-        wrong, listed = (int(part[f"{kind}_{what}"]) for what in ("wrong", "listed"))
-        found.append(Worst(where, share_wrong(part, kind), wrong, listed))
-    return max(
-        (w for w in found if w.listed >= ENOUGH), key=lambda w: w.wrong / w.listed, default=None
-    )
+LISTS = {"identities": ("latents", BLUE, "o"), "subspaces": ("subspaces", GREEN, "s")}
+"""Name, colour and marker of a list."""
 
 
 def lists_by_seeds(ds: xr.Dataset) -> Figure:
-    """Left, what the lists hold over the number of seeds; right, errors against the level.
+    """Features listed over their rate, blocks over the number of seeds, errors over the level.
 
     Without a planted truth, how long the lists are.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(10.4, 3.7), layout="constrained")
+        figure = Figure(figsize=(9, 4.4), layout="constrained")
         if "identities_wrong" not in ds:
             _lengths(figure.subplots(), ds)
             return figure
@@ -99,7 +46,48 @@ def lists_by_seeds(ds: xr.Dataset) -> Figure:
         _features(rates, ds.sel(level=LEVEL))
         _blocks(ranks, ds.sel(level=LEVEL))
         _errors(errors, ds)
+        figure.suptitle(_message(ds.sel(level=LEVEL)), x=0.01, ha="left", fontsize=11)
     return figure
+
+
+def errors_by_setting(ds: xr.Dataset) -> Figure:
+    """The supplement: errors of both lists at `LEVEL`, for every number of seeds and rank.
+
+    Without a planted truth, how long the lists are at every level.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        axes, known = figure.subplots(1, 2), "identities_wrong" in ds
+        for ax, kind in zip(axes, LISTS, strict=True):
+            if known:
+                _settings(ax, ds.sel(level=LEVEL), kind)
+            else:
+                _levels(ax, ds, kind)
+        title = "Lengths of both lists at every level"
+        if known:
+            title = f"Wrong entries of {LEVEL:.0%} lists in each setting (numbers: wrong of listed)"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _message(at: xr.Dataset) -> str:
+    """What the longest lists hold, and their errors, as a sentence."""
+    n = at.n_used.values[-1]
+    features, blocks = (number(recall(at, w).isel(n_used=-1), ".0%") for w in ("feature", "block"))
+    wrong = [
+        f"{int(at[f'{kind}_wrong'].sum())} of {int(at[f'{kind}_listed'].sum()):,} {name}"
+        for kind, (name, _, _) in LISTS.items()
+    ]
+    return (
+        f"From {n} seeds the lists hold {blocks} of the blocks and {features} of the features.\n"
+        f"Wrong are {' and '.join(wrong)}, where {1 - LEVEL:.0%} are allowed"
+    )
+
+
+def _shades(colour: str, n: int) -> list[tuple[float, ...]]:
+    """From pale to the colour itself."""
+    full = np.array(to_rgb(colour))
+    return [tuple(1 - (1 - full) * s) for s in np.linspace(0.45, 1, n)] if n > 1 else [tuple(full)]
 
 
 def _features(ax: Axes, ds: xr.Dataset) -> None:
@@ -111,7 +99,9 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
         .coarsen(feature=few, boundary="pad")
         .mean()
     )
-    for i, (n, colour, marker) in enumerate(zip(ds.n_used.values, COLOURS, MARKERS, strict=False)):
+    numbers = ds.n_used.values
+    looks = zip(numbers, _shades(BLUE, len(numbers)), MARKERS, strict=False)
+    for i, (n, colour, marker) in enumerate(looks):
         each = ds[["feature_recall"]].sel(n_used=n).coarsen(feature=few, boundary="pad").mean()
         found = recall_interval(each, "feature", "feature")
         _curve(ax, rate * 1.05**i, found, colour, marker, f"{n} seeds")  # beside each other
@@ -120,15 +110,13 @@ def _features(ax: Axes, ds: xr.Dataset) -> None:
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("how often the feature fires")
-    ax.set_ylabel("listed")
+    ax.set_ylabel(f"share that is on the list ({LEVEL:.0%} level)")
     _share(ax)
     _legend(ax, 3)
-    last = recall(ds, "feature").isel(n_used=-1)
-    many = ds.n_used.values[-1]
-    ax.set_title(f"identifiable latents: {number(last, '.0%')}\nof the features from {many} seeds")
+    ax.set_title("latents: share of the features\nthat the list holds")
 
 
-def _curve(ax: Axes, x: ArrayLike, score: Interval, colour: str, marker: str, label: str) -> None:
+def _curve(ax: Axes, x: ArrayLike, score: Interval, colour: Any, marker: str, label: str) -> None:
     """Points with their intervals, joined."""
     ax.errorbar(
         x, score.estimate, error_bars(score), fmt=f"{marker}-", color=colour, label=label,
@@ -140,18 +128,17 @@ def _blocks(ax: Axes, ds: xr.Dataset) -> None:
     """Recall of blocks over the number of seeds, a line a rank."""
     x = np.arange(ds.sizes["n_used"])
     ranks = np.atleast_1d(ds["rank"].values) if "rank" in ds.coords else [None]
-    for i, (rank, colour, marker) in enumerate(zip(ranks, COLOURS, MARKERS, strict=False)):
+    shades = _shades(GREEN, len(ranks))
+    for i, (rank, colour, marker) in enumerate(zip(ranks, shades, MARKERS, strict=False)):
         part = ds.sel(rank=rank) if "rank" in ds.dims else ds
         found = recall_interval(part, "block")
-        _curve(ax, x + 0.06 * i, found, colour, marker, f"rank {rank}")  # beside each other
+        _curve(ax, x + 0.1 * i, found, colour, marker, f"rank {rank}")  # beside each other
     ax.set_xticks(x, [str(n) for n in ds.n_used.values])
     ax.set_xlabel("seeds")
     _share(ax)
     if len(ranks) > 1:
-        _legend(ax, 4)
-    last = recall(ds, "block").isel(n_used=-1)
-    many = ds.n_used.values[-1]
-    ax.set_title(f"reproducible subspaces: {number(last, '.0%')}\nof the blocks from {many} seeds")
+        _legend(ax, 2)
+    ax.set_title("subspaces: share of the blocks\nthat the list holds")
 
 
 def _errors(ax: Axes, ds: xr.Dataset) -> None:
@@ -160,64 +147,106 @@ def _errors(ax: Axes, ds: xr.Dataset) -> None:
     ends = np.array([0.8 * allowed.min(), 1.25 * allowed.max()])
     ax.plot(ends, ends, color="black", lw=1)
     ax.fill_between(ends, ends, 1, color=GREY, alpha=0.15, lw=0)
-    ax.annotate("more errors than stated", (0.06, 0.93), xycoords="axes fraction", fontsize=8)
-    for kind, colour, marker, shift in (
-        ("identities", BLUE, "o", 0.93),
-        ("subspaces", ORANGE, "s", 1.0),
-    ):
+    ax.annotate("more errors than allowed", (0.05, 0.94), xycoords="axes fraction", fontsize=8)
+    for shift, (kind, (label, colour, marker)) in zip((0.93, 1.0), LISTS.items(), strict=True):
         each = [share_wrong(ds.sel(level=b), kind) for b in ds.level.values]
-        label = {"identities": "latents", "subspaces": "subspaces"}[kind]
         _rates(ax, allowed * shift, each, marker, colour, label)
     least = worst(ds.sel(level=LEVEL), "subspaces")
     if least:
-        text = f"… worst: {least.setting}, {least.wrong} of {least.listed}"
+        text = f"the worst setting: subspaces, {least.setting} ({least.wrong} of {least.listed})"
+        text = text.replace("subspaces, ", "subspaces,\n")
         _rates(ax, [1.1 * (1 - LEVEL)], [least.share], "s", "black", text, mfc="white")
+    _log_share(ax)
     ax.set_xscale("log")
-    ax.set_yscale("log")
     ax.set_xticks(allowed, [f"{b:.0%}" for b in allowed])
-    ax.set_yticks([NONE, 1e-4, 1e-3, 1e-2, 1e-1, 1], ["none", ".01%", ".1%", "1%", "10%", "100%"])
     ax.minorticks_off()
-    ax.axhline(1.8 * NONE, color=GREY, lw=0.8, ls=":")  # the axis is broken below
-    ax.set_ylim(0.7 * NONE, 1)
-    ax.set_xlabel("errors allowed: 1 - level")
-    ax.set_ylabel("errors found, 95% interval")
+    ax.set_xlabel("errors that the level allows")
+    ax.set_ylabel("errors found")
     _legend(ax, 2)
-    latents, subspaces = (
-        number(share_wrong(ds.sel(level=LEVEL), kind).estimate, form)
-        for kind, form in (("identities", ".2%"), ("subspaces", ".1%"))
-    )
-    ax.set_title(f"wrong on lists at 95%: {latents} of latents,\n{subspaces} of subspaces")
+    ax.set_title("wrong entries of the lists,\nat five levels")
+
+
+def _settings(ax: Axes, ds: xr.Dataset, kind: str) -> None:
+    """Share of wrong entries over the number of seeds, a marker a rank, with the counts."""
+    name, colour, _ = LISTS[kind]
+    ranks = np.atleast_1d(ds["rank"].values) if "rank" in ds.coords else [None]
+    x = np.arange(ds.sizes["n_used"])
+    shades = _shades(colour, len(ranks))
+    for i, (rank, shade, marker) in enumerate(zip(ranks, shades, MARKERS, strict=False)):
+        part = ds.sel(rank=rank) if "rank" in ds.dims else ds
+        each = [share_wrong(part.sel(n_used=n), kind) for n in ds.n_used.values]
+        at = x + 0.2 * (i - (len(ranks) - 1) / 2)
+        _rates(ax, at, each, marker, shade, f"rank {rank}")
+        for place, n in zip(at, ds.n_used.values, strict=True):
+            wrong, n_listed = (
+                int(part.sel(n_used=n)[f"{kind}_{w}"].sum()) for w in ("wrong", "listed")
+            )
+            if n_listed:
+                text = f"{wrong} of {n_listed}"
+                ax.text(place, 1.5, text, rotation=90, fontsize=8, ha="center", va="bottom")
+    ax.axhline(1 - LEVEL, color="black", lw=1)
+    _log_share(ax)
+    ax.set_xlim(-0.5, len(x) - 0.5)
+    ax.set_ylim(0.7 * NONE, 50)
+    ax.set_xticks(x, [str(n) for n in ds.n_used.values])
+    ax.set_xlabel("seeds")
+    ax.set_ylabel(f"wrong {name} (line: allowed)")
+    _legend(ax, 4)
 
 
 def _rates(
-    ax: Axes, x: ArrayLike, each: list[Interval], marker: str, colour: str, label: str, **look: Any
+    ax: Axes, x: ArrayLike, each: list[Interval], marker: str, colour: Any, label: str, **look: Any
 ) -> None:
     """Shares with their intervals; what is below `NONE` is drawn there."""
     middle, low, high = (np.maximum(v, NONE) for v in np.array(each, dtype=float).T)
-    bars = [middle - low, high - middle]
-    ax.errorbar(x, middle, bars, fmt=marker, color=colour, ms=4.5, capsize=3, label=label, **look)
+    ax.errorbar(
+        x, middle, (middle - low, high - middle), fmt=marker, color=colour, label=label, ms=5,
+        capsize=2, **look,
+    )  # fmt: skip
+
+
+def _log_share(ax: Axes) -> None:
+    """A logarithmic axis of shares that is broken at the bottom, where 0 stands."""
+    ax.set_yscale("log")
+    ax.set_yticks([NONE, 1e-4, 1e-3, 1e-2, 1e-1, 1], ["none", ".01%", ".1%", "1%", "10%", "100%"])
+    ax.minorticks_off()
+    ax.axhline(1.8 * NONE, color=GREY, lw=0.8, ls=":")
+    ax.set_ylim(0.7 * NONE, 1)
 
 
 def _lengths(ax: Axes, ds: xr.Dataset) -> None:
     """Mean length of both lists over the number of seeds."""
     sums, x = totals(ds.sel(level=LEVEL)), np.arange(ds.sizes["n_used"])
-    for kind, colour, marker in (("identities", BLUE, "o"), ("subspaces", ORANGE, "s")):
+    for kind, (label, colour, marker) in LISTS.items():
         y = sums[f"{kind}_listed"] / sums.seed_sets
-        ax.plot(x, y, marker=marker, color=colour, label=kind)
+        ax.plot(x, y, marker=marker, color=colour, label=label)
     ax.set_xticks(x, [str(n) for n in ds.n_used.values])
     ax.set_xlabel("seeds")
     ax.set_ylabel(f"entries of a list at {LEVEL:.0%}")
     ax.legend()
 
 
+def _levels(ax: Axes, ds: xr.Dataset, kind: str) -> None:
+    """Mean length of one list over the number of seeds, a line a level."""
+    (name, colour, _), sums = LISTS[kind], totals(ds)
+    x, shades = np.arange(ds.sizes["n_used"]), _shades(colour, ds.sizes["level"])
+    for level, shade, marker in zip(ds.level.values, shades, MARKERS, strict=False):
+        y = sums[f"{kind}_listed"].sel(level=level) / sums.seed_sets
+        ax.plot(x, y, marker=marker, color=shade, label=f"level {level:.0%}")
+    ax.set_xticks(x, [str(n) for n in ds.n_used.values])
+    ax.set_xlabel("seeds")
+    ax.set_ylabel(f"{name} on the list")
+    _legend(ax, 3)
+
+
 def _legend(ax: Axes, columns: int) -> None:
     """Below the axes, off the data."""
     ax.legend(
         ncols=columns,
-        handlelength=1.5,
-        columnspacing=1,
+        handlelength=1.2,
+        columnspacing=0.8,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.17),
+        bbox_to_anchor=(0.5, -0.15),
     )
 
 

@@ -8,13 +8,8 @@ these fire, and isolated features that fire at rates from 10% down to 0.1%.
 
 import pandas as pd
 import xarray as xr
-from synthsae.studies.consensus.figure import (
-    LEVEL,
-    lists_by_seeds,
-    recall_interval,
-    share_wrong,
-    totals,
-)
+from synthsae.studies.consensus.counts import LEVEL, recall_interval, share_wrong, totals
+from synthsae.studies.consensus.figure import errors_by_setting, lists_by_seeds
 from synthsae.studies.consensus.scores import consensus_lists, lists_against_truth
 
 from synthsae import scores
@@ -90,6 +85,7 @@ study = Study(
     },
     scores=(consensus_lists, lists_against_truth, scores.reconstruction),
     figure=lists_by_seeds,
+    supplement=errors_by_setting,
     finding=finding,
     quick={
         "world.rank": (2, 4),

@@ -12,7 +12,14 @@ is .02; clean baseline, 8 worlds), so no preference of that size.
 import numpy as np
 import pandas as pd
 import xarray as xr
-from synthsae.studies.excess.figure import conditions, excess, excess_by_suspect, haar_sd
+from synthsae.studies.excess.figure import (
+    conditions,
+    excess,
+    excess_by_suspect,
+    haar_sd,
+    laws_by_suspect,
+    over_worlds,
+)
 
 from synthsae import scores
 from synthsae.config import Config
@@ -45,9 +52,11 @@ def finding(ds: xr.Dataset) -> Finding:
 
 
 def _row(condition: str, part: xr.Dataset) -> dict[str, object]:
-    """One condition: its mean excess, also in Haar standard deviations."""
-    mean, sd = float(excess(part).mean()), haar_sd(part)
-    return {"condition": condition, "excess": mean, "in sd": mean / sd if sd > 0 else np.nan}
+    """One condition: its mean excess with its interval over worlds, and in Haar sd."""
+    score, sd = over_worlds(excess(part)), haar_sd(part)
+    mean, low, high = (float(value) for value in score)
+    in_sd = mean / sd if sd > 0 else np.nan
+    return {"condition": condition, "excess": mean, "low": low, "high": high, "in sd": in_sd}
 
 
 study = Study(
@@ -74,6 +83,7 @@ study = Study(
         scores.reconstruction,
     ),
     figure=excess_by_suspect,
+    supplement=laws_by_suspect,
     finding=finding,
     quick={"world_seed": (0,), "train.n_steps": (30, 150), "n_seeds": 3},
     needs=(needs.blocks,),

@@ -6,16 +6,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE, error_bars, slices
+from synthsae.plot.architectures import look
+from synthsae.plot.common import (
+    GREY,
+    STYLE,
+    error_bars,
+    slices,
+)
 from synthsae.plot.phrases import extremes, number
 from synthsae.seeds.intervals import interval_of
 from synthsae.stats import Interval
 
 KEEP = ("arch", "k", "budget", "seed", "seed_a", "seed_b", "block", "angle")
 LINES = {
-    "each": ("TopK trained at each k", BLUE, "o"),
+    "each": ("TopK trained at each k", look("topk")[1], "o"),
     "cut": ("one TopK, cut", GREY, "^"),
-    "hierarchical": ("one HierarchicalTopK, cut", ORANGE, "s"),
+    "hierarchical": ("one HierarchicalTopK, cut", look("hierarchical_topk")[1], "s"),
 }
 """Name, colour and marker of a way to serve a budget."""
 APART = {"each": -0.12, "cut": 0.0, "hierarchical": 0.12}
@@ -49,8 +55,7 @@ def scores_by_budget(ds: xr.Dataset) -> Figure:
     panels = (_isolated, _blocks) if "budget_block_reappearance" in ds else (_live,)
     parts = list(slices(ds, KEEP))
     with rc_context(STYLE):
-        size = (2.8 + 3.2 * len(panels), 3.2 * len(parts))
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=(9, 0.6 + 3.2 * len(parts)), layout="constrained")
         axes = figure.subplots(len(parts), 1 + len(panels), sharex=True, squeeze=False)
         for row, (label, part) in zip(axes, parts, strict=True):
             ways = by_way(part)
@@ -63,17 +68,24 @@ def scores_by_budget(ds: xr.Dataset) -> Figure:
                 draw(ax, ways)
         for ax in axes[-1]:
             ax.set_xlabel("budget: latents that may fire")
+        lost = max(_lost(by_way(part))["hierarchical"] for _, part in parts)
+        title = "One HierarchicalTopK for all budgets loses at most "
+        title += f"{number(lost, '.3f')} of explained variance\nagainst a TopK trained at each k"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         handles, labels = axes[0, -1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
-def _ev_title(ways: dict[str, xr.Dataset]) -> str:
-    """The most EV that one SAE for all budgets has less than the TopK trained at each."""
+def _lost(ways: dict[str, xr.Dataset]) -> dict[str, float]:
+    """The most EV that one SAE has less than the TopK trained at each budget."""
     ev = {way: ds.budget_explained_variance.mean("seed") for way, ds in ways.items()}
-    lost = {
-        way: number((ev["each"] - ev[way]).max().clip(0), ".3f") for way in ("hierarchical", "cut")
-    }
+    return {way: float((ev["each"] - ev[way]).max().clip(0)) for way in ("hierarchical", "cut")}
+
+
+def _ev_title(ways: dict[str, xr.Dataset]) -> str:
+    """`_lost` of both in words."""
+    lost = {way: number(value, ".3f") for way, value in _lost(ways).items()}
     return (
         "EV below TopK trained at each k: at most\n"
         f"{lost['hierarchical']} hierarchical, {lost['cut']} one TopK cut"

@@ -32,7 +32,8 @@ def stability_over_training(ds: xr.Dataset) -> Figure:
     rows = parts(ds)
     columns = rows[0][1].sizes["k"] + 1
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.1 * columns, 0.9 + 2.9 * len(rows)), layout="constrained")
+        size = (max(9, 3 * columns), 1.1 + 2.9 * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for row, (name, part) in zip(axes, rows, strict=True):
             for ax, k in zip(row, part.k.values, strict=False):
@@ -59,26 +60,28 @@ def _message(rows: list[tuple[str, xr.Dataset]]) -> str:
 
 
 def _isolated(ax: Axes, ds: xr.Dataset, title: str) -> None:
-    for arch in ds.arch.values:
+    for i, arch in enumerate(ds.arch.values):
         one = ds.sel(arch=arch).isolated_reappearance
-        _line(ax, ds, interval_of(one.transpose("n_steps", "seed")), str(arch))
+        _line(ax, ds, interval_of(one.transpose("n_steps", "seed")), str(arch), i)
     ax.set_title(title)
     _axis(ax, ds, "features found again (p_hat)")
 
 
 def _variance(ax: Axes, ds: xr.Dataset) -> None:
-    for arch in ds.arch.values:
+    for i, arch in enumerate(ds.arch.values):
         one = ds.sel(arch=arch).explained_variance
-        _line(ax, ds, interval_of(one.transpose("n_steps", "seed")), str(arch))
+        _line(ax, ds, interval_of(one.transpose("n_steps", "seed")), str(arch), i)
     worst = number(ds.explained_variance.mean("seed").min(), ".1%")
     ax.set_title(f"k = {ds.k.item()}: explained variance\ndoes not warn ({worst} or more)")
     _axis(ax, ds, "explained variance")
 
 
-def _line(ax: Axes, ds: xr.Dataset, i: Interval, arch: str) -> None:
+def _line(ax: Axes, ds: xr.Dataset, score: Interval, arch: str, place: int) -> None:
+    """A score over training, drawn `place` steps beside the others so that equal ones are seen."""
     name, colour, marker = look(arch)
     style: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.2, "capsize": 2}
-    ax.errorbar(ds.n_steps.values, i.estimate, error_bars(i), label=name, **style)
+    x = ds.n_steps.values * 1.05**place
+    ax.errorbar(x, score.estimate, error_bars(score), label=name, **style)
 
 
 def _axis(ax: Axes, ds: xr.Dataset, text: str) -> None:

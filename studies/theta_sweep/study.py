@@ -8,7 +8,7 @@ measure is only an upper bound.
 
 import pandas as pd
 import xarray as xr
-from synthsae.studies.theta_sweep.figure import gaps, stability_by_theta
+from synthsae.studies.theta_sweep.figure import every_rank, gaps, stability_by_theta
 from synthsae.studies.theta_sweep.scores import laws_before_training
 
 from synthsae import scores
@@ -52,6 +52,7 @@ study = Study(
     },
     scores=(laws_before_training, scores.block_stability, scores.reconstruction),
     figure=stability_by_theta,
+    supplement=every_rank,
     finding=finding,
     quick={
         "n_seeds": 4,

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from synthsae.studies.time_to_identify.times import NULL, against_prediction, curves
 
-from synthsae.plot.common import BLUE, GREEN, GREY, ORANGE, STYLE
+from synthsae.plot.common import BLUE, GREY, ORANGE, STYLE
 from synthsae.plot.phrases import extremes
 
-COLORS = (BLUE, GREEN, ORANGE)
+COLORS = (BLUE, "#56B4E9", ORANGE)
+"""Blue where the axes are true; the null is grey."""
 MARKERS = "os^D"
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
+from synthsae.studies.atoms_sweep.figure import atoms_by_latents, atoms_by_scarcity
 from synthsae.studies.atoms_sweep.scores import atom_recovery
 
 import synthsae
@@ -12,6 +14,7 @@ from synthsae.evaluation import Evaluation
 from synthsae.sae import SAEConfig
 from synthsae.scores.needs import lacking
 from synthsae.scores.run import Run
+from synthsae.stats import mean_interval
 from synthsae.study import cli
 from synthsae.theory import cap_measure, welch_bound
 from synthsae.world import World, WorldConfig
@@ -74,6 +77,47 @@ def test_chance_bounds_what_random_latents_find() -> None:
 def test_other_laws_have_no_atoms() -> None:
     c = WorldConfig(d_model=12, n_isolated=0, n_blocks=2, rank=3)
     assert lacking(atom_recovery, run_with(np.eye(12), c).config) == ["atoms"]
+
+
+@pytest.fixture
+def ds() -> xr.Dataset:
+    """Atoms found tells its setting: latents, steps and rank are digits, worlds differ by .02."""
+    axes = {"rank": [2, 6], "n_atoms": [6, 12], "n_latents": [18, 72], "n_steps": [50, 600]}
+    digits = dict(zip(axes, (0.1, 0.2, 0.05, 0.03), strict=True))
+    found = xr.DataArray([0.49, 0.51], dims="world_seed") * xr.ones_like(
+        xr.DataArray(np.ones((2, 3)), dims=("seed", "block"))
+    )
+    for name, digit in digits.items():
+        found = found + xr.DataArray([-digit, digit], {name: axes[name]}, (name,))
+    return xr.Dataset({"atoms_found": found, "atoms_found_chance": 0 * found + 0.2}).assign(
+        coherence=0 * found.mean("seed") + 0.5
+    )
+
+
+def test_a_panel_varies_one_thing_and_the_rest_is_plenty(ds: xr.Dataset) -> None:
+    figure = atoms_by_scarcity(ds.isel(n_steps=[1, 0]))  # any order of an axis
+    assert figure.get_suptitle() == (
+        "Of 12 atoms a block 88% are found where all is plenty,\n"
+        "78% with few latents, 82% with few samples, 68% with few dimensions"
+    )
+    want = {"latents": [0.78, 0.88], "steps": [0.82, 0.88], "rank": [0.68, 0.88]}
+    for ax, values in zip(figure.axes, want.values(), strict=True):
+        (twelve,) = (c for c in ax.containers if c.get_label() == "12 atoms a block")
+        assert np.allclose(twelve[0].get_ydata(), values)
+        ends = np.array([segment[:, 1] for segment in twelve[2][0].get_segments()])
+        each = [mean_interval([v - 0.01, v + 0.01]) for v in values]
+        assert np.allclose(ends, [(max(i.low, 0), min(i.high, 1)) for i in each])
+        (chance,) = (x for x in ax.lines if x.get_label() == "random latents: at most")
+        assert np.allclose(chance.get_ydata(), 0.2)
+
+
+def test_the_supplement_has_every_setting(ds: xr.Dataset) -> None:
+    for ax, rank in zip(atoms_by_latents(ds).axes, ds["rank"].values, strict=True):
+        for drawn in ax.containers:
+            m, steps = (int(word) for word in drawn.get_label().split() if word.isdigit())
+            mean = ds.atoms_found.sel(rank=rank, n_atoms=m, n_steps=steps)
+            mean = mean.mean(("world_seed", "seed", "block"))
+            assert np.allclose(drawn[0].get_ydata(), mean)
 
 
 @pytest.mark.slow

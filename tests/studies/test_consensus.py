@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.stats import beta
-from synthsae.studies.consensus.figure import (
+from synthsae.studies.consensus.counts import (
     ENOUGH,
-    lists_by_seeds,
     recall,
     recall_interval,
     share_wrong,
     worst,
 )
+from synthsae.studies.consensus.figure import errors_by_setting, lists_by_seeds
 from synthsae.studies.consensus.scores import consensus_lists, lists_against_truth
 from synthsae.studies.consensus.study import finding
 
@@ -178,6 +178,25 @@ def test_the_worst_setting(ds: xr.Dataset) -> None:
     assert worst(ds.sel(level=0.95, n_used=8, rank=[4]).expand_dims("n_used"), "subspaces") is None
 
 
+def test_the_message_and_the_supplement_count_errors(ds: xr.Dataset) -> None:
+    figure = lists_by_seeds(ds)
+    said = figure.get_suptitle()
+    held = [
+        float(ds[n].sel(level=0.95, n_used=8).mean()) for n in ("block_recall", "feature_recall")
+    ]
+    assert f"From 8 seeds the lists hold {held[0]:.0%} of the blocks and {held[1]:.0%}" in said
+    assert "4 of 200 latents and 0 of 40 subspaces, where 5% are allowed" in said
+    identities, subspaces = errors_by_setting(ds).axes
+    assert [text.get_text() for text in identities.texts] == ["1 of 50"] * 4
+    assert [text.get_text() for text in subspaces.texts] == ["0 of 10"] * 4
+    for bars in identities.containers:
+        assert np.allclose(bars[0].get_ydata(), 1 / 50)
+        ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
+        assert np.allclose(ends, [beta.ppf(0.025, 1, 50), beta.ppf(0.975, 2, 49)])
+    nothing = ds.assign(identities_listed=0 * ds.identities_listed)
+    assert not errors_by_setting(nothing).axes[0].texts
+
+
 def test_recall_has_its_interval_over_worlds() -> None:
     values = [[[0.2, 0.4]], [[0.6, 0.8]]]
     worlds = xr.Dataset({"block_recall": (("world_seed", "n_used", "block"), values)})
@@ -190,6 +209,9 @@ def test_without_a_truth_there_are_lengths(ds: xr.Dataset) -> None:
     bare = ds[["identities_listed", "subspaces_listed", "seed_sets"]]
     assert finding(bare).values == {"n": 8, "latents": 50, "subspaces": 10}
     assert len(lists_by_seeds(bare).axes) == 1
+    for ax, length in zip(errors_by_setting(bare).axes, (50, 10), strict=True):
+        assert [line.get_label() for line in ax.lines] == ["level 80%", "level 95%"]
+        assert all(np.allclose(line.get_ydata(), length) for line in ax.lines)
 
 
 @pytest.mark.slow

@@ -5,9 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from synthsae.studies.excess.figure import SUSPECTS, conditions, excess, haar_sd
+from synthsae.studies.excess.figure import (
+    SUSPECTS,
+    conditions,
+    excess,
+    excess_by_suspect,
+    haar_sd,
+    laws_by_suspect,
+)
 
 import synthsae
+from synthsae.stats import mean_interval
 from synthsae.study import cli
 
 TINY = {
@@ -45,6 +53,45 @@ def test_conditions_change_one_thing_each() -> None:
     assert len(set(got.values())) == len(SUSPECTS)
     labels = [label for label, _ in conditions(ds.isel(data=0))]
     assert labels == [name for name in SUSPECTS if "batches" not in name]
+
+
+def made() -> xr.Dataset:
+    """Two worlds; a shared start adds .3 to p_hat, the law is .4 with an sd of .01 a world."""
+    law = xr.DataArray(np.full((2, 2), 0.4), dims=("init", "world_seed"))
+    moved = xr.DataArray([[-0.01, 0.01], [0.28, 0.32]], dims=law.dims)
+    return xr.Dataset(
+        {
+            "block_reappearance": law + moved,
+            "coverage_prediction": law,
+            "coverage_closed_form": law + 0.1,
+            "coverage_prediction_sd": 0 * law + 0.01,
+        }
+    )
+
+
+def test_the_figure_judges_by_haar_sd_and_shows_intervals_over_worlds() -> None:
+    figure = excess_by_suspect(made())
+    assert figure.get_suptitle().endswith("more than chance:\nshared start (+0.30)")
+    (ax,) = figure.axes
+    bars = ax.containers
+    clean, shared = (b for b in bars if not hasattr(b, "patches"))
+    for drawn, worlds, filled in ((clean, [-0.01, 0.01], False), (shared, [0.28, 0.32], True)):
+        want = mean_interval(worlds)
+        ((left, _), (right, _)) = drawn[2][0].get_segments()[0]
+        assert np.allclose(drawn[0].get_xdata().astype(float), want.estimate)
+        assert (left, right) == pytest.approx((want.low, want.high))
+        assert (drawn[0].get_markerfacecolor() != "white") == filled
+    band = next(b for b in bars if hasattr(b, "patches")).patches[0]
+    assert band.get_width() == pytest.approx(4 * 0.01 / 2**0.5)
+    quiet = excess_by_suspect(made().isel(init=[0])).get_suptitle()
+    assert quiet.startswith("No condition")
+
+
+def test_the_supplement_counts_where_the_exact_law_is_nearer() -> None:
+    figure = laws_by_suspect(made())
+    assert "in 1 of 2 conditions" in figure.get_suptitle()
+    drawn = [float(line.get_xdata()[0]) for line in figure.axes[0].lines]
+    assert drawn == pytest.approx([0.4, 0.4, 0.5, 0.7, 0.4, 0.5])
 
 
 @pytest.mark.slow

@@ -133,7 +133,9 @@ def test_finding_and_figure_have_the_numbers() -> None:
     same["budget_isolated_reappearance"] = same.budget_isolated_reappearance * 0 + 1
     less = same.arch == "hierarchical_topk"
     same["budget_explained_variance"] = same.budget_explained_variance - xr.where(less, 0.15, 0)
-    said = [ax.get_title(loc="left") for ax in scores_by_budget(same).axes]
+    figure = scores_by_budget(same)
+    assert "loses at most 0.050 of explained variance" in figure.get_suptitle()
+    said = [ax.get_title(loc="left") for ax in figure.axes]
     assert said[1] == "p_hat of isolated features:\n100% in all three"
     assert said[0].endswith("0.050 hierarchical, 0.000 one TopK cut")
 
