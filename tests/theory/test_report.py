@@ -23,6 +23,8 @@ class Plan:
     rank: int = 4
     law: str = "isotropic"
     block_p: float = 0.2
+    block_angle: float = 90.0
+    blocks_per_gate: int = 1
     spectrum: float = 1.0
     n_atoms: int | None = None
     beta: float = 1.0
@@ -44,6 +46,9 @@ def report(sae: SimpleNamespace = SAE, n_samples: float = np.inf, **changes) -> 
         ({"law": "gaussian"}, 120, "subspace only", "invariant"),
         ({"law": "generalised_normal", "beta": 2.0}, 120, "subspace only", "invariant"),
         ({"law": "gaussian", "spectrum": 3.0}, 120, "subspace only", "principal axes"),
+        ({"block_angle": 60.0}, 120, "subspace only", "blocks meet at 60 degrees"),
+        ({"law": "gaussian", "blocks_per_gate": 5}, 120, "subspace only", "one of rank 20"),
+        ({"blocks_per_gate": 5}, 120, "subspace only", "invariant"),
         ({"rank": 1}, 120, "latents identifiable", "opposite"),
         ({"rank": 1}, 29, "lost", "1.8 latents left, 2 reach"),
         ({}, 44, "lost", "4.8 latents left, 5 reach all of rank 4"),
