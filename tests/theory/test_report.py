@@ -96,6 +96,28 @@ def test_binding_is_the_share_of_samples_that_need_more_than_k() -> None:
     assert np.isnan(report(law="sparse").binding)
 
 
+def test_binding_counts_the_blocks_of_a_gate_together() -> None:
+    rng = np.random.default_rng(0)
+    need = 2 * 3 * (1 + rng.binomial(2, 0.2, 100_000)) + rng.binomial(20, 0.1, 100_000)
+    for k in (6, 9, 14):
+        share = (need > k).mean()
+        mine = report(SAEConfig(n_latents=120, k=k), n_blocks=6, blocks_per_gate=2, rank=3).binding
+        assert abs(mine - share) <= 4 * np.sqrt(share * (1 - share) / 100_000) + 1e-12
+
+
+def test_blocks_that_are_not_separate() -> None:
+    joint = report(law="gaussian", blocks_per_gate=5)
+    assert joint.reappearance == pytest.approx(float(theory.coverage_a_priori(20, 100)))
+    line = report(law="gaussian", blocks_per_gate=5, rank=1)  # a block of rank 5 in truth
+    assert (line.verdict, line.reappearance) == ("subspace only", joint_of(5, 100))
+    assert np.isnan(report(block_angle=60.0).reappearance)
+    assert np.isnan(report(block_angle=60.0, law="sparse").reappearance)
+
+
+def joint_of(rank: int, latents: float) -> float:
+    return pytest.approx(float(theory.coverage_a_priori(rank, latents)))
+
+
 def test_numbers() -> None:
     row = report(rank=8)
     assert row.latents_left == 20
