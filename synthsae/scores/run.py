@@ -35,17 +35,16 @@ def lawful(config: Config) -> bool:
     """Whether the assumptions of the coverage law hold (docs/science.md, section 5).
 
     Rotations inside a block do not change the law of an activation, latents have no reason to leave
-    their block, and seeds share neither initial weights nor data. Gaussian blocks behind one gate
-    are one block of a higher rank, so their latents do leave.
+    their block, and seeds share neither initial weights nor data. Latents may mix blocks that share
+    a gate: Gaussian ones are one block of a higher rank.
     """
     world, train = config.world, config.train
     blocks = config.planted and world.n_blocks > 0
     normal = world.law == "generalised_normal" and world.beta == 2
     invariant = (world.law in ELLIPTICAL and world.spectrum == 1) or normal
     independent = train.init == train.data == "independent"
-    separate = world.blocks_per_gate == 1 or world.law == "isotropic"
-    apart = separate and world.block_angle == 90 and not world.leaning
-    return blocks and invariant and apart and independent
+    alone = world.blocks_per_gate == 1 and world.block_angle == 90 and not world.leaning
+    return blocks and invariant and alone and independent
 
 
 @dataclass(frozen=True)

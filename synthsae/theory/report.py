@@ -150,16 +150,17 @@ def _verdict(
             np.nan,
         )
     beta = w.beta if w.law == "generalised_normal" else 2.0
-    together = 1 if w.law == "isotropic" or w.spectrum > 1 or beta != 2 else w.blocks_per_gate
-    if together > 1:
-        rank = together * w.rank
-        law = float(coverage_a_priori(rank, together * left, theta))
-        return SUBSPACE, f"{together} blocks behind a gate are a Gaussian one of rank {rank}", law
-    if w.rank == 1:
+    if w.rank == 1 and w.blocks_per_gate == 1:
         return IDENTIFIABLE, "rank 1: a direction and its opposite", 1.0
     if w.spectrum > 1:
         why = f"variances differ by {w.spectrum:g}: latents prefer principal axes, no features"
         return SUBSPACE, why, np.nan
+    if w.law == "isotropic" and w.blocks_per_gate > 1:
+        return SUBSPACE, "blocks behind a gate: their radii decide whether latents mix them", np.nan
+    if beta == 2 and (together := w.blocks_per_gate) > 1:
+        rank = together * w.rank
+        law = float(coverage_a_priori(rank, together * left, theta))
+        return SUBSPACE, f"{together} blocks behind a gate are a Gaussian one of rank {rank}", law
     if beta == 2:
         return SUBSPACE, f"the law is invariant under rotations of rank {w.rank}", law
     if binding <= 0.05:

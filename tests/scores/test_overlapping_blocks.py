@@ -83,7 +83,7 @@ def test_no_block_is_nearest_among_none():
     [
         ({}, True),
         ({"block_angle": 60.0}, False),
-        ({"blocks_per_gate": 2}, True),
+        ({"blocks_per_gate": 2}, False),
         ({"blocks_per_gate": 2, "law": "gaussian"}, False),
         ({"blocks_per_gate": 2, "law": "generalised_normal", "beta": 2.0}, False),
         ({"law": "generalised_normal", "beta": 2.0}, True),
