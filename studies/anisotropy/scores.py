@@ -16,7 +16,7 @@ STARTS = 8
 SAMPLES, ROUNDS = 10_000, 200
 
 
-@requires("blocks")
+@requires("blocks", "separate blocks")
 def principal_axes(run: Run) -> xr.Dataset:
     """Of the latents in a block: cosine with the nearest principal axis, angle to the major one.
 

@@ -14,7 +14,7 @@ ROUNDING = 1e-5
 """Share of a sample's norm, in float32, up to which its code along a direction is none."""
 
 
-@requires("planted", "no circles")
+@requires("planted", "no circles", "separate blocks")
 def ideal_code(run: Run) -> xr.Dataset:
     """Mean firing rate and energy of isolated and of block latents in an ideal TopK code.
 

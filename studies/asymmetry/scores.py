@@ -71,7 +71,7 @@ def latent_function(run: Run) -> xr.Dataset:
     return labelled(run, **variables).assign_coords(label=list(masking.CLASSES))
 
 
-@requires("blocks")
+@requires("blocks", "separate blocks")
 def class_in_blocks(run: Run) -> xr.Dataset:
     """Share of the latents of each class whose energy is inside planted blocks.
 

@@ -12,7 +12,7 @@ from synthsae.scores.run import Run, labelled
 from synthsae.theory import frame_loss, generalised_normal
 
 
-@requires("axes")
+@requires("axes", "separate blocks")
 def flatness(run: Run, samples: int = 8192, draws: int = 32) -> xr.Dataset:
     """Loss of the world's axes and of random rotations inside its blocks, before any training.
 

@@ -25,7 +25,7 @@ def unions(run: Run) -> xr.Dataset:
     return _over_sizes(run, union_reappearance=_reappearance(run, run.live, "live"))
 
 
-@requires("blocks")
+@requires("blocks", "separate blocks")
 def unions_of_blocks(run: Run) -> xr.Dataset:
     """`unions` for block latents, beside the coverage law."""
     block, _ = planted_kinds(run.world, run.directions, run.definitions)

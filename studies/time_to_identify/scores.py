@@ -21,7 +21,7 @@ FRAMES = 8
 """Frames that are turned, as independent seeds."""
 
 
-@requires("axes")
+@requires("axes", "separate blocks")
 def identification(run: Run) -> xr.Dataset:
     """How far a dictionary should have turned towards the true axes, before any training.
 

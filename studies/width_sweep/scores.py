@@ -15,7 +15,7 @@ RECORDS = json.loads(Path(__file__).with_name("prediction.json").read_text())
 """What predict.py wrote: an allocation for each setting of `Parts` and number of latents."""
 
 
-@requires("blocks")
+@requires("blocks", "separate blocks")
 def latents_before_training(run: Run) -> xr.Dataset:
     """The range of m in which the least TopK loss lies, and its p_hat; NaN for unknown settings.
 

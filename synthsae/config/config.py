@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 FORMAT = 3
 """Version of a cell's file; cells of another version are computed again."""
 
+NEW = {"spectrum": 1, "block_angle": 90, "blocks_per_gate": 1, "circle_density": 1}
+"""Fields of a world that 0.1 did not have, and their defaults."""
+
 OPTIONS = "sae.options"
 """The section whose fields depend on another field, `sae.arch`."""
 
@@ -155,8 +158,10 @@ class Config:
         A field that 0.1 did not have is left out at its default.
         """
         found = json.loads(self.to_json())
-        if found.get("world", {}).get("spectrum") == 1:
-            del found["world"]["spectrum"]
+        if "world" in found:
+            found["world"] = {
+                n: v for n, v in found["world"].items() if n not in NEW or v != NEW[n]
+            }
         return json.dumps(found | {"sae": as_hashed(found["sae"])}, sort_keys=True)
 
     @property

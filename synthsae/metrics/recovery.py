@@ -50,6 +50,9 @@ def block_recovery(
 ) -> BlockRecovery:
     """Recovery of one planted block in each seed.
 
+    If another block overlaps this one, its latents may be members too, and the learned span then
+    lies between both: call only the latents live that are nearest this one (`subspace.nearest`).
+
     Args:
         directions: decoder directions, [S, M, D].
         basis: columns that span the planted block, [D, R], R >= 1.

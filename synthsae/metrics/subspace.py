@@ -9,7 +9,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike
 
 from synthsae import checks
-from synthsae.arrays import Array, Mask
+from synthsae.arrays import Array, Index, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
 
@@ -68,6 +68,22 @@ def block_energy(directions: ArrayLike, basis: ArrayLike) -> Array:
     u = orthonormal(basis)
     checks.same_shape("basis's columns", u.shape[:1], "directions' rows", d.shape[-1:])
     return np.minimum(1.0, np.sum((unit(d) @ u) ** 2, axis=-1))
+
+
+def nearest(directions: ArrayLike, bases: ArrayLike) -> Index:
+    """Index of the subspace that has most of a latent's energy, [..., M].
+
+    Where blocks overlap, a latent can be a member of several; this is the one that it belongs to. A
+    latent that lies in one of two blocks with principal angles t has the energy cos^2 t in the
+    other: it is a member of both, at a threshold of .5, if t is 45 degrees or less.
+
+    Args:
+        directions: decoder directions of any length, [..., M, D].
+        bases: columns that span each subspace, [G, D, R], G >= 1.
+    """
+    u = checks.array("bases", bases, "[G, D, R]")
+    checks.count("bases's subspaces", len(u))
+    return np.argmax([block_energy(directions, basis) for basis in u], axis=0)
 
 
 def members(

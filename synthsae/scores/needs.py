@@ -39,6 +39,10 @@ THINGS: dict[str, Callable[[Config], bool]] = {
         config.planted
         and not (config.world.correlation or config.world.correlation_groups)
         and not config.world.n_trees
+        and config.world.blocks_per_gate == 1
+    ),
+    "separate blocks": lambda config: (
+        config.world.block_angle == 90 and config.world.blocks_per_gate == 1
     ),
     "no circles": lambda config: config.world.n_circles == 0,
 }
@@ -56,6 +60,7 @@ THINGS: dict[str, Callable[[Config], bool]] = {
 | isolated features | planted isolated features |
 | features | planted isolated features or atoms |
 | independent gates | planted features and blocks that fire independently of each other |
+| separate blocks | no planted blocks that overlap or share a gate |
 | no circles | no planted circles |
 """
 

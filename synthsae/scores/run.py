@@ -21,7 +21,7 @@ from synthsae.checks import ConfigError, Shown
 from synthsae.config import Config
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.evaluation import Evaluation, evaluate
-from synthsae.metrics import reappearance, recovery
+from synthsae.metrics import reappearance, recovery, subspace
 from synthsae.metrics.latent_rank import LatentRank, latent_rank
 from synthsae.sae import SAEStack
 from synthsae.train import ActivationSource, train
@@ -34,15 +34,17 @@ T = TypeVar("T")
 def lawful(config: Config) -> bool:
     """Whether the assumptions of the coverage law hold (docs/science.md, section 5).
 
-    Rotations inside a block do not change the law of an activation, and seeds share neither initial
-    weights nor data.
+    Rotations inside a block do not change the law of an activation, latents have no reason to leave
+    their block, and seeds share neither initial weights nor data. Latents may mix blocks that share
+    a gate: Gaussian ones are one block of a higher rank.
     """
     world, train = config.world, config.train
     blocks = config.planted and world.n_blocks > 0
     normal = world.law == "generalised_normal" and world.beta == 2
     invariant = (world.law in ELLIPTICAL and world.spectrum == 1) or normal
     independent = train.init == train.data == "independent"
-    return blocks and invariant and not world.leaning and independent
+    alone = world.blocks_per_gate == 1 and world.block_angle == 90 and not world.leaning
+    return blocks and invariant and alone and independent
 
 
 @dataclass(frozen=True)
@@ -150,12 +152,19 @@ class Run:
 
     @cached_property
     def blocks(self) -> list[recovery.BlockRecovery]:
-        """Recovery of each planted block, G of them."""
+        """Recovery of each planted block, G of them; where blocks overlap, of its nearest latents.
+
+        A latent inside one block then has part of its energy in the other as well.
+        """
+        live = [self.live] * len(self.bases)
+        if self.planted and self.config.world.block_angle < 90:
+            nearest = subspace.nearest(self.directions, self.bases)
+            live = [self.live & (nearest == g) for g in range(len(self.bases))]
         return [
             recovery.block_recovery(
-                self.directions, basis, self.live, self.p_hat, self.definitions.member
+                self.directions, basis, own, self.p_hat, self.definitions.member
             )
-            for basis in self.bases
+            for basis, own in zip(self.bases, live, strict=True)
         ]
 
     def per_block(self, values: Callable[[recovery.BlockRecovery], ArrayLike], *tail: int) -> Array:

@@ -65,7 +65,7 @@ def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     ).assign_coords(r=np.arange(d + 1))
 
 
-@requires("blocks")
+@requires("blocks", "separate blocks")
 def predicted_transfer(run: Run) -> xr.Dataset:
     """`unstable_transfer` if unstable latents fill the G R dimensions of the blocks evenly and
     nothing else: min(1, r / (G R)).
@@ -99,7 +99,7 @@ def class_dimension(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     )
 
 
-@requires("blocks")
+@requires("blocks", "separate blocks")
 def class_energy_in_blocks(run: Run) -> xr.Dataset:
     """How much of the energy of unstable and of stable latents the planted blocks hold.
 

@@ -26,6 +26,8 @@ class WorldLike(Protocol):
     rank: int
     law: str
     block_p: float
+    block_angle: float
+    blocks_per_gate: int
     spectrum: float
     n_atoms: int | None
     beta: float
@@ -82,7 +84,7 @@ def identifiability_report(
       (isotropic, gaussian, generalised normal with beta = 2). Without a prediction of p_hat: blocks
       with unequal variances, whose latents come back without being features, and any dense law
       where sparsity does not bind, though an encoder, which does not re-solve the code, may prefer
-      the axes.
+      the axes. Gaussian blocks that share a gate are one block of a higher rank.
     - Generalised normal with beta < 2, where sparsity binds: the axes are the optimum, and are
       identifiable with 2R latents. With beta > 2 other directions are the optimum: latents reappear
       somewhat more often than the law says, and are not the truth.
@@ -110,6 +112,9 @@ def identifiability_report(
     verdict, why, p = _verdict(w, left, binding, active, between("theta", theta, 0, 1))
     if w.leaning and verdict == SUBSPACE:
         why += "; isolated features lean into the block, which lifts p_hat above the law"
+    if w.block_angle < 90 and verdict != LOST:
+        why += f"; blocks meet at {w.block_angle:g} degrees, for which there is no prediction"
+        p = np.nan
     chance = float(chance_found(w.d_model, size, theta))
     return tuple(BlockReport(g, verdict, why, left, binding, p, chance) for g in range(w.n_blocks))
 
@@ -144,12 +149,18 @@ def _verdict(
             f"in principle: {atoms} atoms, {most}, codes of {limit:g} unique",
             np.nan,
         )
-    if w.rank == 1:
+    beta = w.beta if w.law == "generalised_normal" else 2.0
+    if w.rank == 1 and w.blocks_per_gate == 1:
         return IDENTIFIABLE, "rank 1: a direction and its opposite", 1.0
     if w.spectrum > 1:
         why = f"variances differ by {w.spectrum:g}: latents prefer principal axes, no features"
         return SUBSPACE, why, np.nan
-    beta = w.beta if w.law == "generalised_normal" else 2.0
+    if w.law == "isotropic" and w.blocks_per_gate > 1:
+        return SUBSPACE, "blocks behind a gate: their radii decide whether latents mix them", np.nan
+    if beta == 2 and (together := w.blocks_per_gate) > 1:
+        rank = together * w.rank
+        law = float(coverage_a_priori(rank, together * left, theta))
+        return SUBSPACE, f"{together} blocks behind a gate are a Gaussian one of rank {rank}", law
     if beta == 2:
         return SUBSPACE, f"the law is invariant under rotations of rank {w.rank}", law
     if binding <= 0.05:
@@ -166,8 +177,9 @@ def _verdict(
 
 
 def _binding(w: WorldLike, k: int) -> float:
-    """P(R (1 + other active blocks) + active isolated features > k), for independent gates."""
-    others = np.arange(w.n_blocks)
-    weight: Array = binom.pmf(others, max(w.n_blocks - 1, 0), w.block_p)
-    latents_free = k - w.rank * (1 + others)
+    """P(R times active blocks + active isolated features > k) while a gate of blocks is open."""
+    gates = w.n_blocks // w.blocks_per_gate
+    others = np.arange(gates)
+    weight: Array = binom.pmf(others, max(gates - 1, 0), w.block_p)
+    latents_free = k - w.rank * w.blocks_per_gate * (1 + others)
     return float((weight * binom.sf(latents_free, w.n_isolated, w.isolated_p)).sum())

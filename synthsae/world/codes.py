@@ -22,12 +22,17 @@ def block_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
 
 
 def circle_codes(c: WorldConfig, n: int, g: torch.Generator) -> Tensor:
-    """`n` points on circles, [n, 2]: the phase is uniform over `circle_arc` turns, the radius is a
+    """`n` points on circles, [n, 2]: the phase lies on `circle_arc` turns, the radius is a
     magnitude.
 
-    A whole circle is an isotropic block of rank 2. The mean of an arc is not 0.
+    A whole circle with a uniform phase is an isotropic block of rank 2. The mean of an arc is not
+    0. The place u on the arc has the density s^-u times a constant, with s = `circle_density`: the
+    inverse of its distribution function is -log(1 - v (1 - 1 / s)) / log s.
     """
-    phase = torch.rand(n, generator=g, device=g.device) * (2 * math.pi * c.circle_arc)
+    place = torch.rand(n, generator=g, device=g.device)
+    if c.circle_density > 1:
+        place = (place * (1 / c.circle_density - 1)).log1p() / -math.log(c.circle_density)
+    phase = place * (2 * math.pi * c.circle_arc)
     radius = draw(c.magnitude, n, c.block_scale, c.magnitude_sd, g)
     return torch.stack([phase.cos(), phase.sin()], dim=1) * radius[:, None]
 

@@ -21,6 +21,9 @@ FULL = 4096
 """Largest number of features F with a full correlation matrix, whose factor takes F^2 numbers and
 O(F^3) operations."""
 
+DENSEST = 1e6
+"""Largest ratio of densities of a phase that float32 resolves."""
+
 FLATTEST = 1e-6
 """Smallest Zipf exponent that spreads a range of firing rates by more than rounding."""
 
@@ -72,10 +75,21 @@ class WorldConfig:
         None,
         "steps that spread independent random isolated features (none: a tight frame at once)",
     )
-    n_blocks: int = _field(4, "blocks G, mutually orthogonal")
+    n_blocks: int = _field(4, "blocks G, mutually orthogonal unless block_angle says otherwise")
+    block_angle: float = _field(
+        90.0,
+        "degrees between the first and the second block, the third and the fourth, and so on: axis "
+        "i of one meets axis i of the other at this angle, so all R principal angles are equal; "
+        "other pairs are orthogonal, and so is the last of an odd number",
+    )
     rank: int = _field(4, "rank R of a block")
     law: str = _field("isotropic", f"law of a block's code: {', '.join(LAWS)}")
     block_p: float = _field(0.15, "probability that a block is active, under every law")
+    blocks_per_gate: int = _field(
+        1,
+        "consecutive blocks that one gate opens: they are active in the same samples, with codes "
+        "of their own",
+    )
     block_scale: float = _field(1.0, "factor on the codes of blocks, their atoms and circles")
     spectrum: float = _field(
         1.0,
@@ -85,10 +99,15 @@ class WorldConfig:
     n_atoms: int | None = _field(None, "sparse law: atoms per block, rank or more (none: rank)")
     beta: float = _field(1.0, "generalised_normal law: exponent (1 Laplace, 2 Gaussian)")
     n_circles: int = _field(
-        0, "circles: a plane each, orthogonal to blocks and each other, and a uniform phase"
+        0, "circles: a phase in a plane each, orthogonal to blocks and each other"
     )
     circle_p: float = _field(0.05, "probability that a circle is active")
     circle_arc: float = _field(1.0, "share of the circle that its phases cover")
+    circle_density: float = _field(
+        1.0,
+        "density of phases at the start of the arc over that at its end, exponential in between; "
+        "1 is uniform",
+    )
     magnitude: str = _field(
         "half_normal",
         "law of isolated features, sparse atoms and the radius of circles and isotropic codes, "
@@ -125,6 +144,7 @@ class WorldConfig:
         within("world.n_circles", self.n_circles, 0)
         within("world.circle_p", self.circle_p, 0, 1)
         within("world.circle_arc", self.circle_arc, 0, 1, strict=True)
+        within("world.circle_density", self.circle_density, 1, DENSEST)
         one_of("world.magnitude", self.magnitude, FAMILIES)
         within("world.scale_first", self.scale_first, 0, strict=True)
         within("world.scale_last", self.scale_last, 0, strict=True)
@@ -136,6 +156,7 @@ class WorldConfig:
         if self.n_isolated + self.n_blocks + self.n_circles == 0:
             raise ConfigError("world.n_isolated", 0, "1 or more where world.n_blocks is 0")
         self._check_dimensions()
+        self._check_joint_blocks()
         self._check_correlation()
         self._check_trees()
         self._check_firing()
@@ -143,8 +164,8 @@ class WorldConfig:
     def _check_dimensions(self) -> None:
         """Refuse blocks and circles that do not fit into D dimensions.
 
-        They are orthogonal to each other. Unless features are `leaning`, isolated features or the
-        bias need one more dimension.
+        Blocks that meet at an angle span as many dimensions as orthogonal ones. Unless features are
+        `leaning`, isolated features or the bias need one more dimension.
         """
         beside = "the isolated features" if self.n_isolated else "world.bias" if self.bias else ""
         beside = f" beside {beside}" if beside and not self.leaning else ""
@@ -164,6 +185,22 @@ class WorldConfig:
                 f"0 to {free // 2}, planes that fit world.d_model {self.d_model} beside the blocks"
                 + beside.replace(" beside", " and"),
             )
+
+    def _check_joint_blocks(self) -> None:
+        """Refuse angles and gates of several blocks where there are too few or the law has none."""
+        within("world.block_angle", self.block_angle, 0, 90, strict=True)
+        if self.block_angle < 90 and self.n_blocks < 2:
+            allowed = "90 where world.n_blocks is below 2"
+            raise ConfigError("world.block_angle", self.block_angle, allowed)
+        within("world.blocks_per_gate", self.blocks_per_gate, 1)
+        if self.blocks_per_gate == 1:
+            return
+        if self.law == "sparse" or not self.n_blocks:  # a sparse block has a gate for each atom
+            allowed = "1 where world.law is sparse, and where world.n_blocks is 0"
+            raise ConfigError("world.blocks_per_gate", self.blocks_per_gate, allowed)
+        if self.n_blocks % self.blocks_per_gate:
+            allowed = f"a number that divides world.n_blocks {self.n_blocks}"
+            raise ConfigError("world.blocks_per_gate", self.blocks_per_gate, allowed)
 
     def _check_correlation(self) -> None:
         rank, n = self.correlation_rank, self.n_isolated
@@ -230,6 +267,11 @@ class WorldConfig:
             if size > maxsize:  # more features than any world holds
                 break
         return self.n_trees * size
+
+    @property
+    def n_block_gates(self) -> int:
+        """Number of gates that open a whole block or several; 0 under the sparse law."""
+        return 0 if self.law == "sparse" else self.n_blocks // self.blocks_per_gate
 
     def firing_probabilities(self) -> Array:
         """Firing probability of each isolated feature, most frequent first, [F].

@@ -52,9 +52,9 @@ def _draw(world: Sampler, keys: Tensor, t: int, out: Tensor, magnitudes: bool) -
         keys, gates.edges, gates.guide, world.scale, world.sd,
         world.singles, *axes, world.bias, out, t,
         b, c.d_model, c.rank, len(gates.edges), len(world.singles), world.first_circle,
-        float(c.block_scale), float(c.circle_arc), float(c.noise),
-        LAW=c.magnitude, BLOCKS=c.law if world.first_circle > len(world.singles) else "",
-        CIRCLES=c.n_circles > 0, NOISY=c.noise > 0, MAGNITUDES=magnitudes,
-        CELLS=CELLS, ROWS=rows, BD=bd, num_warps=max(rows * bd // 512, 1),
+        float(c.block_scale), float(c.circle_arc), float(c.circle_density), float(c.noise),
+        LAW=c.magnitude, BLOCKS=c.law if c.n_block_gates else "", SHARED=c.blocks_per_gate,
+        CIRCLES=c.n_circles > 0, DENSE=c.circle_density > 1, NOISY=c.noise > 0,
+        MAGNITUDES=magnitudes, CELLS=CELLS, ROWS=rows, BD=bd, num_warps=max(rows * bd // 512, 1),
     )  # fmt: skip
     return out

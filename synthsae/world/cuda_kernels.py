@@ -137,9 +137,10 @@ def _block(
 @triton.jit(do_not_specialize=["t"])
 def draw(
     keys, edges, guide, scale, sd, singles, block_axes, circle_axes, bias, out, t,
-    B, D, R, GATES, SINGLES, FIRST_CIRCLE, BLOCK_SCALE, ARC, NOISE_SD,
-    LAW: tl.constexpr, BLOCKS: tl.constexpr, CIRCLES: tl.constexpr, NOISY: tl.constexpr,
-    MAGNITUDES: tl.constexpr, CELLS: tl.constexpr, ROWS: tl.constexpr, BD: tl.constexpr,
+    B, D, R, GATES, SINGLES, FIRST_CIRCLE, BLOCK_SCALE, ARC, DENSITY, NOISE_SD,
+    LAW: tl.constexpr, BLOCKS: tl.constexpr, SHARED: tl.constexpr, CIRCLES: tl.constexpr,
+    DENSE: tl.constexpr, NOISY: tl.constexpr, MAGNITUDES: tl.constexpr, CELLS: tl.constexpr,
+    ROWS: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """ROWS samples of one seed a program: each walks from gate to gate along the line of `Gates`.
 
@@ -171,14 +172,24 @@ def draw(
             if BLOCKS != "":
                 block = fires & (gate >= SINGLES) & (gate < FIRST_CIRCLE)
                 if tl.max(block.to(tl.int32), 0) > 0:
-                    x = _block(
-                        x, key, gate - SINGLES, row, t, value, block, block_axes, column,
-                        BLOCK_SCALE, R, D, BLOCKS == "isotropic",
-                    )  # fmt: skip
+                    for i in range(SHARED):
+                        own, radius = (gate - SINGLES) * SHARED + i, value
+                        if SHARED > 1:  # an event has words for one radius; these follow all codes
+                            past = (FIRST_CIRCLE - SINGLES) * SHARED * ((R + 3) // 4)
+                            u, v, _, _ = _words(key, past + own, row, t, CODE)
+                            size, spread = tl.load(scale + gate), tl.load(sd + gate)
+                            radius = _magnitude(u, v, size, spread, LAW)
+                        x = _block(
+                            x, key, own, row, t, radius, block, block_axes, column,
+                            BLOCK_SCALE, R, D, BLOCKS == "isotropic",
+                        )  # fmt: skip
             if CIRCLES:
                 circle, axis = fires & (gate >= FIRST_CIRCLE), 2 * (gate - FIRST_CIRCLE)
                 a, _, _, _ = _words(key, event, row, t, PHASE)
-                cos, sin = _turned(_uniform(a) * ARC)
+                place = _uniform(a)
+                if DENSE:
+                    place = -tl.log(1 - place * (1 - 1 / DENSITY)) / tl.log(DENSITY)
+                cos, sin = _turned(place * ARC)
                 x += _along(circle_axes, axis, value * cos, circle, column, D)
                 x += _along(circle_axes, axis + 1, value * sin, circle, column, D)
         event += 1

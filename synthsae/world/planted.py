@@ -55,14 +55,17 @@ class Planted:
 def plant(c: WorldConfig, rng: np.random.Generator) -> Planted:
     """Draw the truth that `c` describes.
 
-    Blocks and the planes of circles are mutually orthogonal. The isolated features, and the atoms
-    of one sparse block, are orthonormal if there are dimensions enough, and a tight frame otherwise
-    (`geometry.tight_frame`). With `incoherence_steps`, isolated features are drawn by `spread`.
+    Blocks and the planes of circles are mutually orthogonal, but for pairs of blocks that meet at
+    `block_angle`. The isolated features, and the atoms of one sparse block, are orthonormal if
+    there are dimensions enough, and a tight frame otherwise (`geometry.tight_frame`). With
+    `incoherence_steps`, isolated features are drawn by `spread`.
     """
     in_blocks = c.n_blocks * c.rank
     used = in_blocks + 2 * c.n_circles
     axes = haar(c.d_model, rng)
     bases = axes[:, :in_blocks].reshape(c.d_model, c.n_blocks, c.rank).transpose(1, 0, 2)
+    if c.block_angle < 90:
+        bases = _leant(bases, np.radians(c.block_angle))
     planes = axes[:, in_blocks:used].reshape(c.d_model, c.n_circles, 2).transpose(1, 0, 2)
     free = axes if c.leaning else axes[:, used:]
     isolated = np.zeros((0, c.d_model))
@@ -82,6 +85,17 @@ def plant(c: WorldConfig, rng: np.random.Generator) -> Planted:
         copula.loadings(c, rng),
         np.abs(rng.normal(c.magnitude_sd, c.magnitude_sd_spread, c.n_isolated)),
     )
+
+
+def _leant(bases: Array, angle: float) -> Array:
+    """Orthogonal `bases` [G, D, R], the second of each pair turned towards the first.
+
+    Axis i of both then meets at `angle`, in the plane that the two axes span.
+    """
+    out, pairs = bases.copy(), 2 * (len(bases) // 2)
+    first, second = bases[0:pairs:2], bases[1:pairs:2]
+    out[1:pairs:2] = np.cos(angle) * first + np.sin(angle) * second
+    return out
 
 
 def spread(n: int, d: int, steps: int | None, rng: np.random.Generator) -> Array:

@@ -21,8 +21,9 @@ WIDEST = 8192
 class Sampler:
     """Draws batches of a world on one device, from tables that are made once.
 
-    A *gate* fires or does not: an isolated feature, a sparse atom, a block or a circle, in this
-    order. Isolated features and atoms are called *singles*: each has one direction.
+    A *gate* fires or does not: an isolated feature, a sparse atom, a block (or `blocks_per_gate` of
+    them) or a circle, in this order. Isolated features and atoms are called *singles*: each has one
+    direction.
 
     Attributes:
         own: what the random numbers of this world have in their counters beside those of world 0.
@@ -45,7 +46,7 @@ class Sampler:
         axes = world.bases * np.sqrt(c.block_variances())  # codes have variances that are equal
         self.block_axes = tensor(axes.transpose(0, 2, 1).reshape(-1, c.d_model))
         self.circle_axes = tensor(world.planes.transpose(0, 2, 1).reshape(-1, c.d_model))
-        self.first_circle = len(self.singles) + (c.n_blocks if c.law != "sparse" else 0)
+        self.first_circle = len(self.singles) + c.n_block_gates
         self.bias = tensor(world.bias)
         others = np.ones(len(self.gates.edges) - c.n_isolated)
         scale = np.linspace(c.scale_first, c.scale_last, c.n_isolated)
@@ -65,8 +66,11 @@ class Sampler:
         at, index, value = self.fire(row[single], gate[single], size, g)
         x = _sum_rows(self.singles, index, value, at, size)
         if block.any():
-            code = block_codes(c, int(block.sum()), g)
-            x += _sum_codes(self.block_axes, gate[block] - first_block, code, row[block], size)
+            each = torch.arange(c.blocks_per_gate, device=gate.device)
+            index = (gate[block] - first_block)[:, None] * c.blocks_per_gate + each
+            code = block_codes(c, index.numel(), g)
+            at = row[block].repeat_interleave(c.blocks_per_gate)
+            x += _sum_codes(self.block_axes, index.ravel(), code, at, size)
         if circle.any():
             code = circle_codes(c, int(circle.sum()), g)
             index = gate[circle] - self.first_circle
@@ -154,7 +158,7 @@ def _probabilities(world: Planted, isolated: Array) -> Array:
     c, m = world.config, world.atoms.shape[1]
     # atoms are independent; a block is active (one atom or more fires) with probability block_p
     atom_p = 1 - (1 - c.block_p) ** (1 / m) if m else 0.0
-    blocks = np.full(c.n_blocks * m, atom_p) if m else np.full(c.n_blocks, c.block_p)
+    blocks = np.full(c.n_blocks * m, atom_p) if m else np.full(c.n_block_gates, c.block_p)
     return np.concatenate([isolated, blocks, np.full(c.n_circles, c.circle_p)])
 
 

@@ -41,6 +41,7 @@ CASES = {
     "cosines b width": (lambda: latent.cosines(A, NARROW), "b's rows"),
     "cosines a vector": (lambda: latent.cosines(ROW, A), "a"),
     "cosines leading": (lambda: latent.cosines(X, np.ones((3, 5, 4))), "b"),
+    "nearest block": (lambda: subspace.nearest(A, NARROW[None, :3]), "basis's columns"),
     "cosines nan": (lambda: latent.cosines(A, NAN), "b"),
     "cosines text": (lambda: latent.cosines(TEXT, A), "a"),
     "cosines complex": (lambda: latent.cosines(COMPLEX, A), "a"),

@@ -92,6 +92,7 @@ def worlds(d: int, m: int, k: int) -> Iterator[World]:
     if d >= 8:
         blocks = {"n_blocks": 2, "rank": min(k, d // 4)}
         configs += [WorldConfig(law=law, **full, **blocks) for law in ("isotropic", "gaussian")]
+        configs += [WorldConfig(blocks_per_gate=2, circle_density=9.0, **full, **blocks)]
     for c in configs:
         shapes = [(m, d), (c.n_blocks, d, c.rank), (c.n_blocks, 0, d), (c.n_circles, d, 2)]
         yield World(c, *(np.zeros(shape) for shape in [*shapes, d, (m, 0), m]))

@@ -88,6 +88,11 @@ def test_things() -> None:
             {"world.n_isolated": 8, "world.n_trees": 1, "world.tree_depth": 1},
             {"independent gates", "atoms", "axes"},
         ),
+        ({"world.block_angle": 60}, {"separate blocks", "atoms", "axes"}),
+        (
+            {"world.blocks_per_gate": 2},
+            {"separate blocks", "independent gates", "atoms", "axes"},
+        ),
         ({"sae.arch": "kron"}, {"encoders", "atoms", "axes"}),
     ):
         config = override(planted, change)

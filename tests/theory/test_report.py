@@ -23,6 +23,8 @@ class Plan:
     rank: int = 4
     law: str = "isotropic"
     block_p: float = 0.2
+    block_angle: float = 90.0
+    blocks_per_gate: int = 1
     spectrum: float = 1.0
     n_atoms: int | None = None
     beta: float = 1.0
@@ -44,6 +46,10 @@ def report(sae: SimpleNamespace = SAE, n_samples: float = np.inf, **changes) -> 
         ({"law": "gaussian"}, 120, "subspace only", "invariant"),
         ({"law": "generalised_normal", "beta": 2.0}, 120, "subspace only", "invariant"),
         ({"law": "gaussian", "spectrum": 3.0}, 120, "subspace only", "principal axes"),
+        ({"block_angle": 60.0}, 120, "subspace only", "blocks meet at 60 degrees"),
+        ({"law": "gaussian", "blocks_per_gate": 5}, 120, "subspace only", "one of rank 20"),
+        ({"blocks_per_gate": 5}, 120, "subspace only", "radii decide"),
+        ({"blocks_per_gate": 5, "rank": 1}, 120, "subspace only", "radii decide"),
         ({"rank": 1}, 120, "latents identifiable", "opposite"),
         ({"rank": 1}, 29, "lost", "1.8 latents left, 2 reach"),
         ({}, 44, "lost", "4.8 latents left, 5 reach all of rank 4"),
@@ -89,6 +95,28 @@ def test_binding_is_the_share_of_samples_that_need_more_than_k() -> None:
         mine = report(SAEConfig(n_latents=120, k=k)).binding
         assert abs(mine - share) <= 4 * np.sqrt(share * (1 - share) / 100_000) + 1e-12
     assert np.isnan(report(law="sparse").binding)
+
+
+def test_binding_counts_the_blocks_of_a_gate_together() -> None:
+    rng = np.random.default_rng(0)
+    need = 2 * 3 * (1 + rng.binomial(2, 0.2, 100_000)) + rng.binomial(20, 0.1, 100_000)
+    for k in (6, 9, 14):
+        share = (need > k).mean()
+        mine = report(SAEConfig(n_latents=120, k=k), n_blocks=6, blocks_per_gate=2, rank=3).binding
+        assert abs(mine - share) <= 4 * np.sqrt(share * (1 - share) / 100_000) + 1e-12
+
+
+def test_blocks_that_are_not_separate() -> None:
+    joint = report(law="gaussian", blocks_per_gate=5)
+    assert joint.reappearance == pytest.approx(float(theory.coverage_a_priori(20, 100)))
+    line = report(law="gaussian", blocks_per_gate=5, rank=1)  # a block of rank 5 in truth
+    assert (line.verdict, line.reappearance) == ("subspace only", joint_of(5, 100))
+    assert np.isnan(report(block_angle=60.0).reappearance)
+    assert np.isnan(report(block_angle=60.0, law="sparse").reappearance)
+
+
+def joint_of(rank: int, latents: float) -> float:
+    return pytest.approx(float(theory.coverage_a_priori(rank, latents)))
 
 
 def test_numbers() -> None:

@@ -140,7 +140,7 @@ class Twin:
         p = 1 - (1 - c.block_p) ** (1 / m) if m else c.block_p
         p = [
             *c.firing_probabilities(),
-            *[p] * (c.n_blocks * max(m, 1)),
+            *[p] * (c.n_blocks * m or c.n_blocks // c.blocks_per_gate),
             *[c.circle_p] * c.n_circles,
         ]
         with np.errstate(divide="ignore"):
@@ -162,7 +162,8 @@ class Twin:
         """The sample [D] and its magnitudes [F + G m]."""
         w, c = self.world, self.world.config
         x, value = w.bias.copy(), np.zeros(len(w.features))
-        blocks = c.n_blocks if c.law != "sparse" else 0
+        blocks = c.n_blocks // c.blocks_per_gate if c.law != "sparse" else 0
+        quads = -(-c.rank // 4)
         for gate, a, b, u in self.fired():
             if gate < c.n_isolated:
                 share = gate / max(c.n_isolated - 1, 1)
@@ -174,11 +175,17 @@ class Twin:
             if gate < len(value):
                 value[gate] = radius
             elif gate < len(value) + blocks:
-                g = gate - len(value)
-                code = self.many(g * -(-c.rank // 4), c.rank, CODE)
-                size = c.block_scale if c.law == "gaussian" else radius / np.linalg.norm(code)
-                x += w.bases[g] @ (size * code)
+                first = (gate - len(value)) * c.blocks_per_gate
+                for g in range(first, first + c.blocks_per_gate):
+                    code = self.many(g * quads, c.rank, CODE)
+                    if c.blocks_per_gate > 1:
+                        a, b, *_ = self.uniforms(c.n_blocks * quads + g, CODE)
+                        radius = self.magnitude(scale, sd, a, b)
+                    size = c.block_scale if c.law == "gaussian" else radius / np.linalg.norm(code)
+                    x += w.bases[g] @ (size * code)
             else:
+                if c.circle_density > 1:
+                    u = -np.log(1 - u * (1 - 1 / c.circle_density)) / np.log(c.circle_density)
                 angle = 2 * np.pi * c.circle_arc * u
                 plane = w.planes[gate - len(value) - blocks]
                 x += plane @ (radius * np.array([np.cos(angle), np.sin(angle)]))
@@ -192,6 +199,11 @@ WORLDS = {
     "gaussian": FULL | {"rank": 3, "law": "gaussian", "magnitude": "uniform", "circle_arc": 0.3},
     "sparse": FULL | {"rank": 3, "law": "sparse", "n_atoms": 4, "magnitude": "normal",
                       "magnitude_sd": 0.5, "magnitude_sd_spread": 0.5, "circle_p": 0.3},
+    "shared gates": FULL | {"rank": 2, "n_blocks": 6, "blocks_per_gate": 3, "magnitude": "normal",
+                            "magnitude_sd": 0.5, "n_circles": 1, "circle_p": 0.4},
+    "shared Gaussian": FULL | {"rank": 5, "law": "gaussian", "blocks_per_gate": 2},
+    "overlap and dense": FULL | {"rank": 3, "block_angle": 40, "circle_p": 0.5, "circle_arc": 0.6,
+                                 "circle_density": 7.0},
     "always": FULL | {"rank": 4, "isolated_p": 1, "zipf": 0, "block_p": 1, "circle_p": 1},
     "one": {"d_model": 1, "n_isolated": 1, "isolated_p": 0.5, "n_blocks": 0, "rank": 1},
     "one block": {"d_model": 9, "n_isolated": 0, "n_blocks": 1, "rank": 9, "block_p": 0.7},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from laws import N, both_ways, count_is, draw, fired, follows, mean_is
-from scipy.stats import foldnorm, norm, truncnorm, uniform
+from scipy.stats import foldnorm, norm, truncexpon, truncnorm, uniform
 
 from synthsae.geometry import tight_frame
 from synthsae.world import LAWS, MAGNITUDES, World, WorldConfig
@@ -93,6 +93,20 @@ def test_an_arc_covers_its_share_of_the_circle():
     for plane in world.planes:
         phase = np.arctan2(x @ plane[:, 1], x @ plane[:, 0])
         assert follows(phase, uniform(0, np.pi / 2))
+
+
+@pytest.mark.parametrize("arc", [0.25, 1.0])
+@pytest.mark.parametrize("density", [1.5, 20.0, 1e5])
+def test_phases_have_the_stated_density(arc, density):
+    """Exponential in the phase, from `density` times as dense at the start as at the end."""
+    world, x = draw(circle_p=1, circle_arc=arc, circle_density=density, **CIRCLE)
+    turn = 2 * np.pi
+    law = truncexpon(np.log(density), scale=turn * arc / np.log(density))
+    assert law.pdf(0) / law.pdf(turn * arc) == pytest.approx(density)
+    for plane in world.planes:
+        phase = np.arctan2(x @ plane[:, 1], x @ plane[:, 0]) % turn
+        phase[phase > turn - 1e-5] = 0  # rounding
+        assert follows(phase, law)
 
 
 def test_a_circle_has_the_law_of_an_isotropic_block_of_rank_two():
