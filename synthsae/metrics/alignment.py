@@ -100,7 +100,8 @@ def identities(
         _, cosine = _nearest(d[a, keep], d[a, keep], other=True)
         spacing[a, keep] = np.arccos(np.clip(cosine, -1, 1))
     found = [_table(nodes, s, m) for nodes in _components(np.concatenate(edges, axis=1), s * m)]
-    return _candidates(d, spacing, np.reshape([t for t in found if t is not None], (-1, s)))
+    table = np.array([t for t in found if t is not None], dtype=np.intp).reshape(-1, s)
+    return _candidates(d, spacing, table)
 
 
 def _candidates(d: Array, spacing: Array, latents: Index) -> Identities:
