@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from synthsae import deprecated
 
 if TYPE_CHECKING:
+    from synthsae.estimator import StableDictionary
     from synthsae.evaluation import evaluate
     from synthsae.sae import SAEConfig, SAEStack
     from synthsae.sae.saelens import load_saelens, save_saelens
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOME = {
     "SAEConfig": "sae",
     "SAEStack": "sae",
+    "StableDictionary": "estimator",
     "Study": "study.grid",
     "TrainConfig": "train",
     "World": "world",
@@ -41,6 +43,7 @@ _HOME = {
 __all__ = [
     "SAEConfig",
     "SAEStack",
+    "StableDictionary",
     "Study",
     "TrainConfig",
     "World",
