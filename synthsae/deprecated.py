@@ -33,6 +33,7 @@ MODULES = {
     "synthsae.cli": "synthsae.study.cli",
     "realdata.measures": "realdata.scores",
     "realdata.dictionaries": "realdata.saes",
+    "realdata.shuffle": "synthsae.train.shuffle",
 }
 """Old module -> new module."""
 

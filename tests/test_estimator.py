@@ -13,6 +13,8 @@ import synthsae
 from synthsae import World, WorldConfig, estimator
 from synthsae.checks import ConfigError
 from synthsae.estimator import StableDictionary
+from synthsae.evaluation import Evaluation
+from synthsae.geometry import unit
 from synthsae.sae import ARCHITECTURES
 
 WORLD = World.plant(
@@ -58,6 +60,15 @@ def test_shapes_and_attributes(model) -> None:
         assert np.allclose(basis @ basis.T, np.eye(len(basis)))
 
 
+def test_latents_that_never_fire_have_no_p_hat(model) -> None:
+    wide = quick(n_latents=200, n_steps=50, batch_size=32, k=1)
+    with pytest.warns(ConvergenceWarning):
+        wide.fit(X[:300])
+    fires = (wide.transform(X[:300]) > 0).any(axis=0)
+    assert not fires.all()
+    assert np.array_equal(np.isnan(wide.stability_[wide.best_seed_]), ~fires)
+
+
 def test_codes_by_hand(model) -> None:
     """relu of the k largest pre-activations, in units of X."""
     p = {n: v[model.best_seed_].double().numpy() for n, v in model.stack_.params.items()}
@@ -94,6 +105,26 @@ def test_undertrained_is_one_line() -> None:
     (one,) = [w for w in caught if w.category is ConvergenceWarning]
     assert "\n" not in str(one.message)
     assert one.filename == __file__
+
+
+def seen(directions: np.ndarray, variance: float = 0.9) -> Evaluation:
+    s, m, _ = directions.shape
+    return Evaluation(directions, np.ones((s, m)), np.full(s, variance))
+
+
+def test_what_counts_as_a_change() -> None:
+    rng = np.random.default_rng(0)
+    apart = unit(rng.standard_normal((6, 30, 40)))  # no two of cosine .7
+    alike = apart[:1].repeat(6, axis=0)
+    most = apart.copy()
+    most[0] = most[1]  # one pair of seeds agrees by chance: its jackknife interval holds 0
+    words = "p_hat 0.00 with half of the steps, 1.00 with all"
+    assert estimator._changes(seen(apart[:4]), seen(alike)) == words
+    assert estimator._changes(seen(apart[:2]), seen(alike)) == ""
+    assert estimator._changes(seen(apart[:4]), seen(most)) == ""
+    assert estimator._changes(seen(apart[:4], 0.88), seen(apart)).startswith("explained variance")
+    assert estimator._changes(seen(apart[:4], 0.892), seen(apart)) == ""
+    assert " and p_hat" in estimator._changes(seen(apart[:4], 0.5), seen(alike))
 
 
 def bits(m: StableDictionary) -> list[bytes]:
