@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realdata import arrays, shuffle
+from realdata import arrays
 from realdata.cache import SPLITS, Folder
 from realdata.normal import Normal, Statistics, statistics
 from realdata.rows import Rows, n_train
 from synthsae.checks import ConfigError, one_of
 from synthsae.config.sources import SourceConfig
 from synthsae.reports.contexts import Passage
+from synthsae.train import shuffle
 
 if TYPE_CHECKING:
     from realdata.model import LanguageModel

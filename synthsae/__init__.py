@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from synthsae import deprecated
 
 if TYPE_CHECKING:
+    from synthsae.estimator import StableDictionary
     from synthsae.evaluation import evaluate
     from synthsae.reports import report
     from synthsae.sae import SAEConfig, SAEStack
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _HOME = {
     "SAEConfig": "sae",
     "SAEStack": "sae",
+    "StableDictionary": "estimator",
     "Study": "study.grid",
     "TrainConfig": "train",
     "World": "world",
@@ -45,6 +47,7 @@ _HOME = {
 __all__ = [
     "SAEConfig",
     "SAEStack",
+    "StableDictionary",
     "Study",
     "TrainConfig",
     "World",

@@ -34,6 +34,7 @@ MODULES = {
     "realdata.measures": "realdata.scores",
     "realdata.dictionaries": "synthsae.dictionaries",
     "realdata.saes": "synthsae.dictionaries",
+    "realdata.shuffle": "synthsae.train.shuffle",
 }
 """Old module -> new module."""
 

@@ -30,7 +30,7 @@ FLOORS = [
     },
     {"world", "sae", "metrics", "theory", "stats"},
     {"train"},
-    {"config", "evaluation", "seeds"},
+    {"config", "estimator", "evaluation", "seeds"},
     {"scores", "plot"},
     {"dictionaries"},
     {"reports"},
@@ -117,7 +117,14 @@ def test_metrics_and_theory_never_import_torch() -> None:
     for module in (m for m in MODULES if room(m) in ("metrics", "theory")):
         heavy = {m.split(".")[0] for m in imported(MODULES[module])} & {"torch", "xarray"}
         assert not heavy, module
-    heavy_ones = ("transformer_lens", "transformers", "datasets", "dask", "matplotlib.pyplot")
+    heavy_ones = (
+        "transformer_lens",
+        "transformers",
+        "datasets",
+        "dask",
+        "matplotlib.pyplot",
+        "sklearn",
+    )
     code = (
         "import sys, synthsae, realdata.config; "
         f"print([m for m in {heavy_ones!r} if m in sys.modules])"

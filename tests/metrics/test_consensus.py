@@ -184,6 +184,12 @@ def test_without_live_latents_the_lists_are_empty():
     assert len(found.identity_q) == len(found.subspaces) == len(found.subspace_q) == 0
 
 
+def test_a_table_without_candidates_can_be_an_index():
+    latents = consensus.consensus(np.eye(4).reshape(2, 2, 4)).identities.latents
+    assert latents.shape == (0, 2)
+    assert latents.dtype.kind == "i"
+
+
 def test_identical_seeds_agree_on_every_latent():
     x = np.random.default_rng(0).standard_normal((1, 20, 16)).repeat(4, axis=0)
     found = consensus.consensus(x)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from realdata import shuffle
+from synthsae.train import shuffle
 
 
 @given(st.integers(1, 3000), st.integers(0, 99))
