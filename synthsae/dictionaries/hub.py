@@ -54,7 +54,7 @@ def fetch(place: Place, choose: Callable[[str, Sequence[str]], str]) -> Path:
     if chosen not in names:
         folder = f"{place.inside}/" if place.inside else ""
         chosen = folder + choose(place.text, _listed(names, folder))
-    for name in dict.fromkeys([*_beside(chosen, names), chosen]):  # the weights come last
+    for name in [*_beside(chosen, names), chosen]:  # `local` is that of the last one
         try:
             local = hf_hub_download(place.repo, name, revision=place.revision)
         except Exception as error:  # errors of the network come from several libraries
@@ -79,7 +79,7 @@ def _beside(chosen: str, names: Sequence[str]) -> list[str]:
     wanted = {str(config) for config in configs}
     if chosen.endswith(".index.json"):
         wanted |= {n for n in names if PurePosixPath(n).match(f"{file.parent}/*.safetensors")}
-    return [name for name in names if name in wanted]
+    return [name for name in names if name in wanted - {chosen}]
 
 
 def _names(place: Place) -> list[str]:
