@@ -4,8 +4,9 @@
 need only weights. `read` gives the SAEs of one folder or file; `stacked` puts these side by side.
 """
 
-from synthsae.dictionaries.files import Dictionary, read, shown
+from synthsae.dictionaries.files import Dictionary, read
 from synthsae.dictionaries.loading import load
+from synthsae.dictionaries.places import shown
 from synthsae.dictionaries.stacking import stacked
 
 __all__ = ["Dictionary", "load", "read", "shown", "stacked"]

@@ -76,12 +76,16 @@ class Declared:
 def read_configs(file: Path, metadata: Mapping[str, str]) -> Declared:
     """What the metadata of `file`, the config `FILE.json` and the configs `FILES` beside it say.
 
+    Of a file in a folder `checkpoints`, the configs are also beside that folder.
+
     Raises ConfigError for a config that cannot be read, and for a size that is no whole number.
     """
     own = {key: _value(text) for key, text in metadata.items()}
     found = [_from_config(str(file), own)]
-    for name in (f"{file.stem}.json", *FILES):
-        path = file.with_name(name)
+    beside = [file.with_name(name) for name in (f"{file.stem}.json", *FILES)]
+    if file.parent.name == "checkpoints":
+        beside += [file.parent.with_name(name) for name in FILES]
+    for path in beside:
         if path.is_file():
             found.append(_from_config(str(path), load(path)))
     sizes = tuple(size for one in found for size in one.sizes)
@@ -156,6 +160,8 @@ def _architectures(part: dict[str, Any]) -> Iterator[str]:
             value = next((value[k] for k in ("name", "type", "class") if k in value), None)
         if value is not None:
             yield str(value)
+    if part.get("signed") is True:  # sparsify before 2025: the largest magnitudes, with signs
+        yield "signed topk"
 
 
 def _plain(name: str) -> str:

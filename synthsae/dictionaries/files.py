@@ -1,7 +1,7 @@
-"""Read the decoders of SAEs on disk: SAELens folders, files of `SAEStack.save`, safetensors, npz.
+"""Read SAEs: decoders, and where they are known encoders, biases and firing rates.
 
-In every array here, rows are latents. `layout` finds the tensors and their axes, and `config` reads
-the config beside them. Nothing is unpickled.
+In every array here, rows are latents. `places` finds the file, `tensors` opens it, `layout` finds
+the tensors and their axes, and `config` reads the config beside them.
 """
 
 import re
@@ -12,18 +12,21 @@ import numpy as np
 
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError
+from synthsae.dictionaries import rates
 from synthsae.dictionaries.config import Declared, read_configs
 from synthsae.dictionaries.layout import known_axes, layout, role
+from synthsae.dictionaries.places import find, shown
 from synthsae.dictionaries.tensors import ALLOWED_TYPES, FLOATS, Tensors
 from synthsae.sae import SAEStack
 
-PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
-SHARD = re.compile(r"-\d+-of-0*([2-9]|[1-9]\d+)\b")
 QUANTISED = re.compile(
     r"(^|[._])(qweight|qzeros|g_idx|(nested_)?absmax|quant_(map|state)|scb|weight_(scale|packed)"
     r"|(weight_)?zero_point|weight_scale_inv)($|[._])"
 )
 """Names of the tensors that bitsandbytes, GPTQ and others store beside quantised weights."""
+
+SCALES = re.compile("threshold|scaling_factor|r_mag")
+"""Names of the vectors that are no biases."""
 
 LARGEST = 1e150
 """Largest magnitude that is accepted: the squares of such numbers do not overflow."""
@@ -38,6 +41,10 @@ class Dictionary(NamedTuple):
         encoder: encoder rows, [M, d_in], or None.
         declared: what its config says.
         notes: what a user should know about how it was read, one line each.
+        encoder_bias: bias of each latent, [M], as in the file; None where it is not known or, as
+            in a Gated SAE, not the only one.
+        decoder_bias: bias of the reconstruction, [D], as in the file, or None.
+        rates: firing rate of each latent, [M], or None.
     """
 
     name: str
@@ -45,67 +52,32 @@ class Dictionary(NamedTuple):
     encoder: Array | None
     declared: Declared = Declared()
     notes: tuple[str, ...] = ()
+    encoder_bias: Array | None = None
+    decoder_bias: Array | None = None
+    rates: Array | None = None
 
 
 def read(path: str | Path, decoder: str | None = None, transpose: bool = False) -> list[Dictionary]:
     """The SAEs in a folder or file: one for each seed of a file of `SAEStack.save`, otherwise one.
 
     Args:
-        path: a folder with one file of weights, or a `.safetensors` or `.npz` file.
+        path: a folder with one SAE, a file of weights (safetensors or its index, `.npz`, `.npy`,
+            `.pt`), or ORGANISATION/NAME[@REVISION][/FOLDER] on the Hugging Face hub.
         decoder: name of the decoder tensor, [M, D], where the known names do not find it.
         transpose: the decoder has the other orientation: [D, M] for a tensor named by `decoder`,
             the opposite of the usual one for a known name.
 
     Raises:
-        ConfigError: the file is a pickle or cannot be read; names, shapes and config contradict one
-            another; weights are not floating-point numbers; the decoder is zero or not finite.
+        ConfigError: the file cannot be read, or is a pickle of more than tensors; names, shapes and
+            config contradict one another; weights are not floating-point numbers; the decoder is
+            zero or not finite.
     """
     name = shown(path)
-    file = _file(Path(path), name)
+    file = find(path)
     tensors = Tensors.open(file)
     if {"config", "seeds"} <= set(tensors.metadata):
         return of_stack(name, SAEStack.load(file))
     return [_single(name, tensors, decoder, transpose)]
-
-
-def shown(path: str | Path) -> str:
-    """`path` as printable text: undecodable bytes and control characters are escaped."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _file(path: Path, name: str) -> Path:
-    """The file of weights at `path`, or the only one in the folder `path`."""
-    try:
-        if path.is_dir():
-            path = _in_folder(path, name)
-        if path.suffix in PICKLES:
-            raise ConfigError(
-                name, "a pickle", "safetensors (convert it: loading a pickle can run code)"
-            )
-        if not path.is_file():
-            allowed = "a SAELens folder, or a .safetensors or .npz file, that exists"
-            raise ConfigError(name, "not found", allowed)
-    except OSError as error:
-        raise ConfigError(name, str(error.strerror), "a folder or file that can be read") from error
-    if SHARD.search(path.name):
-        raise ConfigError(name, "one of several shards", "a single file: merge the shards")
-    return path
-
-
-def _in_folder(folder: Path, name: str) -> Path:
-    """The only file of weights in a folder: safetensors, or npz where there is none."""
-    present = sorted(f for f in folder.iterdir() if f.is_file())
-    for ending in (".safetensors", ".npz"):
-        files = [f for f in present if f.suffix == ending]
-        if files := [f for f in files if f.name == "sae_weights.safetensors"] or files:
-            break
-    if len(files) != 1:
-        names = [shown(f.name) for f in present]
-        names = [*names[:8], f"... {len(names)} files"] if len(names) > 8 else names
-        allowed = "a folder with one .safetensors or .npz file (pickles and shards are not read)"
-        raise ConfigError(name, names, allowed)
-    return files[0]
 
 
 def _single(name: str, tensors: Tensors, decoder: str | None, transpose: bool) -> Dictionary:
@@ -122,12 +94,33 @@ def _single(name: str, tensors: Tensors, decoder: str | None, transpose: bool) -
         if rows:
             values[n] = numbers
         elif axis := known_axes(n, "vector"):
-            vectors[n.rsplit(".", 1)[-1].lower()] = numbers.ravel() if axis == "M" else numbers
+            vectors[n.lower()] = numbers.ravel() if axis == "M" else numbers
     decoder_rows = values[found.decoder].T if found.transposed else values[found.decoder]
     encoder = None if found.encoder is None else values[found.encoder]
     if encoder is not None and found.encoder_transposed:
         encoder = encoder.T
-    return _checked(Dictionary(name, decoder_rows, encoder, declared, found.notes), vectors)
+    m, d = decoder_rows.shape
+    sae = Dictionary(
+        name,
+        decoder_rows,
+        encoder,
+        declared,
+        found.notes,
+        _bias(vectors, "M", m),
+        _bias(vectors, "D", d),
+        rates.read(tensors.path, m),
+    )
+    return _checked(sae, vectors)
+
+
+def _bias(vectors: dict[str, Array], axis: str, size: int) -> Array | None:
+    """The only bias along an axis; None where there is none or more than one."""
+    found = [
+        x.ravel()
+        for name, x in vectors.items()
+        if known_axes(name, "vector") == axis and not SCALES.search(name) and x.size == size
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _readable(name: str, tensors: Tensors, decoder: str | None) -> None:
@@ -157,7 +150,7 @@ def _checked(sae: Dictionary, vectors: dict[str, Array]) -> Dictionary:
     it. A latent with an infinite threshold never fires. A note counts the dead latents.
     """
     rows, notes, m = sae.decoder, [*sae.notes], len(sae.decoder)
-    scale = vectors.get("scaling_factor", np.ones(1))
+    scale = next((x for n, x in vectors.items() if n.endswith("scaling_factor")), np.ones(1))
     if len(scale) == m:
         rows = rows * scale[:, None]
     if negative := int((scale < 0).sum()):
@@ -190,10 +183,17 @@ def of_stack(name: str, stack: SAEStack) -> list[Dictionary]:
     unread = f"the encoder of {stack.config.arch} is not read: it has no row for each latent"
     notes = () if paired else (unread,)
     declared = Declared(architectures=(stack.config.arch,))
-    return [
-        _checked(
-            Dictionary(f"{name} seed {seed}", w, e if paired else None, declared, notes),
-            {n: np.atleast_1d(p[i]) for n, p in params.items() if "threshold" in n},
+    found = []
+    for i, seed in enumerate(stack.seeds):
+        own = {n: np.atleast_1d(p[i]) for n, p in params.items()}
+        sae = Dictionary(
+            f"{name} seed {seed}",
+            rows[i],
+            encoders[i] if paired else None,
+            declared,
+            notes,
+            own["b_enc"] if paired and "b_mag" not in own else None,
+            own["b_dec"],
         )
-        for i, (seed, w, e) in enumerate(zip(stack.seeds, rows, encoders, strict=True))
-    ]
+        found.append(_checked(sae, {n: x for n, x in own.items() if "threshold" in n}))
+    return found

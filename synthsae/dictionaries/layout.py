@@ -23,6 +23,9 @@ from typing import NamedTuple
 from synthsae.checks import ConfigError, nearest
 from synthsae.dictionaries.config import Declared
 
+UNNAMED = "array"
+"""Name of an array whose file gives it none: [M, D] if it has more rows than columns."""
+
 NAMES = {
     **dict.fromkeys(("w_dec", "w_d", "dictionary", "dictionary._weights"), ("decoder", "MD")),
     **dict.fromkeys(("decoder.weight", "dec.weight"), ("decoder", "DM")),
@@ -32,7 +35,9 @@ NAMES = {
     **dict.fromkeys(("b_gate", "gate_bias", "b_mag", "mag_bias", "r_mag"), ("vector", "M")),
     **dict.fromkeys(("threshold", "log_threshold", "scaling_factor"), ("vector", "M")),
     **dict.fromkeys(("jumprelu_threshold", "log_jumprelu_threshold"), ("vector", "M")),
-    **dict.fromkeys(("b_dec", "b_d", "decoder.bias", "dec.bias", "bias"), ("vector", "D")),
+    **dict.fromkeys(
+        ("b_dec", "b_d", "decoder.bias", "dec.bias", "decoder_bias", "bias"), ("vector", "D")
+    ),
     **dict.fromkeys(("pre_bias", "b_pre", "tied_bias", "pre_encoder_bias"), ("vector", "D")),
 }
 """Known names in lower case, with the role of the tensor and its axes in the file."""
@@ -133,6 +138,8 @@ def _decoder(where: str, shapes: Mapping[str, tuple[int, ...]], chosen: str | No
     matrices = [name for name, shape in shapes.items() if len(shape) == 2]
     if chosen is not None and chosen in matrices:
         return chosen
+    if chosen is None and matrices == [UNNAMED]:
+        return UNNAMED
     if chosen is None:
         sure = [name for name in shapes if known_axes(name, "decoder") and len(shapes[name]) > 1]
         found = sure or [name for name in matrices if role(name) == "decoder"]
@@ -164,7 +171,8 @@ def _axes(
     a, b = shape = shapes[which]
     evidence = [*declared.sizes, *_vectors(shapes, shape, declared)]
     fits = [axes for axes in ("MD", "DM") if not _contradictions(evidence, axes, shape)]
-    usual = usual_axes(which) or ("MD" if chosen or transpose else None)
+    tall = which == UNNAMED and a > b
+    usual = usual_axes(which) or ("MD" if chosen or transpose or tall else None)
     if usual is not None and transpose:
         usual = usual[::-1]
     asked = transpose or (chosen and not known_axes(which, "decoder"))

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthsae.arrays import Array
-from synthsae.checks import ConfigError
+from synthsae.arrays import Array, Mask
+from synthsae.checks import ConfigError, in_range
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.dictionaries.files import Dictionary
 from synthsae.geometry import unit
-from synthsae.metrics import function
 from synthsae.metrics.copies import copies
 from synthsae.scores.run import Dictionaries
 
@@ -30,7 +30,8 @@ def stacked(
     Args:
         saes: two or more SAEs with the same d_model.
         live: firing rates of all `saes`, [S, M], or booleans that are true for live latents; an
-            array or an `.npy` file. None: all latents are live whose decoder rows are not zero.
+            array or an `.npy` file. None: the rates that are stored with an SAE; without these,
+            all latents are live whose decoder rows are not zero.
         absolute: compare by absolute cosines. These are used in any case where the configs say
             that codes have either sign.
         definitions: what live, member and the other terms mean.
@@ -47,9 +48,9 @@ def stacked(
     absolute = absolute or _symmetric(saes)
     names, m = _numbered([s.name for s in saes]), max(len(s.decoder) for s in saes)
     rows = unit(np.stack([_padded(_scaled(s.decoder), m) for s in saes]))
-    alive: NDArray[np.bool_] = np.any(rows != 0, axis=2)
-    if live is not None:
-        alive &= _live(live, alive.shape, definitions.live)
+    alive: Mask = np.any(rows != 0, axis=2)
+    fires, rates = _firing(saes, live, alive.shape, definitions.live)
+    alive &= fires
     for sae, on in zip(saes, alive, strict=True):
         if not on.any():
             raise ConfigError(sae.name, "no live latent", "one or more")
@@ -61,6 +62,9 @@ def stacked(
     encoders, notes = _encoders([saes[i] for i in kept], m)
     for name, sae in zip(names, saes, strict=True):
         notes += [f"{name}: {note}" for note in sae.notes]
+        if live is None and sae.rates is not None:
+            rare = int((sae.rates < definitions.live).sum())
+            notes.append(f"{name}: {rare} latents fire less often than {definitions.live:g}")
         if not absolute and (unknown := ", ".join(sae.declared.unknown)):
             notes.append(f"{name}: architecture {unknown} is not known: signed cosines are used")
     return Dictionaries(
@@ -73,6 +77,7 @@ def stacked(
         same,
         tuple(notes),
         definitions,
+        None if rates is None else rates[kept],
     )
 
 
@@ -108,8 +113,35 @@ def _padded(rows: Array, m: int) -> Array:
     return np.concatenate([rows, np.zeros((m - len(rows), rows.shape[1]))])
 
 
-def _live(live: Path | ArrayLike, shape: tuple[int, ...], least: float) -> NDArray[np.bool_]:
-    """Live latents, [S, M], by firing rates or booleans."""
+def _firing(
+    saes: Sequence[Dictionary], live: Path | ArrayLike | None, shape: tuple[int, ...], least: float
+) -> tuple[Mask, Array | None]:
+    """Which latents fire often enough, [S, M], and the firing rates by which this is known.
+
+    An SAE whose rates are not known has rates of NaN, and all of its latents count as firing.
+    """
+    if live is None:
+        rates = _stored(saes, shape)
+    else:
+        given = _given(live, shape)
+        if given.dtype == bool:
+            return given, None
+        rates = in_range("--live", given, 0, 1)
+    return ~(rates < least), None if np.isnan(rates).all() else rates
+
+
+def _stored(saes: Sequence[Dictionary], shape: tuple[int, ...]) -> Array:
+    """Firing rates that are stored with the SAEs, [S, M], 0 for padding; NaN where none are."""
+    rates = np.full(shape, np.nan)
+    for row, sae in zip(rates, saes, strict=True):
+        if sae.rates is not None:
+            row[:] = 0
+            row[: len(sae.rates)] = sae.rates
+    return rates
+
+
+def _given(live: Path | ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Firing rates or booleans of a file or an array, [S, M]."""
     try:
         values = np.load(live, allow_pickle=False) if isinstance(live, Path) else np.asarray(live)
     except (OSError, ValueError) as error:
@@ -117,7 +149,7 @@ def _live(live: Path | ArrayLike, shape: tuple[int, ...], least: float) -> NDArr
     if values.shape != shape or values.dtype.kind not in "bf":
         allowed = f"firing rates or booleans of shape {shape}"
         raise ConfigError("--live", f"{values.dtype} of shape {values.shape}", allowed)
-    return values if values.dtype == bool else function.live(values, least)
+    return values
 
 
 def _numbered(names: Sequence[str]) -> tuple[str, ...]:

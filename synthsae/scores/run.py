@@ -212,6 +212,7 @@ class Dictionaries:
         copies: groups of names of identical SAEs; only the first of each group is included.
         notes: further findings about the files, one line each.
         definitions: thresholds that define found, stable and other terms.
+        rates: firing rates, [S, M], NaN for an SAE whose rates are not known; None without any.
     """
 
     seeds: tuple[str, ...]
@@ -223,6 +224,7 @@ class Dictionaries:
     copies: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     definitions: Definitions = DEFAULTS
+    rates: Array | None = None
 
     @property
     def d_model(self) -> int:

@@ -296,10 +296,10 @@ def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert str(error.value).startswith("2 ")
     for name in ("sae.pt", "sae.bin", "sae.pkl"):
         (tmp_path / name).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-        assert error_of(tmp_path / name).value == "a pickle"
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "ae.pt").touch()
-    assert error_of(tmp_path / "folder").value == ["ae.pt"]
+        assert "a pickle that calls os.system" in error_of(tmp_path / name).value
+    (tmp_path / "folder" / "layer").mkdir(parents=True)
+    (tmp_path / "folder" / "more.txt").touch()
+    assert error_of(tmp_path / "folder").value == ["layer/", "more.txt"]
     for path in (tmp_path / "cut.safetensors", tmp_path / "absent"):
         if path.suffix:
             path.write_bytes(Path(good).read_bytes()[:40])
@@ -310,7 +310,7 @@ def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         assert error_of(good, other, live=tmp_path / "live.npy").field == "--live"
     (tmp_path / "file").touch()
     assert "--out" in refused(capsys, good, other, "--out", str(tmp_path / "file"))
-    assert "'a pickle'; allowed: safetensors" in refused(capsys, str(tmp_path / "sae.pt"), good)
+    assert "allowed: a .pt file of tensors" in refused(capsys, str(tmp_path / "sae.pt"), good)
 
 
 def test_theta_is_an_option_and_is_written_down(
