@@ -19,7 +19,7 @@ from synthsae.geometry import live_latents
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
 from synthsae.metrics.groups import estimate_rank, groups
 from synthsae.metrics.near_copies import Joined, copy_of, join, joined_identities
-from synthsae.metrics.subspace import learned_span, principal_angles
+from synthsae.metrics.subspace import learned_span
 
 LEAST = 2  # least rank of a subspace; rank 1 is a direction
 RIGHT_ANGLE = np.pi / 2  # spacing of latents in the smallest code that spans a block
@@ -77,14 +77,23 @@ def _describe(d: Array, inside: Mask, span: Array) -> Subspace:
     rank, s = span.shape[1], len(d)
     own = [learned_span(x[keep], rank) for x, keep in zip(d, inside, strict=True)]
     full = [u for u in own if u.shape[1] == rank]
-    angles = [principal_angles(a, b)[-1] for i, a in enumerate(full) for b in full[:i]]
-    angle = float(max(angles, default=RIGHT_ANGLE))
+    angles = [_largest_angle(a, b) for i, a in enumerate(full) for b in full[:i]]
+    angle = max(angles, default=RIGHT_ANGLE)
     ranks = [rank]
     for i in range(s):
         others = np.arange(s) != i
         ranks.append(estimate_rank(d[others][inside[others]]))
     p = float(chance_alignment(angle, RIGHT_ANGLE, len(full), s))
     return Subspace(inside, span, rank, min(ranks), max(ranks), len(full), angle, p)
+
+
+def _largest_angle(a: Array, b: Array) -> float:
+    """The largest of `subspace.principal_angles`, of orthonormal bases of one dimension."""
+    c = a.T @ b
+    cosine = np.linalg.svd(c, compute_uv=False)[-1]
+    if cosine**2 < 0.5:
+        return float(np.arccos(cosine))
+    return float(np.arcsin(min(1.0, float(np.linalg.norm(b - a @ c, 2)))))
 
 
 class Consensus(NamedTuple):

@@ -112,10 +112,9 @@ def _groups(d: Array, same: float) -> list[Index]:
     """Rows of unit vectors [m, D] that are near-copies, the leader first in each group."""
     i, j, cosine = close_pairs(d, d, same)
     near: dict[int, list[int]] = {}
-    for a, b in zip(i.tolist(), j.tolist(), strict=True):
-        if a != b:
-            near.setdefault(a, []).append(b)
-    weight = np.bincount(i, cosine, len(d))
+    for a, b in zip([*i, *j], [*j, *i], strict=True):
+        near.setdefault(int(a), []).append(int(b))
+    weight = np.bincount(i, cosine, len(d)) + np.bincount(j, cosine, len(d))
     free, groups = np.ones(len(d), dtype=bool), []
     for a in sorted(near, key=lambda a: -weight[a]):
         group = [b for b in near[a] if free[b]]
