@@ -7,6 +7,7 @@ the angle between two latents: codes that are rotated at random in a larger bloc
 that block only by chance.
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,8 @@ from synthsae.arrays import Array, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import live_latents
 from synthsae.metrics.alignment import Identities, chance_alignment, identities
-from synthsae.metrics.groups import estimate_rank, groups
+from synthsae.metrics.groups import estimate_rank, groups, leading_span
 from synthsae.metrics.near_copies import Joined, copy_of, join, joined_identities
-from synthsae.metrics.subspace import learned_span
 
 LEAST = 2  # least rank of a subspace; rank 1 is a direction
 RIGHT_ANGLE = np.pi / 2  # spacing of latents in the smallest code that spans a block
@@ -75,25 +75,23 @@ def subspaces(
 def _describe(d: Array, inside: Mask, span: Array) -> Subspace:
     """The Subspace of the latents `inside`, bool [S, M], with basis `span`."""
     rank, s = span.shape[1], len(d)
-    own = [learned_span(x[keep], rank) for x, keep in zip(d, inside, strict=True)]
+    seed, rows = np.nonzero(inside)[0], d[inside]
+    own = [leading_span(rows[seed == i], rank) for i in range(s)]
     full = [u for u in own if u.shape[1] == rank]
-    angles = [_largest_angle(a, b) for i, a in enumerate(full) for b in full[:i]]
-    angle = max(angles, default=RIGHT_ANGLE)
-    ranks = [rank]
-    for i in range(s):
-        others = np.arange(s) != i
-        ranks.append(estimate_rank(d[others][inside[others]]))
+    angle = max((_largest_angle(a, b) for a, b in combinations(full, 2)), default=RIGHT_ANGLE)
+    ranks = [rank, *(estimate_rank(rows[seed != i]) for i in range(s))]
     p = float(chance_alignment(angle, RIGHT_ANGLE, len(full), s))
     return Subspace(inside, span, rank, min(ranks), max(ranks), len(full), angle, p)
 
 
 def _largest_angle(a: Array, b: Array) -> float:
-    """The largest of `subspace.principal_angles`, of orthonormal bases of one dimension."""
+    """The largest of `subspace.principal_angles`, of orthonormal bases [D, R] of one dimension."""
     c = a.T @ b
-    cosine = np.linalg.svd(c, compute_uv=False)[-1]
-    if cosine**2 < 0.5:
-        return float(np.arccos(cosine))
-    return float(np.arcsin(min(1.0, float(np.linalg.norm(b - a @ c, 2)))))
+    beside = b - a @ c
+    sine = np.sqrt(max(0.0, np.linalg.eigvalsh(beside.T @ beside)[-1]))
+    if sine**2 <= 0.5:
+        return float(np.arcsin(sine))
+    return float(np.arccos(min(1.0, np.linalg.svd(c, compute_uv=False)[-1])))
 
 
 class Consensus(NamedTuple):

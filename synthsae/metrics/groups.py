@@ -24,6 +24,7 @@ from synthsae.metrics.span_energy import span_members
 from synthsae.metrics.subspace import MEMBER
 
 GROW = 0.25  # least energy of a latent that joins a growing subspace
+NEGLIGIBLE = 1e-6  # singular value, relative to the largest, that counts as 0
 SOME = 128  # groups that are compared with all larger ones at a time
 TIE = 1e-9  # an overlap of exactly half is not more than half
 TRACY_WIDOM = 0.9793  # 95% quantile of the Tracy-Widom distribution for real matrices
@@ -87,6 +88,21 @@ def estimate_rank(directions: ArrayLike) -> int:
         return 0
     squares = np.linalg.eigvalsh(_small_gram(d))
     return int(np.sum(squares > _largest_of_random(*d.shape)))
+
+
+def leading_span(directions: Array, rank: int) -> Array:
+    """Orthonormal basis of the strongest directions of unit rows [n, D], [D, rank or fewer].
+
+    As `subspace.learned_span`, from a Gram matrix: faster, and blind to singular values below
+    `NEGLIGIBLE` of the largest.
+    """
+    gram = _small_gram(directions)
+    n = len(gram)
+    if not n:
+        return np.zeros((directions.shape[1], 0))
+    squares, vectors = eigh(gram, subset_by_index=(max(0, n - rank), n - 1))
+    keep = squares > NEGLIGIBLE**2 * squares[-1]
+    return _basis(directions, squares[keep], vectors[:, keep])
 
 
 def split(directions: ArrayLike, threshold: float) -> list[Index]:
@@ -182,6 +198,11 @@ def _span(d: Array) -> Array:
     squares, vectors = eigh(gram, subset_by_value=(_largest_of_random(*d.shape), np.inf))
     if not len(squares):
         squares, vectors = eigh(gram, subset_by_index=(last, last))
+    return _basis(d, squares, vectors)
+
+
+def _basis(d: Array, squares: Array, vectors: Array) -> Array:
+    """Right singular vectors of rows [n, D], the strongest first, from those of `_small_gram`."""
     span = vectors if len(d) > d.shape[1] else d.T @ vectors / np.sqrt(squares)
     return np.ascontiguousarray(span[:, ::-1])
 
