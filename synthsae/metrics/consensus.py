@@ -17,9 +17,16 @@ from scipy.stats import false_discovery_control
 from synthsae.arrays import Array, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import live_latents
-from synthsae.metrics.alignment import Identities, chance_alignment, identities
+from synthsae.metrics.alignment import (
+    TIGHT,
+    Identities,
+    candidates,
+    chance_alignment,
+    near_latents,
+)
 from synthsae.metrics.groups import estimate_rank, groups, leading_span
 from synthsae.metrics.near_copies import Joined, copy_of, join, joined_identities
+from synthsae.metrics.pairs import Pairs
 
 LEAST = 2  # least rank of a subspace; rank 1 is a direction
 RIGHT_ANGLE = np.pi / 2  # spacing of latents in the smallest code that spans a block
@@ -98,13 +105,14 @@ class Consensus(NamedTuple):
     """Candidates for identifiable latents and reproducible subspaces, each with its q-value.
 
     Of the candidates with q <= 1 - level, a share `level` or more is right, on average over
-    trainings (Benjamini and Hochberg 1995).
+    trainings (Benjamini and Hochberg 1995). `near` are the pairs of `alignment.near_latents`.
     """
 
     identities: Identities
     identity_q: Array
     subspaces: list[Subspace]
     subspace_q: Array
+    near: Pairs
 
 
 def consensus(
@@ -127,22 +135,25 @@ def consensus(
         same: least cosine of two near-copies, latents of one SAE.
     """
     d, alive = live_latents(directions, live)
-    found = identities(d, alive)
+    near = near_latents(d, alive, min(TIGHT, same))
+    tight = near.take(near.cosine >= TIGHT)
+    found = candidates(d, alive, tight)
     hypotheses = max(len(found.p), round(alive.sum(axis=1).mean()))
-    rest = _uncertain(d, alive, found, alpha / max(1, hypotheses), same)
-    joined = join(d, rest, same)
-    found = _united(found, joined_identities(d, alive, joined), joined)
+    rest = _uncertain(alive, found, near, alpha / max(1, hypotheses), same)
+    joined = join(d, rest, near, same)
+    found = _united(found, joined_identities(d, alive, tight, joined), joined)
     hypotheses = max(len(found.p), hypotheses)
-    rest = _uncertain(d, rest, found, alpha / max(1, hypotheses), same)
+    rest = _uncertain(rest, found, near, alpha / max(1, hypotheses), same)
     shared = subspaces(d, rest, alpha)
     p = [x.p for x in shared]
-    return Consensus(found, _adjusted(found.p, hypotheses), shared, _adjusted(p, len(p)))
+    q = _adjusted(found.p, hypotheses), _adjusted(p, len(p))
+    return Consensus(found, q[0], shared, q[1], near)
 
 
-def _uncertain(d: Array, live: Mask, found: Identities, least: float, same: float) -> Mask:
+def _uncertain(live: Mask, found: Identities, near: Pairs, least: float, same: float) -> Mask:
     """Live latents that are neither of a candidate with p <= `least` nor near-copies of such."""
     certain = found.latents[found.p <= least]
-    rest = live & (copy_of(d, live, certain, same) < 0)
+    rest = live & (copy_of(certain, near, same, live.shape[1]) < 0)
     for s, row in enumerate(certain.T):
         rest[s, row[row >= 0]] = False
     return rest
