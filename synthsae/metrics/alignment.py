@@ -15,11 +15,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
 from synthsae import checks
-from synthsae.arrays import Array, Index
+from synthsae.arrays import Array, Index, Mask
 from synthsae.geometry import live_latents, unit
+from synthsae.metrics.pairs import Pairs, close_pairs, largest_cosines
 
 TIGHT = 0.9  # least cosine of two latents that are joined
-BLOCK = 1024  # rows of a cosine matrix held at a time
 
 
 class Identities(NamedTuple):
@@ -88,59 +88,68 @@ def identities(
     """
     d, alive = live_latents(directions, live)
     tight = checks.between("tight", tight, 0, 1)
+    return candidates(d, alive, near_latents(d, alive, tight))
+
+
+def near_latents(d: Array, live: Mask, least: float) -> Pairs:
+    """Pairs of live latents, of one seed or of two, with a cosine of `least` or more.
+
+    Args:
+        d: unit rows, [S, M, D].
+        live: live latents, bool [S, M].
+        least: least cosine of a pair.
+
+    Returns:
+        The pairs i < j; latent m of seed s is s M + m.
+    """
+    (rows,) = np.nonzero(live.ravel())
+    flat = d.reshape(-1, d.shape[2])
+    x = flat if len(rows) == len(flat) else flat[rows]
+    found = close_pairs(x, x, least)
+    return Pairs(rows[found.i], rows[found.j], found.cosine)
+
+
+def candidates(d: Array, live: Mask, near: Pairs) -> Identities:
+    """Candidates for identities (see `identities`) among pairs of `near_latents`.
+
+    Args:
+        d: unit rows, [S, M, D].
+        live: latents that a candidate may be close to, bool [S, M].
+        near: all pairs of the latents of candidates that may be joined.
+    """
     s, m, _ = d.shape
-    rows = [np.flatnonzero(a) for a in alive]
-    edges = [np.zeros((2, 0), dtype=np.intp)]
-    for a in range(s):
-        for b in range(a):
-            i, j = _mutual(d[a, rows[a]], d[b, rows[b]], tight)
-            edges.append(np.stack([a * m + rows[a][i], b * m + rows[b][j]]))
-    spacing = np.full((s, m), np.pi)
-    for a, keep in enumerate(rows):
-        _, cosine = _nearest(d[a, keep], d[a, keep], other=True)
-        spacing[a, keep] = np.arccos(np.clip(cosine, -1, 1))
-    found = [_table(nodes, s, m) for nodes in _components(np.concatenate(edges, axis=1), s * m)]
-    table = np.array([t for t in found if t is not None], dtype=np.intp).reshape(-1, s)
-    return _candidates(d, spacing, table)
-
-
-def _candidates(d: Array, spacing: Array, latents: Index) -> Identities:
-    """The candidates `latents` [n, S] in the order of their p-values."""
-    n, s = latents.shape
+    found = [_table(nodes, s, m) for nodes in _components(_mutual(near, m), s * m)]
+    latents = np.array([t for t in found if t is not None], dtype=np.intp).reshape(-1, s)
+    n = len(latents)
     mean, angle, gap = np.zeros((n, d.shape[-1])), np.zeros(n), np.zeros(n)
+    spacing = np.full((s, m), np.pi)
+    for x, on, out, rows in zip(d, live, spacing, latents.T, strict=True):
+        used = np.unique(rows[rows >= 0])
+        out[used] = np.arccos(np.clip(largest_cosines(x, np.flatnonzero(on), used), -1, 1))
     for i, row in enumerate(latents):
         (at,) = np.nonzero(row >= 0)
         x = d[at, row[at]]
         mean[i] = x.sum(axis=0)
-        angle[i] = np.arccos(np.clip((x @ x.T).min(), -1, 1))
+        chord = np.linalg.norm(x[:, None] - x, axis=2).max()  # exact for small angles
+        angle[i] = 2 * np.arcsin(min(1.0, chord / 2))
         gap[i] = np.median(spacing[at, row[at]])
     p = chance_alignment(angle, gap, (latents >= 0).sum(axis=1), s)
     order = np.lexsort((angle, p))
     return Identities(latents[order], unit(mean[order]), angle[order], gap[order], p[order])
 
 
-def _nearest(x: Array, y: Array, other: bool = False) -> tuple[Index, Array]:
-    """The row of y with the largest cosine to each row of x, and that cosine: [m], [m].
-
-    `other` excludes the row itself, for y = x. The cosine is -1 if y has no row.
-    """
-    which, best = np.zeros(len(x), dtype=np.intp), np.full(len(x), -1.0)
-    for start in range(0, len(x) if len(y) else 0, BLOCK):
-        c = x[start : start + BLOCK] @ y.T
-        if other:
-            c[np.arange(len(c)), start + np.arange(len(c))] = -1.0
-        which[start : start + BLOCK] = c.argmax(axis=1)
-        best[start : start + BLOCK] = c.max(axis=1)
-    return which, best
-
-
-def _mutual(x: Array, y: Array, tight: float) -> tuple[Index, Index]:
-    """Rows of x and rows of y that are mutually nearest, with a cosine >= `tight`."""
-    nearest, cosine = _nearest(x, y)
-    back, _ = _nearest(y, x)
-    i = np.flatnonzero(cosine >= tight)
-    i = i[back[nearest[i]] == i]
-    return i, nearest[i]
+def _mutual(near: Pairs, m: int) -> Index:
+    """Pairs of latents of two seeds that are nearest to each other, as nodes s M + i, [2, n]."""
+    near = near.take(near.i // m != near.j // m)
+    i, j = np.concatenate([near.i, near.j]), np.concatenate([near.j, near.i])
+    order = np.lexsort((j, -np.concatenate([near.cosine, near.cosine]), j // m, i))
+    i, j = i[order], j[order]
+    first = np.ones(len(i), dtype=bool)
+    first[1:] = (i[1:] != i[:-1]) | (j[1:] // m != j[:-1] // m)
+    nearest = np.stack([i[first], j[first]])
+    n = 1 + nearest.max(initial=0)
+    back = np.isin(nearest[0] * n + nearest[1], nearest[1] * n + nearest[0])
+    return nearest[:, back & (nearest[0] < nearest[1])]
 
 
 def _components(edges: Index, n: int) -> list[Index]:

@@ -7,6 +7,7 @@ the angle between two latents: codes that are rotated at random in a larger bloc
 that block only by chance.
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,16 @@ from scipy.stats import false_discovery_control
 from synthsae.arrays import Array, Mask
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import live_latents
-from synthsae.metrics.alignment import Identities, chance_alignment, identities
-from synthsae.metrics.groups import estimate_rank, groups
+from synthsae.metrics.alignment import (
+    TIGHT,
+    Identities,
+    candidates,
+    chance_alignment,
+    near_latents,
+)
+from synthsae.metrics.groups import estimate_rank, groups, leading_span
 from synthsae.metrics.near_copies import Joined, copy_of, join, joined_identities
-from synthsae.metrics.subspace import learned_span, principal_angles
+from synthsae.metrics.pairs import Pairs
 
 LEAST = 2  # least rank of a subspace; rank 1 is a direction
 RIGHT_ANGLE = np.pi / 2  # spacing of latents in the smallest code that spans a block
@@ -75,29 +82,37 @@ def subspaces(
 def _describe(d: Array, inside: Mask, span: Array) -> Subspace:
     """The Subspace of the latents `inside`, bool [S, M], with basis `span`."""
     rank, s = span.shape[1], len(d)
-    own = [learned_span(x[keep], rank) for x, keep in zip(d, inside, strict=True)]
+    seed, rows = np.nonzero(inside)[0], d[inside]
+    own = [leading_span(rows[seed == i], rank) for i in range(s)]
     full = [u for u in own if u.shape[1] == rank]
-    angles = [principal_angles(a, b)[-1] for i, a in enumerate(full) for b in full[:i]]
-    angle = float(max(angles, default=RIGHT_ANGLE))
-    ranks = [rank]
-    for i in range(s):
-        others = np.arange(s) != i
-        ranks.append(estimate_rank(d[others][inside[others]]))
+    angle = max((_largest_angle(a, b) for a, b in combinations(full, 2)), default=RIGHT_ANGLE)
+    ranks = [rank, *(estimate_rank(rows[seed != i]) for i in range(s))]
     p = float(chance_alignment(angle, RIGHT_ANGLE, len(full), s))
     return Subspace(inside, span, rank, min(ranks), max(ranks), len(full), angle, p)
+
+
+def _largest_angle(a: Array, b: Array) -> float:
+    """The largest of `subspace.principal_angles`, of orthonormal bases [D, R] of one dimension."""
+    c = a.T @ b
+    beside = b - a @ c
+    sine = np.sqrt(max(0.0, np.linalg.eigvalsh(beside.T @ beside)[-1]))
+    if sine**2 <= 0.5:
+        return float(np.arcsin(sine))
+    return float(np.arccos(min(1.0, np.linalg.svd(c, compute_uv=False)[-1])))
 
 
 class Consensus(NamedTuple):
     """Candidates for identifiable latents and reproducible subspaces, each with its q-value.
 
     Of the candidates with q <= 1 - level, a share `level` or more is right, on average over
-    trainings (Benjamini and Hochberg 1995).
+    trainings (Benjamini and Hochberg 1995). `near` are the pairs of `alignment.near_latents`.
     """
 
     identities: Identities
     identity_q: Array
     subspaces: list[Subspace]
     subspace_q: Array
+    near: Pairs
 
 
 def consensus(
@@ -120,22 +135,25 @@ def consensus(
         same: least cosine of two near-copies, latents of one SAE.
     """
     d, alive = live_latents(directions, live)
-    found = identities(d, alive)
+    near = near_latents(d, alive, min(TIGHT, same))
+    tight = near.take(near.cosine >= TIGHT)
+    found = candidates(d, alive, tight)
     hypotheses = max(len(found.p), round(alive.sum(axis=1).mean()))
-    rest = _uncertain(d, alive, found, alpha / max(1, hypotheses), same)
-    joined = join(d, rest, same)
-    found = _united(found, joined_identities(d, alive, joined), joined)
+    rest = _uncertain(alive, found, near, alpha / max(1, hypotheses), same)
+    joined = join(d, rest, near, same)
+    found = _united(found, joined_identities(d, alive, tight, joined), joined)
     hypotheses = max(len(found.p), hypotheses)
-    rest = _uncertain(d, rest, found, alpha / max(1, hypotheses), same)
+    rest = _uncertain(rest, found, near, alpha / max(1, hypotheses), same)
     shared = subspaces(d, rest, alpha)
     p = [x.p for x in shared]
-    return Consensus(found, _adjusted(found.p, hypotheses), shared, _adjusted(p, len(p)))
+    q = _adjusted(found.p, hypotheses), _adjusted(p, len(p))
+    return Consensus(found, q[0], shared, q[1], near)
 
 
-def _uncertain(d: Array, live: Mask, found: Identities, least: float, same: float) -> Mask:
+def _uncertain(live: Mask, found: Identities, near: Pairs, least: float, same: float) -> Mask:
     """Live latents that are neither of a candidate with p <= `least` nor near-copies of such."""
     certain = found.latents[found.p <= least]
-    rest = live & (copy_of(d, live, certain, same) < 0)
+    rest = live & (copy_of(certain, near, same, live.shape[1]) < 0)
     for s, row in enumerate(certain.T):
         rest[s, row[row >= 0]] = False
     return rest

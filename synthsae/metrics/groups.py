@@ -11,20 +11,22 @@ of high rank falls into several components, so `grow` extends each of them to th
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
+from numpy.typing import ArrayLike
+from scipy.linalg import eigh
 from scipy.special import betainccinv, betaincinv
 
 from synthsae import checks
-from synthsae.arrays import Array, Index
+from synthsae.arrays import Array, Index, Mask
 from synthsae.geometry import unit
-from synthsae.metrics.subspace import MEMBER, learned_span, overlap
+from synthsae.metrics.conductance import connected, split_graph
+from synthsae.metrics.pairs import similarity_graph
+from synthsae.metrics.span_energy import span_members
+from synthsae.metrics.subspace import MEMBER
 
-BLOCK = 1024  # rows of the cosine matrix held at a time
-SIMILAR = 2.0  # a split is kept if D times the mean squared cosine between its sides is below
 GROW = 0.25  # least energy of a latent that joins a growing subspace
+NEGLIGIBLE = 1e-6  # singular value, relative to the largest, that counts as 0
+SOME = 128  # groups that are compared with all larger ones at a time
+TIE = 1e-9  # an overlap of exactly half is not more than half
 TRACY_WIDOM = 0.9793  # 95% quantile of the Tracy-Widom distribution for real matrices
 
 
@@ -67,15 +69,11 @@ def components(directions: ArrayLike, threshold: float) -> Index:
     checks.between("threshold", threshold, 0, 1)
     if not len(d):
         return np.zeros(0, dtype=np.intp)
-    edges = []
-    for start in range(0, len(d), BLOCK):
-        rows, cols = np.nonzero(np.abs(d[start : start + BLOCK] @ d.T) >= threshold)
-        edges.append(np.stack([rows + start, cols]))
-    i, j = np.concatenate(edges, axis=1)
-    graph = coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=(len(d), len(d)))
-    n, label = connected_components(graph, directed=False)
-    order = np.argsort(-np.bincount(label, minlength=n), kind="stable")
-    return np.argsort(order)[label].astype(np.intp)
+    found = connected(similarity_graph(d, threshold))
+    label = np.zeros(len(d), dtype=np.intp)
+    for i, rows in enumerate(sorted(found, key=len, reverse=True)):
+        label[rows] = i
+    return label
 
 
 def estimate_rank(directions: ArrayLike) -> int:
@@ -88,9 +86,23 @@ def estimate_rank(directions: ArrayLike) -> int:
     d = unit(checks.array("directions", directions, "[n, D]"))
     if not d.size:
         return 0
-    a, b = np.sqrt(d.shape)
-    threshold = ((a + b) ** 2 + TRACY_WIDOM * (a + b) * (1 / a + 1 / b) ** (1 / 3)) / d.shape[1]
-    return int(np.sum(np.linalg.svd(d, compute_uv=False) ** 2 > threshold))
+    squares = np.linalg.eigvalsh(_small_gram(d))
+    return int(np.sum(squares > _largest_of_random(*d.shape)))
+
+
+def leading_span(directions: Array, rank: int) -> Array:
+    """Orthonormal basis of the strongest directions of unit rows [n, D], [D, rank or fewer].
+
+    As `subspace.learned_span`, from a Gram matrix: faster, and blind to singular values below
+    `NEGLIGIBLE` of the largest.
+    """
+    gram = _small_gram(directions)
+    n = len(gram)
+    if not n:
+        return np.zeros((directions.shape[1], 0))
+    squares, vectors = eigh(gram, subset_by_index=(max(0, n - rank), n - 1))
+    keep = squares > NEGLIGIBLE**2 * squares[-1]
+    return _basis(directions, squares[keep], vectors[:, keep])
 
 
 def split(directions: ArrayLike, threshold: float) -> list[Index]:
@@ -104,38 +116,41 @@ def split(directions: ArrayLike, threshold: float) -> list[Index]:
         The row indices of each part.
     """
     d = unit(checks.array("directions", directions, "[n, D]"))
-    label = components(d, threshold)
-    parts = []
-    for g in range(label.max(initial=-1) + 1):
-        rows = np.flatnonzero(label == g)
-        side = _side(d[rows], threshold)
-        if side is None:
-            parts.append(rows)
-            continue
-        for some in (rows[side], rows[~side]):
-            parts += [some[part] for part in split(d[some], threshold)]
-    return parts
+    checks.between("threshold", threshold, 0, 1)
+    return split_graph(d, similarity_graph(d, threshold))
 
 
-def grow(directions: ArrayLike, rows: Index, alpha: float = 0.01) -> Group:
-    """The group that some `rows` of directions [n, D] grow to.
+def grow(directions: ArrayLike, parts: list[Index], alpha: float = 0.01) -> list[Group]:
+    """The groups that some parts, rows of directions [n, D], grow to.
 
     Two steps alternate until nothing changes: estimate the rank and the span of the rows; take as
     rows all directions whose energy in the span is at least `GROW` and more than chance gives any
     of the n directions (Bonferroni at `alpha`). The rows of the group are those with half of their
     energy or more in the final span.
+
+    Returns:
+        A group for each part, without repetitions: parts that meet end as one group.
     """
     d = unit(checks.array("directions", directions, "[n, D]"))
     n, width = d.shape
-    seen = set()
-    while rows.tobytes() not in seen:  # it may alternate between two sets of rows
-        seen.add(rows.tobytes())
-        rank = max(1, estimate_rank(d[rows]))
-        span = learned_span(d[rows], rank)
-        energy = np.sum((d @ span) ** 2, axis=1)
+
+    def least(rank: int) -> float:
         chance = betainccinv(rank / 2, (width - rank) / 2, alpha / n) if rank < width else 1.0
-        rows = np.flatnonzero(energy >= min(MEMBER, max(GROW, chance)))
-    return Group(np.flatnonzero(energy >= MEMBER), span.shape[1], span)
+        return min(MEMBER, max(GROW, float(chance)))
+
+    ways = [_key(rows, n) for rows in parts]
+    nothing = _key(np.zeros(0, dtype=np.intp), n)
+    after = {nothing: nothing}
+    while start := list(dict.fromkeys(key for key in ways if key not in after)):
+        spans = [_span(d[_rows(key, n)]) for key in start]
+        found = span_members(d, spans, [least(u.shape[1]) for u in spans])
+        after |= zip(start, (_key(rows, n) for rows in found), strict=True)
+        ways = [after[key] for key in start]
+    last = dict.fromkeys(_last(after, _key(rows, n)) for rows in parts)
+    last.pop(nothing, None)
+    spans = [_span(d[_rows(key, n)]) for key in last]
+    members = span_members(d, spans, [MEMBER] * len(spans))
+    return [Group(rows, u.shape[1], u) for rows, u in zip(members, spans, strict=True)]
 
 
 def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[Group]:
@@ -156,56 +171,80 @@ def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[G
         return []
     threshold = chance_cosine(len(d), d.shape[1], alpha)
     parts = [rows for rows in split(d, threshold) if len(rows) >= least]
-    found = [grow(d, rows, alpha) for rows in parts]
-    kept: list[Group] = []
-    for group in sorted(found, key=lambda g: len(g.rows), reverse=True):
-        if len(group.rows) >= least and not any(_same(group, other) for other in kept):
-            kept.append(group)
-    return kept
+    found = [g for g in grow(d, parts, alpha) if len(g.rows) >= least]
+    found.sort(key=lambda g: len(g.rows), reverse=True)
+    return [found[i] for i in _distinct(found)]
 
 
-def _side(d: Array, threshold: float) -> NDArray[np.bool_] | None:
-    """The rows on one side of a component [n, D], bool [n]; None if the two sides are similar."""
-    if len(d) < 4:
-        return None
-    side = _least_conductance(_graph(d, threshold))
-    a, b = d[side], d[~side]
-    across = np.sum((a.T @ a) * (b.T @ b)) / (len(a) * len(b))
-    return side if across * d.shape[1] < SIMILAR else None
+def _largest_of_random(n: int, d: int) -> float:
+    """What the largest squared singular value of n random unit rows in R^d rarely exceeds."""
+    a, b = np.sqrt((n, d))
+    edge = (a + b) ** 2 + TRACY_WIDOM * (a + b) * (1 / a + 1 / b) ** (1 / 3)
+    return float(edge / d)
 
 
-def _graph(d: Array, threshold: float) -> coo_array:
-    """Squared cosines of unit rows at |cosine| >= `threshold`, 0 elsewhere, [n, n] sparse."""
-    parts = []
-    for start in range(0, len(d), BLOCK):
-        c = d[start : start + BLOCK] @ d.T
-        i, j = np.nonzero(np.abs(c) >= threshold)
-        parts.append((c[i, j] ** 2, i + start, j))
-    weight, i, j = (np.concatenate(x) for x in zip(*parts, strict=True))
-    return coo_array((weight, (i, j)), shape=(len(d), len(d)))
+def _small_gram(d: Array) -> Array:
+    """The smaller one of d @ d.T and d.T @ d; their eigenvalues are the squared singular values."""
+    return d @ d.T if len(d) <= d.shape[1] else d.T @ d
 
 
-def _least_conductance(graph: coo_array) -> NDArray[np.bool_]:
-    """The rows on one side of the split of least conductance, bool [n].
+def _span(d: Array) -> Array:
+    """Basis [D, rank] of the span of unit rows [n, D], the strongest direction first.
 
-    Only splits along the second eigenvector of the normalised graph are tried.
+    The rank is `estimate_rank`, at least 1.
     """
-    degree = np.asarray(graph.sum(axis=1)).ravel()
-    i, j = graph.coords
-    scaled = graph.data / np.sqrt(degree[i] * degree[j])
-    matrix = coo_array((scaled, (i, j)), shape=graph.shape).tocsr()
-    values, vectors = eigsh(matrix, k=2, which="LA", v0=np.cos(np.arange(len(degree))))
-    second = vectors[:, values.argmin()] / np.sqrt(degree)
-    position = np.argsort(np.argsort(second, kind="stable"))
-    # a prefix of the order cuts an edge if it holds one of the two ends
-    low, high = np.minimum(position[i], position[j]), np.maximum(position[i], position[j])
-    steps = np.bincount(low, graph.data, len(degree)) - np.bincount(high, graph.data, len(degree))
-    volume = np.cumsum(degree[np.argsort(position)])
-    smaller = np.minimum(volume, volume[-1] - volume)[:-1]
-    return position <= np.argmin(np.cumsum(steps)[:-1] / smaller)
+    gram = _small_gram(d)
+    last = len(gram) - 1
+    squares, vectors = eigh(gram, subset_by_value=(_largest_of_random(*d.shape), np.inf))
+    if not len(squares):
+        squares, vectors = eigh(gram, subset_by_index=(last, last))
+    return _basis(d, squares, vectors)
 
 
-def _same(a: Group, b: Group) -> bool:
-    """Do two spans overlap by more than half of the larger one?"""
-    shared = overlap(a.span, b.span) * b.rank
-    return shared > max(a.rank, b.rank) / 2
+def _basis(d: Array, squares: Array, vectors: Array) -> Array:
+    """Right singular vectors of rows [n, D], the strongest first, from those of `_small_gram`."""
+    span = vectors if len(d) > d.shape[1] else d.T @ vectors / np.sqrt(squares)
+    return np.ascontiguousarray(span[:, ::-1])
+
+
+def _key(rows: Index, n: int) -> bytes:
+    """A set of rows, of n, as bytes: a bit a row."""
+    inside: Mask = np.zeros(n, dtype=bool)
+    inside[rows] = True
+    return np.packbits(inside).tobytes()
+
+
+def _rows(key: bytes, n: int) -> Index:
+    """The rows of a `_key`."""
+    return np.flatnonzero(np.unpackbits(np.frombuffer(key, dtype=np.uint8), count=n))
+
+
+def _last(after: dict[bytes, bytes], key: bytes) -> bytes:
+    """Where the steps `after` from `key` end: what is followed by a set that was there before."""
+    seen = {key}
+    while after[key] not in seen:
+        key = after[key]
+        seen.add(key)
+    return key
+
+
+def _distinct(found: list[Group]) -> list[int]:
+    """Positions of the groups of which no earlier one that is kept overlaps by more than half.
+
+    Two spans overlap by more than half of the larger one if the sum of their squared cosines is
+    more than half of its dimension.
+    """
+    rank = np.array([g.rank for g in found], dtype=np.intp)
+    ends = np.cumsum(rank)
+    rows = np.concatenate([g.span.T for g in found]) if found else np.zeros((0, 1))
+    keep: Mask = np.zeros(len(found), dtype=bool)
+    for start in range(0, len(found), SOME):
+        stop = min(start + SOME, len(found))
+        first = ends[:stop] - rank[:stop]
+        squares = (rows[first[start] : ends[stop - 1]] @ rows[: ends[stop - 1]].T) ** 2
+        shared = np.add.reduceat(squares, first[start:] - first[start])
+        shared = np.add.reduceat(shared, first, axis=1)
+        for i in range(start, stop):
+            larger = np.maximum(rank[:i], rank[i])
+            keep[i] = not (keep[:i] & (shared[i - start, :i] > larger / 2 + TIE)).any()
+    return np.flatnonzero(keep).tolist()

@@ -13,8 +13,8 @@ import numpy as np
 
 from synthsae.arrays import Array, Index, Mask
 from synthsae.geometry import unit
-from synthsae.metrics.alignment import Identities, chance_alignment, identities
-from synthsae.metrics.pairs import close_pairs
+from synthsae.metrics.alignment import TIGHT, Identities, candidates
+from synthsae.metrics.pairs import Pairs, close_pairs, joined
 
 TRIES = 2
 """Tests of a latent, alone and with its near-copies joined: p-values of the second are doubled."""
@@ -26,19 +26,16 @@ class Joined(NamedTuple):
     Attributes:
         leader: index of the latent that stands for each latent, [S, M]: itself without near-copies,
             -1 for a latent that was not looked at.
-        directions: unit rows; that of a leader is the mean of its near-copies, [S, M, D].
+        at: the latents that stand for others too, as nodes s M + i, [n].
+        mean: mean direction of each of these and its near-copies, unit rows, [n, D].
     """
 
     leader: Index
-    directions: Array
-
-    @property
-    def leads(self) -> Mask:
-        """Which latents stand for themselves, and perhaps for others, bool [S, M]."""
-        return self.leader == np.arange(self.leader.shape[1])
+    at: Index
+    mean: Array
 
 
-def join(directions: Array, among: Mask, same: float) -> Joined:
+def join(directions: Array, among: Mask, near: Pairs, same: float) -> Joined:
     """Join the near-copies in each SAE.
 
     The latent with the largest sum of cosines with its near-copies leads: all latents whose cosine
@@ -47,19 +44,21 @@ def join(directions: Array, among: Mask, same: float) -> Joined:
     Args:
         directions: unit rows, [S, M, D].
         among: latents that may be joined, bool [S, M].
+        near: pairs of `alignment.near_latents` with a cosine of `same` or more.
         same: least cosine of two near-copies.
     """
-    d, leader = directions.copy(), np.full(among.shape, -1)
-    for s, keep in enumerate(among):
-        rows = np.flatnonzero(keep)
-        leader[s, rows] = rows
-        for group in _groups(directions[s, rows], same):
-            leader[s, rows[group]] = rows[group[0]]
-            d[s, rows[group[0]]] = unit(directions[s, rows[group]].sum(axis=0))
-    return Joined(leader, d)
+    s, m, width = directions.shape
+    flat, free = directions.reshape(-1, width), among.ravel()
+    leader = np.where(free, np.tile(np.arange(m), s), -1)
+    groups = _groups(near.take(free[near.i] & free[near.j]), m, same)
+    for group in groups:
+        leader[group] = group[0] % m
+    at = np.array([group[0] for group in groups], dtype=np.intp)
+    mean = np.reshape([flat[group].sum(axis=0) for group in groups], (-1, width))
+    return Joined(leader.reshape(s, m), at, unit(mean))
 
 
-def joined_identities(directions: Array, live: Mask, joined: Joined) -> Identities:
+def joined_identities(directions: Array, live: Mask, near: Pairs, joined_as: Joined) -> Identities:
     """Candidates for identities in which some SAE has near-copies.
 
     As in `alignment.identities`, after the near-copies are joined. The spacing of a candidate is
@@ -68,66 +67,69 @@ def joined_identities(directions: Array, live: Mask, joined: Joined) -> Identiti
     Args:
         directions: unit rows, [S, M, D].
         live: live latents, bool [S, M].
-        joined: what `join` makes of some of them.
+        near: pairs of `alignment.near_latents`.
+        joined_as: what `join` makes of some of them.
     """
-    leads = joined.leads
-    size = np.stack([np.bincount(row[row >= 0], minlength=len(row)) for row in joined.leader])
-    if (size <= 1).all():
-        return identities(directions, np.zeros_like(live))
-    found = identities(joined.directions, leads)
-    seeds = np.arange(len(live))
-    several = ((found.latents >= 0) & (size[seeds, found.latents] > 1)).any(axis=1)
-    others = leads | (live & (joined.leader < 0))
-    p, spacing = found.p.copy(), found.spacing.copy()
-    for i in np.flatnonzero(several):
-        (at,) = np.nonzero(found.latents[i] >= 0)
-        gaps = [_gap(joined.directions[s], others[s], found.latents[i, s]) for s in at]
-        spacing[i] = np.median(gaps)
-        p[i] = TRIES * chance_alignment(found.angle[i], spacing[i], len(at), len(live))
-    found = found._replace(p=np.minimum(1.0, p), spacing=spacing)
-    order = np.flatnonzero(several)[np.lexsort((found.angle[several], found.p[several]))]
+    s, m, width = directions.shape
+    changed: Mask = np.zeros(s * m, dtype=bool)
+    changed[joined_as.at] = True
+    leads = (joined_as.leader == np.arange(m)).ravel()
+    same, others = leads & ~changed, live & (joined_as.leader < 0)
+    if not changed.any():
+        return candidates(directions, others, near.take(changed[near.i]))
+    d = directions.copy()
+    flat, at, mean = d.reshape(-1, width), joined_as.at, joined_as.mean
+    flat[at] = mean
+    pairs = [near.take(same[near.i] & same[near.j])]
+    for columns, y in ((at, mean), (np.flatnonzero(same), flat[same])):
+        close = close_pairs(mean, y, TIGHT)
+        i, j = at[close.i], columns[close.j]
+        pairs.append(Pairs(np.minimum(i, j), np.maximum(i, j), close.cosine))
+    found = candidates(d, others | leads.reshape(s, m), joined(pairs))
+    from_copies = changed.reshape(s, m)[np.arange(s), found.latents] & (found.latents >= 0)
+    found = Identities._make(x[from_copies.any(axis=1)] for x in found)
+    found = found._replace(p=np.minimum(1.0, TRIES * found.p))
+    order = np.lexsort((found.angle, found.p))
     return Identities._make(x[order] for x in found)
 
 
-def copy_of(directions: Array, live: Mask, listed: Index, same: float) -> Index:
+def copy_of(listed: Index, near: Pairs, same: float, m: int) -> Index:
     """The listed latent of its own SAE that a latent is a near-copy of, [S, M]; -1: none.
 
     Args:
-        directions: unit rows, [S, M, D].
-        live: live latents, bool [S, M].
         listed: rows of latents, one a seed, -1 without one, [n, S].
+        near: pairs of `alignment.near_latents` with a cosine of `same` or more.
         same: least cosine of two near-copies.
+        m: number of latents of an SAE, M.
     """
-    out = np.full(live.shape, -1)
-    for s, row in enumerate(listed.T):
-        on = np.unique(row[row >= 0])
-        rest = np.setdiff1d(np.flatnonzero(live[s]), on)
-        i, j, cosine = close_pairs(directions[s, rest], directions[s, on], same)
-        order = np.argsort(cosine, kind="stable")  # the nearest one is written last
-        out[s, rest[i[order]]] = on[j[order]]
-    return out
+    s = listed.shape[1]
+    on: Mask = np.zeros(s * m, dtype=bool)
+    seed = np.broadcast_to(np.arange(s), listed.shape)[listed >= 0]
+    on[seed * m + listed[listed >= 0]] = True
+    near = near.take(
+        (near.cosine >= same) & (near.i // m == near.j // m) & (on[near.i] ^ on[near.j])
+    )
+    near = near.take(np.argsort(near.cosine, kind="stable"))  # the nearest one is written last
+    out = np.full(s * m, -1)
+    swap = on[near.i]
+    out[np.where(swap, near.j, near.i)] = np.where(swap, near.i, near.j) % m
+    return out.reshape(s, m)
 
 
-def _groups(d: Array, same: float) -> list[Index]:
-    """Rows of unit vectors [m, D] that are near-copies, the leader first in each group."""
-    i, j, cosine = close_pairs(d, d, same)
-    near: dict[int, list[int]] = {}
-    for a, b in zip(i.tolist(), j.tolist(), strict=True):
-        if a != b:
-            near.setdefault(a, []).append(b)
-    weight = np.bincount(i, cosine, len(d))
-    free, groups = np.ones(len(d), dtype=bool), []
-    for a in sorted(near, key=lambda a: -weight[a]):
-        group = [b for b in near[a] if free[b]]
-        if free[a] and group:
+def _groups(near: Pairs, m: int, same: float) -> list[Index]:
+    """Latents s M + i that are near-copies of one another, the leader first in each group."""
+    near = near.take((near.cosine >= same) & (near.i // m == near.j // m))
+    beside: dict[int, list[int]] = {}
+    weight: dict[int, float] = {}
+    for a, b, cosine in zip(*(x.tolist() for x in near), strict=True):
+        for one, other in ((a, b), (b, a)):
+            beside.setdefault(one, []).append(other)
+            weight[one] = weight.get(one, 0.0) + cosine
+    taken: set[int] = set()
+    groups = []
+    for a in sorted(beside, key=lambda a: -weight[a]):
+        group = [b for b in beside[a] if b not in taken]
+        if a not in taken and group:
             groups.append(np.array([a, *group]))
-            free[groups[-1]] = False
+            taken.update(groups[-1].tolist())
     return groups
-
-
-def _gap(d: Array, live: Mask, i: int) -> float:
-    """Angle from row i of d [M, D] to the nearest other live row, in radians."""
-    cosine = d @ d[i]
-    others = live.copy()
-    others[i] = False
-    return float(np.arccos(np.clip(cosine[others].max(initial=-1.0), -1, 1)))

@@ -1,25 +1,162 @@
-"""Pairs of directions with a large cosine, without the whole matrix of cosines."""
+"""Pairs of directions with a large cosine, block by block.
+
+Products are in float32. What is near the threshold is computed again in float64, so that the same
+pairs are found as in float64.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.sparse import csr_array
 
 from synthsae.arrays import Array, Index
 
+Single = NDArray[np.float32]
 BLOCK = 1024
 """Rows of a matrix of cosines held at a time."""
+MARGIN = 1e-5
+"""More than the error of a cosine in float32."""
+FEW = 1 / 128
+"""Largest share of the pairs of a block that are computed one by one."""
 
 
-def close_pairs(x: Array, y: Array, least: float) -> tuple[Index, Index, Array]:
+class Pairs(NamedTuple):
+    """Pairs of rows and their cosines, [n] each."""
+
+    i: Index
+    j: Index
+    cosine: Array
+
+    def take(self, which: NDArray[np.bool_] | Index) -> "Pairs":
+        """Some of the pairs."""
+        return Pairs(self.i[which], self.j[which], self.cosine[which])
+
+
+def joined(parts: list[Pairs]) -> Pairs:
+    """Pairs one after another."""
+    if not parts:
+        return Pairs(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
+    return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def close_pairs(x: Array, y: Array, least: float) -> Pairs:
     """All pairs of unit rows of x [m, D] and y [n, D] with a cosine of `least` or more.
 
-    Returns:
-        Rows of x, rows of y and the cosines, in the order of x and then of y.
+    Where y is x itself, each pair of two rows comes once, the smaller index first.
+
+    The first principal components of the rows bound a cosine: with the norms s, t of what is left,
+    cos <= x_1 . y_1 + s t (Cauchy and Schwarz). Only pairs whose bound is large enough are
+    computed.
     """
-    found = []
-    for start in range(0, len(x), BLOCK):
-        c = x[start : start + BLOCK] @ y.T
-        i, j = np.nonzero(c >= least)
-        found.append((i + start, j, c[i, j]))
-    if not found:
-        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0)
-    i, j, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
-    return i, j, cosine
+    a, b = _heads(x, y, least)
+    full: list[Single] = []
+    parts = []
+    for start, bound in _products(a, b):
+        i, j = np.nonzero(bound >= least - MARGIN)
+        if len(i) > FEW * bound.size and a.shape[1] < x.shape[1]:
+            full = full or [v.astype(np.float32) for v in (x, y)]
+            rest = slice(start if y is x else 0, None)
+            i, j = np.nonzero(full[0][start : start + BLOCK] @ full[1][rest].T >= least - MARGIN)
+        i, j = i + start, j + (start if y is x else 0)
+        if y is x:
+            i, j = i[j > i], j[j > i]
+        parts.append(_exact(x, y, i, j, least))
+    return joined(parts)
+
+
+def largest_cosines(d: Array, others: Index, rows: Index) -> Array:
+    """Largest cosine of each of the `rows` of d [n, D] with one of the `others`, itself left out.
+
+    Returns:
+        [len(rows)]; -1 where there is no other.
+    """
+    best = np.full(len(rows), -1.0)
+    if not len(others):
+        return best
+    column = np.full(len(d), len(others))
+    column[others] = np.arange(len(others))
+    single = d[others].astype(np.float32)
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        c = np.empty((len(some), len(others) + 1), dtype=np.float32)
+        c[:, :-1] = d[some].astype(np.float32) @ single.T
+        c[np.arange(len(some)), column[some]] = -1  # the last column is for rows not in `others`
+        c[:, -1] = -1
+        i, j = np.nonzero(c >= np.maximum(c.max(axis=1) - MARGIN, -1 + MARGIN)[:, None])
+        exact = _exact(d, d, some[i], others[j], -1.0)
+        np.maximum.at(best[start : start + BLOCK], i, exact.cosine)
+    return best
+
+
+def similarity_graph(d: Array, threshold: float) -> csr_array:
+    """Squared cosines of unit rows [n, D] where |cosine| >= `threshold`, symmetric, [n, n] sparse.
+
+    The diagonal is 1.
+    """
+    single = d.astype(np.float32)
+    nothing: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+    parts: list[tuple[NDArray[np.int32], NDArray[np.int32], Single]] = [
+        (nothing, nothing, np.zeros(0, dtype=np.float32))
+    ]
+    for start, c in _products(single, single):
+        np.abs(c, out=c)
+        i, j = np.nonzero(c >= threshold - MARGIN)
+        i, j, value = i[j > i], j[j > i], c[i, j][j > i]
+        (unsure,) = np.nonzero(value < threshold + MARGIN)
+        exact = np.einsum("ed,ed->e", d[i[unsure] + start], d[j[unsure] + start])
+        keep = np.ones(len(i), dtype=bool)
+        keep[unsure] = np.abs(exact) >= threshold
+        first, second = (i[keep] + start).astype(np.int32), (j[keep] + start).astype(np.int32)
+        parts.append((first, second, value[keep] ** 2))
+    i, j, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    ones = np.arange(len(d), dtype=np.int32)
+    weight = np.concatenate([weight, weight, np.ones(len(d), dtype=np.float32)])
+    at = np.concatenate([i, j, ones]), np.concatenate([j, i, ones])
+    return csr_array((weight, at), shape=(len(d), len(d)))
+
+
+def _products(a: Single, b: Single) -> Iterator[tuple[int, Single]]:
+    """Rows of a @ b.T in blocks, each with the position of its first row.
+
+    Where b is a, columns before that position are left out.
+    """
+    for start in range(0, len(a), BLOCK):
+        yield start, a[start : start + BLOCK] @ b[start if b is a else 0 :].T
+
+
+def _heads(x: Array, y: Array, least: float) -> tuple[Single, Single]:
+    """Rows whose inner products bound the cosines of unit rows x and y, [m, k + 1], [n, k + 1].
+
+    k is the smallest number of principal components of y with which unrelated rows stay below
+    `least`, by five standard deviations. If it is not small, the rows themselves are returned.
+    """
+    width = x.shape[1]
+    variance, axes = eigh(y.T @ y / max(1, len(y)))
+    variance, axes = variance[::-1], axes[:, ::-1]
+    bound = 1 - np.cumsum(variance) + 5 * np.sqrt(np.cumsum(variance**2))
+    (enough,) = np.nonzero(bound[: width // 2] < least)
+    if not len(enough):
+        heads = [v.astype(np.float32) for v in ((x,) if y is x else (x, y))]
+    else:
+        basis = axes[:, : enough[0] + 1]
+        heads = [_head(v, basis) for v in ((x,) if y is x else (x, y))]
+    return heads[0], heads[-1]
+
+
+def _head(x: Array, basis: Array) -> Single:
+    """Coordinates of unit rows [n, D] in a basis [D, k], and the norm of what is left."""
+    inside = x @ basis
+    left = np.sqrt(np.maximum(0.0, 1 - np.sum(inside**2, axis=1)))
+    return np.column_stack([inside, left]).astype(np.float32)
+
+
+def _exact(x: Array, y: Array, i: Index, j: Index, least: float) -> Pairs:
+    """The pairs of rows i of x and j of y with a cosine of `least` or more."""
+    cosine = np.zeros(len(i))
+    for start in range(0, len(i), 8 * BLOCK):
+        some = slice(start, start + 8 * BLOCK)
+        cosine[some] = np.einsum("ed,ed->e", x[i[some]], y[j[some]])
+    return Pairs(i, j, cosine).take(cosine >= least)

@@ -10,7 +10,7 @@ from synthsae.arrays import Array, Index, Mask
 from synthsae.metrics.alignment import TIGHT
 from synthsae.metrics.consensus import Consensus
 from synthsae.metrics.near_copies import copy_of
-from synthsae.metrics.pairs import close_pairs
+from synthsae.metrics.pairs import Pairs
 
 
 class Verdict(IntEnum):
@@ -44,13 +44,10 @@ class Verdicts(NamedTuple):
     copy_of: Index
 
 
-def verdicts(
-    directions: Array, live: Mask, found: Consensus, alpha: float, same: float
-) -> Verdicts:
+def verdicts(live: Mask, found: Consensus, alpha: float, same: float) -> Verdicts:
     """Why each latent is, or is not, on the lists of the candidates with q <= `alpha`.
 
     Args:
-        directions: unit rows, [S, M, D].
         live: live latents, bool [S, M].
         found: what `consensus` returned for them.
         alpha: largest q-value of a listed candidate.
@@ -59,12 +56,10 @@ def verdicts(
     latents = found.identities.latents
     n = int((found.identity_q <= alpha).sum())
     own = _index(latents, live.shape)
-    copy = copy_of(directions, live, latents[:n], same)
+    copy = copy_of(latents[:n], found.near, same, live.shape[1])
     candidate = np.where(copy >= 0, _at(own, copy), own)
-    free = live & (candidate < 0)
-    candidate = np.where(
-        free, _at(own, copy_of(directions, free | (own >= n), latents[n:], same)), candidate
-    )
+    rejected = _at(own, copy_of(latents[n:], found.near, same, live.shape[1]))
+    candidate = np.where(live & (candidate < 0), rejected, candidate)
     space_q = np.full(live.shape, np.nan)
     for space, q in zip(found.subspaces, found.subspace_q, strict=True):
         space_q[space.members] = np.fmin(space_q[space.members], q)
@@ -79,7 +74,7 @@ def verdicts(
     for verdict, true in tests:
         code[live & (code == Verdict.DEAD) & true] = verdict
     left = live & (code == Verdict.DEAD)
-    code[left] = _unmatched(directions, live, left)[left]
+    code[left] = _unmatched(found.near, live.shape)[left]
     in_space = (code == Verdict.SUBSPACE) | (code == Verdict.SUBSPACE_REJECTED)
     q = np.where(in_space, space_q, np.append(found.identity_q, np.nan)[candidate])
     return Verdicts(code, q, candidate, copy)
@@ -99,15 +94,12 @@ def _index(latents: Index, shape: tuple[int, ...]) -> Index:
     return out
 
 
-def _unmatched(d: Array, live: Mask, rows: Mask) -> Index:
-    """The `Verdict` of latents `rows` that are in no candidate, by the SAEs with a counterpart."""
-    s = len(live)
-    found = np.zeros(live.shape, dtype=int)
-    for a in range(s):
-        (mine,) = np.nonzero(rows[a])
-        for b in range(s):
-            if a != b:
-                i, _, _ = close_pairs(d[a, mine], d[b, live[b]], TIGHT)
-                found[a, mine[np.unique(i)]] += 1
+def _unmatched(near: Pairs, shape: tuple[int, ...]) -> Index:
+    """The `Verdict` of latents that are in no candidate, by the SAEs with a counterpart, [S, M]."""
+    s, m = shape
+    near = near.take((near.cosine >= TIGHT) & (near.i // m != near.j // m))
+    latent, other = np.concatenate([near.i, near.j]), np.concatenate([near.j, near.i])
+    pairs = np.unique(latent * s + other // m)
+    found = np.bincount(pairs // s, minlength=s * m).reshape(shape)
     few = np.where(2 * (found + 1) <= s, Verdict.TOO_FEW_SAES, Verdict.AMBIGUOUS)
     return np.where(found, few, Verdict.NO_COUNTERPART)

@@ -7,7 +7,7 @@ from planted_seeds import D, trained
 from strategies import generators
 
 from synthsae.geometry import haar, unit
-from synthsae.metrics.alignment import identities
+from synthsae.metrics.alignment import identities, near_latents
 from synthsae.metrics.consensus import consensus
 from synthsae.metrics.near_copies import copy_of, join, joined_identities
 from synthsae.metrics.verdicts import Verdict, verdicts
@@ -31,21 +31,24 @@ def with_copies(rng, n_copies=3, spread=0.15, s=6):
 def test_groups_by_hand():
     angle = np.deg2rad([0, 10, 22, 100, 140, 260])
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1)[None]
-    joined = join(x, np.ones((1, 6), dtype=bool), SAME)
+    every = np.ones((1, 6), dtype=bool)
+    near = near_latents(x, every, SAME)
+    joined = join(x, every, near, SAME)
     assert joined.leader.tolist() == [[1, 1, 1, 3, 4, 5]]  # 10 degrees is the middle one
-    np.testing.assert_allclose(joined.directions[0, 1], unit(x[0, :3].sum(axis=0)))
+    assert joined.at.tolist() == [1]
+    np.testing.assert_allclose(joined.mean, unit(x[0, :3].sum(axis=0))[None])
     among = np.array([[True, False, True, True, True, False]])
-    assert join(x, among, SAME).leader.tolist() == [[0, -1, 0, 3, 4, -1]]
-    assert joined.leads.tolist() == [[False, True, False, True, True, True]]
+    assert join(x, among, near, SAME).leader.tolist() == [[0, -1, 0, 3, 4, -1]]
 
 
 def test_copies_of_a_listed_latent_by_hand():
     e = np.eye(4)
     x = np.array([[e[0], unit(e[0] + 0.2 * e[1]), e[2], -e[0], unit(e[0] + 0.3 * e[2])]])
     live = np.array([[True, True, True, True, False]])
-    got = copy_of(x, live, np.array([[0], [-1]]), SAME)
+    near = near_latents(x, live, 0.5)
+    got = copy_of(np.array([[0], [-1]]), near, SAME, 5)
     assert got.tolist() == [[-1, 0, -1, -1, -1]]
-    assert copy_of(x, live, np.array([[0], [1]]), SAME).tolist() == [[-1] * 5]
+    assert copy_of(np.array([[0], [1]]), near, SAME, 5).tolist() == [[-1] * 5]
 
 
 @pytest.mark.parametrize(("s", "spread"), [(4, 0.06), (6, 0.15)])
@@ -59,7 +62,7 @@ def test_a_feature_with_near_copies_is_listed_once(s, spread):
     listed = found.identities.direction[found.identity_q <= 0.05]
     assert sorted((listed @ features.T).argmax(axis=1)) == list(range(6))
     assert (listed @ features.T).max(axis=1).min() > 0.99
-    what = verdicts(x, np.ones(x.shape[:2], dtype=bool), found, 0.05, SAME)
+    what = verdicts(np.ones(x.shape[:2], dtype=bool), found, 0.05, SAME)
     assert ((what.code == Verdict.NEAR_COPY).sum(axis=1) == 6).all()
     assert ((what.code == Verdict.IDENTITY).sum(axis=1) == 6).all()
     for i, direction in enumerate(listed):
@@ -92,7 +95,8 @@ def test_p_of_joined_candidates_keeps_its_level():
         turn = turn + 0.03 * rng.standard_normal(turn.shape)
         x = np.stack([np.cos(turn), np.sin(turn)], axis=-1)
         live = np.ones((s, m), dtype=bool)
-        found = joined_identities(x, live, join(x, live, SAME))
+        near = near_latents(x, live, SAME)
+        found = joined_identities(x, live, near, join(x, live, near, SAME))
         tested += len(found.p)
         for alpha in wrong:
             wrong[alpha] += (found.p <= alpha).sum()
@@ -115,7 +119,7 @@ def test_verdicts_by_hand():
     live = x.any(axis=2)
     live[0, 0] = False
     found = consensus(x, live)
-    what = verdicts(x, live, found, 0.05, SAME)
+    what = verdicts(live, found, 0.05, SAME)
     assert what.code[0, 0] == Verdict.DEAD
     assert (what.code[1:, :4] == Verdict.IDENTITY).all()
     assert (what.code[:2, 4] == Verdict.TOO_FEW_SAES).all()
@@ -130,7 +134,7 @@ def test_verdicts_by_hand():
 def test_verdicts_are_consistent_and_follow_the_latents(rng):
     x, _, _ = with_copies(rng, n_copies=int(rng.integers(1, 4)), s=4)
     live = rng.random(x.shape[:2]) < 0.95
-    what = verdicts(x, live, found := consensus(x, live), 0.05, SAME)
+    what = verdicts(live, found := consensus(x, live), 0.05, SAME)
     n = (found.identity_q <= 0.05).sum()
     assert ((what.code == Verdict.DEAD) == ~live).all()
     assert ((what.code == Verdict.NEAR_COPY) == (what.copy_of >= 0)).all()
@@ -142,5 +146,5 @@ def test_verdicts_are_consistent_and_follow_the_latents(rng):
     assert (what.q[rejected] > 0.05).all()
     order = np.stack([rng.permutation(x.shape[1]) for _ in x])
     at = np.arange(4)[:, None], order
-    moved = verdicts(x[at], live[at], consensus(x[at], live[at]), 0.05, SAME)
+    moved = verdicts(live[at], consensus(x[at], live[at]), 0.05, SAME)
     np.testing.assert_array_equal(moved.code, what.code[at])

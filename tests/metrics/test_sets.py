@@ -7,7 +7,8 @@ from scipy.sparse import coo_array
 from strategies import generators
 
 from synthsae import geometry
-from synthsae.metrics import groups, rank, subspace, transfer
+from synthsae.metrics import groups, pairs, rank, subspace, transfer
+from synthsae.metrics.conductance import least_conductance
 
 
 @given(generators(), st.integers(1, 9), st.integers(1, 9))
@@ -138,7 +139,7 @@ def test_chance_cosine_is_the_stated_error_rate():
 
 
 def test_components_by_hand(monkeypatch):
-    monkeypatch.setattr(groups, "BLOCK", 2)
+    monkeypatch.setattr(pairs, "BLOCK", 2)
     e = np.eye(4)
     x = np.array([e[3], e[0], e[1], e[0] + e[1], -e[0], e[2], 5 * e[3] + e[0]])
     np.testing.assert_array_equal(groups.components(x, 0.7), [1, 0, 0, 0, 0, 2, 1])
@@ -222,7 +223,7 @@ def test_the_split_has_least_conductance():
     w = np.zeros((7, 7))
     w[:4, :4] = w[4:, 4:] = 1
     w[3, 4] = w[4, 3] = 0.3
-    side = groups._least_conductance(coo_array(w))
+    side = least_conductance(coo_array(w))
     assert set(np.flatnonzero(side)) in ({0, 1, 2, 3}, {4, 5, 6})
 
 
@@ -230,7 +231,7 @@ def test_a_part_of_a_block_grows_to_the_whole_block():
     rng = np.random.default_rng(0)
     x, (a, b) = two_blocks(rng, 0, r=4)
     order = np.argsort(-np.abs(x[:60] @ a[:, 0]))
-    group = groups.grow(x, order[:8])
+    (group,) = groups.grow(x, [order[:8], order[8:12]])
     np.testing.assert_array_equal(group.rows, np.arange(60))
     assert group.rank == 4
     assert subspace.overlap(group.span, b) < 1e-9
