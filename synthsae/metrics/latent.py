@@ -16,6 +16,7 @@ from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
+from synthsae.metrics.matching import certified_match
 from synthsae.metrics.reappearance import THETA, found, reappearance
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 
+LARGE = 2048
+"""Above so many rows a matching of candidates takes less time than that of the whole matrix."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -82,11 +85,21 @@ def assign(scores: ArrayLike) -> tuple[Index, Index]:
 def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> tuple[Index, Index, Array]:
     """One-to-one (Hungarian) matching of a [M, D] and b [N, D], as (rows, cols, cosines).
 
-    min(M, N) entries each, rows ascending.
+    min(M, N) entries each, rows ascending. Above `LARGE` rows on both sides, candidates are matched
+    and the total is shown to be the largest to 1e-9 (`matching`); where that fails, and below, the
+    whole matrix of cosines is.
     """
-    checks.array("a", a, "[M, D]")
-    checks.array("b", b, "[N, D]")
-    c = cosines(a, b, absolute)
+    x, y = checks.array("a", a, "[M, D]"), checks.array("b", b, "[N, D]")
+    checks.same_shape("b's rows", y.shape[1:], "a's rows", x.shape[1:])
+    swapped = len(x) > len(y)
+    small, large = (y, x) if swapped else (x, y)
+    if len(small) > LARGE and (seen := certified_match(small, large, absolute)):
+        partner, cosine = seen
+        if not swapped:
+            return np.arange(len(x)), partner, cosine
+        order = np.argsort(partner)
+        return partner[order], order, cosine[order]
+    c = cosines(x, y, absolute)
     rows, cols = assign(c)
     return rows, cols, c[rows, cols]
 

@@ -159,7 +159,7 @@ def _largest(xp: Any, x: Any, y: Any, block: int, absolute: bool) -> tuple[Any, 
 def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int, absolute: bool) -> Mask:
     """Is the largest cosine of each row of x among y >= theta? Near theta in float64. Bool [m]."""
     score = _host(best).astype(np.float64)
-    (near,) = np.nonzero(np.abs(score - theta) <= _margin(x.shape[1]))
+    (near,) = np.nonzero(np.abs(score - theta) <= margin(x.shape[1]))
     for start in range(0, len(near), block):
         some = near[start : start + block]
         c = xp.take(x, xp.asarray(some, device=device(x)), axis=0) @ y.T
@@ -167,7 +167,7 @@ def _reaches(xp: Any, best: Any, x: Any, y: Any, theta: float, block: int, absol
     return score >= theta
 
 
-def _margin(d: int) -> float:
+def margin(d: int) -> float:
     """Bound on |float32 - exact| of a product of unit rows in R^d (Higham 2002, section 3.1)."""
     return (d + 4) * 2.0**-24
 
@@ -176,11 +176,11 @@ def _precise(xp: Any, got: Any, x: Any, y: Any) -> None:
     """Raise ConfigError if products on the device have larger errors than float32 allows."""
     exact = xp.astype(x, xp.float64) @ xp.astype(y, xp.float64).T
     error = float(xp.max(xp.abs(exact - xp.astype(got, xp.float64))))
-    if error > _margin(x.shape[1]):
+    if error > margin(x.shape[1]):
         raise ConfigError(
             "directions",
             Shown(f"products on {device(x)} are off by {error:.1e}"),
-            f"float32's {_margin(x.shape[1]):.1e} (switch TF32 off)",
+            f"float32's {margin(x.shape[1]):.1e} (switch TF32 off)",
         )
 
 
