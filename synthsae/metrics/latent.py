@@ -17,10 +17,11 @@ from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
 from synthsae.metrics.matching import certified_match
-from synthsae.metrics.reappearance import THETA, found, reappearance
+from synthsae.metrics.reappearance import THETA, found, nearest, reappearance
 
 __all__ = [
     "THETA",
+    "Match",
     "Summary",
     "assign",
     "cosines",
@@ -39,6 +40,8 @@ __all__ = [
 
 LARGE = 2048
 """Above so many rows a matching of candidates takes less time than that of the whole matrix."""
+Match = tuple[Index, Index, Array]
+"""Rows, their columns and the cosines of a one-to-one matching."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -82,7 +85,7 @@ def assign(scores: ArrayLike) -> tuple[Index, Index]:
     return linear_sum_assignment(checks.array("scores", scores, "[M, N]"), maximize=True)
 
 
-def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> tuple[Index, Index, Array]:
+def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> Match:
     """One-to-one (Hungarian) matching of a [M, D] and b [N, D], as (rows, cols, cosines).
 
     min(M, N) entries each, rows ascending. Above `LARGE` rows on both sides, candidates are matched
@@ -153,15 +156,10 @@ def pairwise_mmcs(
 ) -> Array:
     """`mmcs` from seed s to seed t over their live latents, [S, S]; not symmetric.
 
-    NaN on the diagonal and where seed s or t has no live latent. Arguments as `pairwise_mcc`.
+    NaN on the diagonal and where seed s or t has no live latent. Right to 1e-6, as products are
+    float32. Arguments as `pairwise_mcc`.
     """
-    rows = _live_rows(directions, live)
-    out = np.full((len(rows), len(rows)), np.nan)
-    for s, a in enumerate(rows):
-        for t, b in enumerate(rows):
-            if s != t and len(b):
-                out[s, t] = mmcs(a, b, absolute)
-    return out
+    return nearest(directions, live=live, absolute=absolute).mmcs
 
 
 class Summary(NamedTuple):
