@@ -20,7 +20,7 @@ from scipy.special import betainccinv, betaincinv
 from synthsae import checks
 from synthsae.arrays import Array, Index
 from synthsae.geometry import unit
-from synthsae.metrics.subspace import MEMBER, learned_span, overlap
+from synthsae.metrics.subspace import MEMBER, learned_span
 
 BLOCK = 1024  # rows of the cosine matrix held at a time
 SIMILAR = 2.0  # a split is kept if D times the mean squared cosine between its sides is below
@@ -207,5 +207,5 @@ def _least_conductance(graph: coo_array) -> NDArray[np.bool_]:
 
 def _same(a: Group, b: Group) -> bool:
     """Do two spans overlap by more than half of the larger one?"""
-    shared = overlap(a.span, b.span) * b.rank
-    return shared > max(a.rank, b.rank) / 2
+    shared = np.sum((a.span.T @ b.span) ** 2)
+    return bool(shared > max(a.rank, b.rank) / 2)

@@ -51,7 +51,8 @@ def nearest(
     Products are float32, one for both directions of a pair of seeds, in blocks. A score so near
     theta that float32 rounding could decide is computed again in float64, so `found` is that of
     float64; `mmcs` is right to 1e-6. Beyond the input, about 28 M D + 8 `block` M bytes are needed,
-    for any S, and the result. Progress is shown on stderr.
+    for any S, and the result. Progress is shown on stderr. A pair of seeds depends on no other: to
+    keep what is done of a computation of hours, call it with `directions[[s, t]]`.
 
     Args:
         directions: decoder directions of any length, [S, M, D], S >= 2; NumPy (of a file in memory,
