@@ -16,10 +16,12 @@ from synthsae.arrays import Array, Index
 from synthsae.checks import ConfigError, Shown
 from synthsae.definitions import DEFAULTS
 from synthsae.geometry import unit
-from synthsae.metrics.reappearance import THETA, found, reappearance
+from synthsae.metrics.matching import certified_match
+from synthsae.metrics.reappearance import THETA, found, nearest, reappearance
 
 __all__ = [
     "THETA",
+    "Match",
     "Summary",
     "assign",
     "cosines",
@@ -36,6 +38,10 @@ __all__ = [
 ]
 
 
+LARGE = 2048
+"""Above so many rows a matching of candidates takes less time than that of the whole matrix."""
+Match = tuple[Index, Index, Array]
+"""Rows, their columns and the cosines of a one-to-one matching."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -79,14 +85,24 @@ def assign(scores: ArrayLike) -> tuple[Index, Index]:
     return linear_sum_assignment(checks.array("scores", scores, "[M, N]"), maximize=True)
 
 
-def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> tuple[Index, Index, Array]:
+def match(a: ArrayLike, b: ArrayLike, absolute: bool = False) -> Match:
     """One-to-one (Hungarian) matching of a [M, D] and b [N, D], as (rows, cols, cosines).
 
-    min(M, N) entries each, rows ascending.
+    min(M, N) entries each, rows ascending. Above `LARGE` rows on both sides, candidates are matched
+    and the total is shown to be the largest to 1e-9 (`matching`); where that fails, and below, the
+    whole matrix of cosines is.
     """
-    checks.array("a", a, "[M, D]")
-    checks.array("b", b, "[N, D]")
-    c = cosines(a, b, absolute)
+    x, y = checks.array("a", a, "[M, D]"), checks.array("b", b, "[N, D]")
+    checks.same_shape("b's rows", y.shape[1:], "a's rows", x.shape[1:])
+    swapped = len(x) > len(y)
+    small, large = (y, x) if swapped else (x, y)
+    if len(small) > LARGE and (seen := certified_match(small, large, absolute)):
+        partner, cosine = seen
+        if not swapped:
+            return np.arange(len(x)), partner, cosine
+        order = np.argsort(partner)
+        return partner[order], order, cosine[order]
+    c = cosines(x, y, absolute)
     rows, cols = assign(c)
     return rows, cols, c[rows, cols]
 
@@ -140,15 +156,10 @@ def pairwise_mmcs(
 ) -> Array:
     """`mmcs` from seed s to seed t over their live latents, [S, S]; not symmetric.
 
-    NaN on the diagonal and where seed s or t has no live latent. Arguments as `pairwise_mcc`.
+    NaN on the diagonal and where seed s or t has no live latent. Right to 1e-6, as products are
+    float32. Arguments as `pairwise_mcc`.
     """
-    rows = _live_rows(directions, live)
-    out = np.full((len(rows), len(rows)), np.nan)
-    for s, a in enumerate(rows):
-        for t, b in enumerate(rows):
-            if s != t and len(b):
-                out[s, t] = mmcs(a, b, absolute)
-    return out
+    return nearest(directions, live=live, absolute=absolute).mmcs
 
 
 class Summary(NamedTuple):

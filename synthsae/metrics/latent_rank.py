@@ -89,7 +89,8 @@ def _sums(d: Array, alive: Mask) -> Array:
     for a, b in combinations(range(len(d)), 2):
         y = x[b, rows[b]].T
         for at in np.array_split(rows[a], 1 + len(rows[a]) // BLOCK):
-            square = (x[a, at] @ y) ** 2
+            square = x[a, at] @ y
+            square *= square
             power = square**POWER
             for q in (0, 1):
                 out[q, a, b, at] = power.sum(axis=1)

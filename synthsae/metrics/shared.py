@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from synthsae import checks
 from synthsae.arrays import Mask
-from synthsae.metrics.latent import match
+from synthsae.metrics.latent import Match, match
 from synthsae.metrics.reappearance import ROUNDING, THETA
 
 
@@ -31,15 +31,27 @@ def shared_pair(
         theta: least cosine.
         absolute: whether to match |cosine|.
     """
-    theta = checks.between("theta", theta, -1, 1) - ROUNDING
     for side, dec, enc in (("a", dec_a, enc_a), ("b", dec_b, enc_b)):
         got = np.shape(enc)
         checks.same_shape(f"enc_{side}", got, f"dec_{side}", (*np.shape(dec)[:1], *got[1:]))
-    rows, dec_partner, dec_cosine = match(dec_a, dec_b, absolute)
-    enc_rows, enc_partner, enc_cosine = match(enc_a, enc_b, absolute)
-    partner = np.full((2, len(np.asarray(dec_a))), -1)
-    partner[0, rows[dec_cosine >= theta]] = dec_partner[dec_cosine >= theta]
-    partner[1, enc_rows[enc_cosine >= theta]] = enc_partner[enc_cosine >= theta]
+    matches = match(dec_a, dec_b, absolute), match(enc_a, enc_b, absolute)
+    return same_partner(*matches, len(np.asarray(dec_a)), theta)
+
+
+def same_partner(decoders: Match, encoders: Match, m: int, theta: float = THETA) -> Mask:
+    """Which of m latents have the same partner in two matchings, with cosines >= theta, bool [m].
+
+    Args:
+        decoders: result of `latent.match` on decoder rows of two SAEs.
+        encoders: that on encoder rows.
+        m: latents of the first SAE.
+        theta: least cosine in both.
+    """
+    theta = checks.between("theta", theta, -1, 1) - ROUNDING
+    partner = np.full((2, m), -1)
+    for row, (latents, others, cosine) in zip(partner, (decoders, encoders), strict=True):
+        near = cosine >= theta
+        row[latents[near]] = others[near]
     return (partner[0] == partner[1]) & (partner[0] >= 0)
 
 

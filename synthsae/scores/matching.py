@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from synthsae import theory
+from synthsae import progress, theory
 from synthsae.arrays import Array
 from synthsae.checks import ConfigError
 from synthsae.geometry import unit
@@ -29,12 +29,15 @@ def matched_agreement(run: Run | Dictionaries) -> xr.Dataset:
     The null matches dictionaries of as many uniformly random directions. `matched_p` is the
     one-sided p-value of the mean cosine, (1 + #{null >= observed}) / (1 + n) over n null pairs.
     """
-    return _agreement(run, run.live, "", "live latents")
+    cosines = [cosine for _, _, cosine in run.once(_matches).values()]
+    return _agreement(run, run.live, cosines, "", "live latents")
 
 
 def matched_agreement_all(run: Run) -> xr.Dataset:
     """`matched_agreement` of all latents, live and dead; names of variables end in `_all`."""
-    return _agreement(run, np.ones_like(run.live), "_all", "latents, dead ones too")
+    pairs = combinations(run.directions, 2)
+    cosines = [latent.matched_cosines(a, b, run.absolute) for a, b in pairs]
+    return _agreement(run, np.ones_like(run.live), cosines, "_all", "latents, dead ones too")
 
 
 def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
@@ -46,11 +49,16 @@ def nearest_agreement(run: Run | Dictionaries) -> xr.Dataset:
     chance = [
         theory.chance_max_cosine(run.d_model, n, run.absolute) if n else np.nan for n in count
     ]
+    mmcs = (
+        run.nearest.mmcs
+        if isinstance(run, Dictionaries)
+        else latent.pairwise_mmcs(run.directions, run.live, run.absolute)
+    )
     return labelled(
         run,
         mmcs=(
             ("seed_a", "seed_b"),
-            latent.pairwise_mmcs(run.directions, run.live, run.absolute),
+            mmcs,
             "mean largest cosine of live latents of a to those of b",
         ),
         mmcs_chance=(("seed_b",), chance, "mmcs with as many random directions as b has"),
@@ -64,28 +72,45 @@ def shared_latents(run: Run | Dictionaries) -> xr.Dataset:
     The rule of Paulo and Belrose (arXiv 2501.16615). Both matches are Hungarian, with cosines of
     theta or more, signed unless `run.absolute`. Raises ConfigError without encoder rows.
     """
-    encoders, decoders = run.encoders, run.directions
+    encoders, theta = run.encoders, run.definitions.theta
     if encoders is None:
         raise ConfigError("encoders", None, "a row for each latent")
     n, count = len(run.seeds), run.live.sum(axis=1)
     share = np.full((n, n), np.nan)
-    for s, t in combinations(range(n), 2):
-        a, b = (run.live[i] for i in (s, t))
-        rows = (decoders[s, a], encoders[s, a], decoders[t, b], encoders[t, b])
-        both = shared.shared_pair(*rows, run.definitions.theta, run.absolute).sum()
-        share[s, t], share[t, s] = both / max(1, count[s]), both / max(1, count[t])
+    decoders = run.once(_matches)
+    with progress.bar("matching encoders", len(decoders), "pairs of SAEs") as counted:
+        for (s, t), match in decoders.items():
+            a, b = (encoders[i, run.live[i]] for i in (s, t))
+            same = latent.match(a, b, run.absolute)
+            both = shared.same_partner(match, same, count[s], theta).sum()
+            share[s, t], share[t, s] = both / max(1, count[s]), both / max(1, count[t])
+            counted(1)
     text = "share of live latents of a whose decoder and encoder match the same latent of b"
     return labelled(run, shared_share=(("seed_a", "seed_b"), share, text))
 
 
+def _matches(run: Run | Dictionaries) -> dict[tuple[int, int], latent.Match]:
+    """Matching of the live latents of each pair of seeds."""
+    found, pairs = {}, list(combinations(range(len(run.seeds)), 2))
+    with progress.bar("matching decoders", len(pairs), "pairs of SAEs") as count:
+        for pair in pairs:
+            a, b = (run.directions[s, run.live[s]] for s in pair)
+            found[pair] = latent.match(a, b, run.absolute)
+            count(1)
+    return found
+
+
 def _agreement(
-    run: Run | Dictionaries, keep: NDArray[np.bool_], suffix: str, what: str
+    run: Run | Dictionaries,
+    keep: NDArray[np.bool_],
+    cosines: list[Array],
+    suffix: str,
+    what: str,
 ) -> xr.Dataset:
+    """Statistics of the matched cosines of each pair of seeds and of pairs of random directions."""
     n, same = len(run.seeds), run.definitions.same
     score, bins = np.full((3, n, n), np.nan), np.zeros(len(EDGES) - 1)
-    for s, t in combinations(range(n), 2):
-        a, b = (run.directions[i, keep[i]] for i in (s, t))
-        cosine = latent.matched_cosines(a, b, run.absolute)
+    for (s, t), cosine in zip(combinations(range(n), 2), cosines, strict=True):
         score[:, s, t] = score[:, t, s] = _scores(cosine, same)
         bins += np.histogram(cosine, EDGES)[0]
     null, null_bins = _null(keep.sum(axis=1), run.d_model, same, run.absolute)

@@ -232,10 +232,15 @@ class Dictionaries:
         return self.directions.shape[-1]
 
     @cached_property
+    def nearest(self) -> reappearance.Nearest:
+        """Which latents are found in which SAE, and how near the nearest ones are."""
+        theta = self.definitions.theta
+        return reappearance.nearest(self.directions, theta, self.live, absolute=self.absolute)
+
+    @property
     def found(self) -> NDArray[np.bool_]:
         """Whether a latent of the first SAE has a counterpart in the second, [S, S, M]."""
-        theta = self.definitions.theta
-        return reappearance.found(self.directions, theta, self.live, absolute=self.absolute)
+        return self.nearest.found
 
     @cached_property
     def p_hat(self) -> Array:
@@ -251,6 +256,18 @@ class Dictionaries:
     def labels(self) -> NDArray[np.str_]:
         """Class of every latent by its p_hat (`reappearance.labels`), [S, M]."""
         return _labels(self.p_hat, self.definitions)
+
+    def once(self, function: Callable[["Dictionaries"], T]) -> T:
+        """`function(self)`, computed once although several scores ask for it."""
+        if function not in self._computed:
+            self._computed[function] = function(self)
+        value: T = self._computed[function]
+        return value
+
+    @cached_property
+    def _computed(self) -> dict[Callable[["Dictionaries"], Any], Any]:
+        """What `once` has computed."""
+        return {}
 
 
 def _labels(p_hat: Array, d: Definitions) -> NDArray[np.str_]:

@@ -37,10 +37,15 @@ def unstable_transfer(run: Run | Dictionaries, draws: int = 8) -> xr.Dataset:
     """
     label, d = run.labels, run.d_model
     curve, null, other, excess, low, high = np.full((6, len(label), d + 1), np.nan)
+    targets = [
+        transfer.target_of(x[mine == "unstable"])
+        for x, mine in zip(run.directions, label, strict=True)
+    ]
     for s in range(len(label)):
         rng = numpy_generator("null", 0, 1, s)
-        own, stable, rest, others = _sets(run, label, s)
-        if len(own) and len(others):
+        own, stable, rest = _sets(run, label, s)
+        others = _sum(targets[:s] + targets[s + 1 :])
+        if len(own) and others.n:
             curve[s] = transfer.transfer_curve(own, others)
             random = transfer.random_transfer(others, rng, RANDOM)
             low[s], high[s] = np.quantile(random, (0.025, 0.975), axis=0)
@@ -144,10 +149,12 @@ def _drawn_rank(rows: Array, n: int, rng: np.random.Generator, draws: int) -> fl
 
 
 def _sets(run: Run | Dictionaries, label: NDArray[np.str_], s: int) -> tuple[Array, ...]:
-    """Unstable and stable directions of seed s, its live ones that are not unstable, and the
-    unstable ones of all other seeds.
-    """
-    rest, mine = np.arange(len(label)) != s, label[s]
-    of_seed = (run.directions[s, mine == c] for c in CLASSES)
-    others = run.directions[rest][label[rest] == "unstable"]
-    return *of_seed, run.directions[s, run.live[s] & (mine != "unstable")], others
+    """Unstable and stable directions of seed s, and its live ones that are not unstable."""
+    x, mine = run.directions[s], label[s]
+    return *(x[mine == c] for c in CLASSES), x[run.live[s] & (mine != "unstable")]
+
+
+def _sum(targets: list[transfer.Target]) -> transfer.Target:
+    """The target that several sets of directions make together."""
+    energy, n = zip(*targets, strict=True)
+    return transfer.Target(np.sum(energy, axis=0), sum(n))

@@ -52,9 +52,9 @@ def test_rescaling_permuting_and_rotating_change_nothing(stack, absolute):
     y = x[:, order] * rng.uniform(0.01, 100, (2, m, 1)) @ q
     for measure in (latent.mcc, latent.mmcs):
         assert measure(*y, absolute) == pytest.approx(measure(*x, absolute), abs=1e-9)
-    for measure in (latent.pairwise_mcc, latent.pairwise_mmcs):
+    for measure, rounding in ((latent.pairwise_mcc, 1e-9), (latent.pairwise_mmcs, 1e-6)):
         np.testing.assert_allclose(
-            measure(y, live[:, order], absolute), measure(x, live, absolute), atol=1e-9
+            measure(y, live[:, order], absolute), measure(x, live, absolute), atol=rounding
         )
 
 
@@ -119,7 +119,7 @@ def test_pairwise_scores_are_those_of_the_live_rows(stack, absolute):
             assert mm[s, t] == pytest.approx(latent.cosines(a, b, absolute).max(axis=1).mean())
             assert -1 <= pw[s, t] <= 1
             if len(a) <= len(b):
-                assert pw[s, t] <= mm[s, t] + 1e-12  # one-to-one cannot beat many-to-one
+                assert pw[s, t] <= mm[s, t] + 1e-6  # one-to-one cannot beat many-to-one
 
 
 def test_pairwise_mcc_by_hand():

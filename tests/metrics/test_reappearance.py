@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -65,6 +66,16 @@ def test_invariances(stack):
     assert set(np.unique(p[live])) <= {0.0, 0.5, 1.0}
     stricter = reappearance.reappearance(x, 0.9, live)
     assert (stricter[live] <= p[live]).all()
+
+
+@given(stacks(n_seeds=4), st.booleans())
+def test_pairs_of_seeds_can_be_computed_one_by_one(stack, absolute):
+    x, live, _ = stack
+    whole = reappearance.nearest(x, 0.7, live, absolute=absolute)
+    for s, t in itertools.combinations(range(4), 2):
+        pair = reappearance.nearest(x[[s, t]], 0.7, live[[s, t]], absolute=absolute)
+        np.testing.assert_array_equal(pair.found[[0, 1], [1, 0]], whole.found[[s, t], [t, s]])
+        np.testing.assert_array_equal(pair.mmcs[[0, 1], [1, 0]], whole.mmcs[[s, t], [t, s]])
 
 
 def test_found_by_hand():
@@ -136,7 +147,7 @@ def test_float64_decides_near_theta():
 
 def test_products_of_low_precision_are_refused(monkeypatch):
     x = np.random.default_rng(0).standard_normal((2, 8, 64))
-    monkeypatch.setattr(reappearance, "_margin", lambda d: 1e-12)
+    monkeypatch.setattr(reappearance, "margin", lambda d: 1e-12)
     with pytest.raises(ValueError, match="TF32"):
         latent.found(x)
 
@@ -146,7 +157,7 @@ def test_the_error_bound_holds():
     for d in (2, 16, 768):
         x, y = geometry.unit(rng.standard_normal((2, 300, d)))
         got = x.astype(np.float32) @ y.astype(np.float32).T
-        assert np.abs(got - x @ y.T).max() <= reappearance._margin(d)
+        assert np.abs(got - x @ y.T).max() <= reappearance.margin(d)
 
 
 @pytest.mark.parametrize("rank", [2, 3, 4, 6])

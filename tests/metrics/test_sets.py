@@ -84,6 +84,35 @@ def test_iid_ranks_are_bounded_and_symmetric(n, d):
     assert 1 <= rank.iid_participation_ratio(n, d) <= min(n, d) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("low", [1.0, 0.1, 2e-3, 1e-5, 0.0])
+def test_singular_values_of_many_rows_are_those_of_the_svd(low):
+    """Also where squares lose the small ones: for those the SVD itself is taken."""
+    x = np.random.default_rng(0).standard_normal((2, 90, 20)) * np.geomspace(1, max(low, 1e-9), 20)
+    x[..., 12:] *= low > 0
+    _, want, axes = np.linalg.svd(x, full_matrices=False)
+    values, found = rank.singular(x)
+    np.testing.assert_allclose(values, want, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(np.abs((found * axes).sum(axis=-1))[:, :12], 1, atol=1e-9)
+    source, target = x[0], x[1]
+    before = np.cumsum(np.mean((geometry.unit(target) @ _svd_axes(source).T) ** 2, axis=0))
+    np.testing.assert_allclose(
+        transfer.transfer_curve(source, target)[1 : len(before) + 1], before, atol=1e-9
+    )
+
+
+def _svd_axes(source):
+    _, s, axes = np.linalg.svd(geometry.unit(source), full_matrices=False)
+    return axes[s > s[0] * 90 * np.finfo(float).eps]
+
+
+def test_targets_add_up():
+    a, b, c = np.random.default_rng(0).standard_normal((3, 30, 8))
+    both = [transfer.target_of(x) for x in (b, c)]
+    together = transfer.Target(both[0].energy + both[1].energy, 60)
+    want = transfer.transfer_curve(a, np.concatenate([b, c]))
+    np.testing.assert_allclose(transfer.transfer_curve(a, together), want, atol=1e-12)
+
+
 @given(generators(), st.integers(1, 9), st.integers(1, 6), st.integers(2, 7))
 def test_transfer_is_the_energy_in_the_top_subspace(rng, n, m, d):
     source, target = rng.standard_normal((n, d)), rng.standard_normal((m, d))
