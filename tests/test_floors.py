@@ -21,6 +21,7 @@ FLOORS = [
         "files",
         "geometry",
         "gpu",
+        "guard",
         "machine",
         "progress",
         "provenance",
@@ -32,7 +33,7 @@ FLOORS = [
     {"train"},
     {"config", "evaluation", "seeds"},
     {"scores", "plot"},
-    {"study"},
+    {"study", "doctor"},
     {"__init__", "__main__"},
 ]
 """From the ground up; rooms of one floor may import each other unless they are in `APART`."""
