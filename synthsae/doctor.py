@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import torch
 
-from synthsae import __version__, guard
+from synthsae import __version__, gpu, guard
 from synthsae.machine import processor, threads
 from synthsae.rng import torch_generator
 from synthsae.sae import SAEConfig, SAEStack
@@ -65,7 +65,7 @@ def examine() -> dict[str, Any]:
         "memory": {"free": _gib(memory.available), "total": _gib(memory.total)},
         "bfloat16 speed": {" x ".join(map(str, size)): _speed(size, device) for size in SIZES},
         "precision": "bfloat16" if TrainConfig().bfloat16_selection else "float32",
-        "gpu": gpu(device),
+        "gpu": graphics_card(device),
         "kernels": kernels(device),
         "missing": missing_extras(),
     }
@@ -101,7 +101,7 @@ def report(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def gpu(device: torch.device) -> str:
+def graphics_card(device: torch.device) -> str:
     """The GPU in words, or why there is none."""
     if device.type == "cuda":
         name, total = torch.cuda.get_device_name(), torch.cuda.mem_get_info()[1]
@@ -119,7 +119,7 @@ def kernels(device: torch.device) -> dict[str, str]:
     found: dict[str, str] = {}
     try:
         for kernel in guard.KERNELS:
-            found[kernel] = guard.verdict(kernel, device, again=True) or guard.OK
+            found[kernel] = gpu.check(kernel, device, again=True) or guard.OK
         found[GRAPH] = graph(device) or guard.OK
     except Exception as error:  # the device is lost, or has too little memory
         at = next(name for name in (*guard.KERNELS, GRAPH) if name not in found)

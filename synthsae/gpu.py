@@ -17,8 +17,8 @@ from synthsae import guard
 
 _usable: dict[tuple[str, torch.device], bool] = {}
 _lock = RLock()
-_comparing: list[str] = []
-"""The kernel that is being compared; the lock is held as long as there is one."""
+_comparing = False
+"""Whether the thread that holds the lock compares a kernel; meanwhile no kernel is usable."""
 
 
 def usable(kernel: str, x: Tensor) -> bool:
@@ -29,19 +29,31 @@ def usable(kernel: str, x: Tensor) -> bool:
     return _decide(kernel, x.device) if known is None else known
 
 
-def _decide(kernel: str, device: torch.device) -> bool:
-    """Compare `kernel` with its twin, unless that is done; meanwhile every kernel is unusable."""
+def check(kernel: str, device: torch.device, again: bool = False) -> str:
+    """Why `kernel` cannot be used on `device`; "" if it can. Arguments as of `guard.verdict`."""
+    global _comparing
     with _lock:
-        if _comparing:  # by this thread: the twin asks for kernels, too
+        others = _usable.copy()
+        _usable.clear()  # the twin may call functions that have kernels
+        _comparing = True
+        try:
+            reason = guard.verdict(kernel, device, again)
+        finally:
+            _comparing = False
+            _usable.update(others)
+        _usable[kernel, device] = not reason
+        return reason
+
+
+def _decide(kernel: str, device: torch.device) -> bool:
+    """Whether `kernel` can be used on `device`; compared with its twin if that is not done yet."""
+    with _lock:
+        if _comparing:
             return False
         if (kernel, device) not in _usable:
-            _comparing.append(kernel)
-            try:
-                reason = guard.verdict(kernel, device) if find_spec("triton") else None
-            finally:
-                _comparing.clear()
-            _usable[kernel, device] = reason == ""
-            if reason:
+            if not find_spec("triton"):
+                _usable[kernel, device] = False
+            elif reason := check(kernel, device):
                 _say_replaced(kernel, reason)
         return _usable[kernel, device]
 

@@ -11,5 +11,5 @@ def trust_kernels(monkeypatch):
 
     monkeypatch.setattr(gpu, "_usable", {})
     monkeypatch.setattr(gpu, "find_spec", lambda name: name == "triton")
-    monkeypatch.setattr(guard, "verdict", lambda kernel, device: "")
+    monkeypatch.setattr(guard, "verdict", lambda kernel, device, again: "")
     monkeypatch.setattr(gpu, "_say_replaced", replaced)

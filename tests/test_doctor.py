@@ -31,7 +31,7 @@ def a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**35, 2**36))
-    monkeypatch.setattr(guard, "verdict", verdict)
+    monkeypatch.setattr(gpu, "check", verdict)
     return verdicts
 
 
@@ -94,7 +94,7 @@ def test_a_gpu_without_triton(a_gpu, monkeypatch, capsys):
 
 def test_a_driver_that_torch_cannot_use(monkeypatch):
     monkeypatch.setattr(guard, "driver", lambda: "550.54")
-    assert doctor.gpu(torch.device("cpu")).endswith("but NVIDIA driver 550.54")
+    assert doctor.graphics_card(torch.device("cpu")).endswith("but NVIDIA driver 550.54")
 
 
 def test_without_triton_the_doctor_works_and_nothing_is_missed():

@@ -124,6 +124,23 @@ def test_a_good_kernel_is_used_silently_and_checked_once(fake, capsys, tmp_path)
     assert stored(tmp_path) == {guard.setup(CPU): {KERNEL: "ok"}}
 
 
+def test_the_twin_uses_no_kernel_even_one_that_is_right(fake):
+    """Not when it is compared first, nor when it is compared again."""
+    asked = []
+
+    def cases(device):
+        asked.extend(gpu.usable(each, OnGPU()) for each in (KERNEL, "fake.other"))
+        yield Case(fake.kernel, fake.twin)
+
+    sys.modules["synthsae.fake.cuda_check"].CHECKS |= {"double": cases, "other": fake.cases}
+    assert gpu.usable("fake.other", OnGPU())
+    assert gpu.usable(KERNEL, OnGPU())
+    assert gpu.check(KERNEL, CPU, again=True) == ""
+    assert asked == [False] * 4
+    assert gpu.usable(KERNEL, OnGPU())
+    assert gpu.usable("fake.other", OnGPU())
+
+
 def test_a_cpu_and_a_machine_without_triton_check_nothing(fake, monkeypatch, capsys):
     assert not gpu.usable(KERNEL, X)
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
@@ -135,9 +152,9 @@ def test_a_cpu_and_a_machine_without_triton_check_nothing(fake, monkeypatch, cap
 def test_integers_have_to_be_equal(fake):
     fake.twin = lambda: [torch.arange(5)]
     fake.compute = lambda: [torch.arange(5)]
-    assert guard.verdict(KERNEL, CPU) == ""
+    assert gpu.check(KERNEL, CPU) == ""
     fake.compute = lambda: [torch.tensor([0, 1, 2, 3, 5])]
-    assert guard.verdict(KERNEL, CPU, again=True) == "1 of 5 integers are wrong"
+    assert gpu.check(KERNEL, CPU, again=True) == "1 of 5 integers are wrong"
 
 
 def test_a_failure_is_remembered_until_it_is_checked_again(fake, capsys):
@@ -149,16 +166,16 @@ def test_a_failure_is_remembered_until_it_is_checked_again(fake, capsys):
     assert fake.calls == calls
     assert capsys.readouterr().err == first
     fake.compute = lambda: [2 * X]
-    assert guard.verdict(KERNEL, CPU, again=True) == ""
+    assert gpu.check(KERNEL, CPU, again=True) == ""
     new_process()
     assert gpu.usable(KERNEL, OnGPU())
 
 
 def test_another_driver_or_other_code_is_checked_again(fake, monkeypatch):
-    guard.verdict(KERNEL, CPU)
+    gpu.check(KERNEL, CPU)
     calls = fake.calls
     monkeypatch.setattr(guard, "setup", lambda device: "another driver")
-    guard.verdict(KERNEL, CPU)
+    gpu.check(KERNEL, CPU)
     assert fake.calls > calls
 
 
@@ -182,7 +199,7 @@ DAMAGED = [b"", b"[]", b'{"a": 1}', b"\xff\x00", b'{"cpu": {"fake.double"', b"nu
 def test_a_damaged_file_is_written_anew(fake, tmp_path, text):
     (tmp_path / "synthsae").mkdir()
     (tmp_path / "synthsae" / "kernels.json").write_bytes(text)
-    assert guard.verdict(KERNEL, CPU) == ""
+    assert gpu.check(KERNEL, CPU) == ""
     assert stored(tmp_path) == {guard.setup(CPU): {KERNEL: "ok"}}
 
 
@@ -211,11 +228,11 @@ import os, sys
 sys.path.insert(0, {tests!r})
 import test_guard, torch
 from types import SimpleNamespace
-from synthsae import guard
+from synthsae import gpu
 found = test_guard.Fake()
 found.cases = lambda device: iter([test_guard.Case(lambda: os._exit(7), found.twin)])
 sys.modules["synthsae.fake.cuda_check"] = SimpleNamespace(CHECKS={{"double": found.cases}})
-guard.verdict(test_guard.KERNEL, torch.device("cpu"))
+gpu.check(test_guard.KERNEL, torch.device("cpu"))
 """
 
 
@@ -229,9 +246,9 @@ def test_a_kernel_that_ends_the_process_is_not_tried_again(fake, capsys):
 
 def test_a_process_that_still_checks_is_no_crash(fake):
     guard._record(KERNEL, CPU, f"{guard.CHECKING} {guard.platform.node()} {os.getppid()}")
-    assert guard.verdict(KERNEL, CPU) == ""
+    assert gpu.check(KERNEL, CPU) == ""
     guard._record(KERNEL, CPU, f"{guard.CHECKING} another-host 1")
-    assert guard.verdict(KERNEL, CPU) == ""
+    assert gpu.check(KERNEL, CPU) == ""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError])
@@ -319,15 +336,23 @@ def test_an_error_while_a_graph_is_recorded_is_raised(fake, monkeypatch):
         use(fails)
 
 
+@pytest.fixture
+def device(monkeypatch, tmp_path):
+    """A GPU, or the CPU, on which kernels are interpreted: slowly, and so only a few times."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(gpu, "_usable", {})
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    monkeypatch.setattr(guard, "REPEATS", 1)
+    monkeypatch.setattr(guard, "SLOW_SECONDS", 1e6)
+    monkeypatch.setattr("synthsae.sae.cuda.WINDOW", 32)
+    return CPU
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", guard.KERNELS)
-def test_our_kernels_agree_with_their_twins(kernel, monkeypatch):
-    """Interpreted where there is no GPU, which is slow and repeated only once."""
-    if not torch.cuda.is_available():
-        monkeypatch.setattr(guard, "REPEATS", 1)
-        monkeypatch.setattr(guard, "SLOW_SECONDS", 1e6)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    assert guard._compare(kernel, device) == ""
+def test_our_kernels_agree_with_their_twins(kernel, device):
+    assert gpu.check(kernel, device, again=True) == ""
 
 
 @pytest.mark.slow
@@ -361,11 +386,10 @@ SPOILT = {
 @pytest.mark.parametrize(
     ("kernel", "launcher", "spoil"), [(k, *each) for k, many in SPOILT.items() for each in many]
 )
-def test_a_spoilt_kernel_of_ours_is_found(kernel, launcher, spoil, monkeypatch):
+def test_a_spoilt_kernel_of_ours_is_found(kernel, launcher, spoil, device, monkeypatch):
     """The launcher does what it should, and then something else."""
     home = {"sae": "sae.cuda", "train": "train.adam_cuda", "world": "world.cuda"}
     module = import_module(f"synthsae.{home[kernel.partition('.')[0]]}")
     launch = getattr(module, launcher)
     monkeypatch.setattr(module, launcher, lambda *args: spoil(launch(*args)))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    assert "off by" in guard._compare(kernel, device)
+    assert "off by" in gpu.check(kernel, device, again=True)

@@ -12,18 +12,15 @@ from synthsae.sae.code import Code
 
 Result = Sequence[Tensor]
 
-S, D, M, K = 2, 24, 200, 9
-B_LONG = 2 * cuda.WINDOW + 30
-"""Samples of a batch in which a latent that always fires has whole windows of entries."""
+S, D, M, K = 2, 24, 120, 9
 
 
 def top(device: torch.device) -> Iterator[Case]:
     """Few and many entries, some of them negative, of rows without equal numbers."""
     order = _normals(device)(S, 3, M).argsort(2)
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype, k in ((torch.float32, 3 * M // 4), (torch.bfloat16, K)):
         pre = ((order - M // 2) / 16).to(dtype)  # bfloat16 holds these numbers, too
-        for k in (K, 3 * M // 4):
-            yield Case(partial(_top, cuda.top, pre, k), partial(_top, kernels.top, pre, k, True))
+        yield Case(partial(_top, cuda.top, pre, k), partial(_top, kernels.top, pre, k, True))
 
 
 def _top(compute: Callable[[Tensor, int], Code], pre: Tensor, k: int, sort: bool = False) -> Result:
@@ -58,11 +55,11 @@ def inner_products(device: torch.device) -> Iterator[Case]:
 
 def weight_gradients(device: torch.device) -> Iterator[Case]:
     """Sums over short lists of entries, and over one of several windows."""
-    normals = _normals(device)
-    code = _code(normals(S, B_LONG, M))
+    normals, b = _normals(device), 2 * cuda.WINDOW + 30  # latent 1 fires on all samples
+    code = _code(normals(S, b, M))
     order = kernels.by_latent(code, M)
     assert order is not None
-    arrays = code.values, normals(S, B_LONG, K), normals(S, B_LONG, D), normals(S, B_LONG, D)
+    arrays = code.values, normals(S, b, K), normals(S, b, D), normals(S, b, D)
     yield Case(
         lambda: cuda.weight_gradients(order, *arrays),
         lambda: kernels.weight_gradients(order, *arrays),
