@@ -12,6 +12,7 @@ USAGE = """usage: synthsae COMMAND ...
   compare SAE ...   what SAEs of several seeds have in common (`compare --help`)
   results           what is in the results folder, and how large it is
   clean             remove from it what no study refers to
+  doctor            what this machine computes with, and whether its GPU kernels are right
   --version
 """
 STUDY = {"run": (), "list": ("list",), "results": ("results",), "clean": ("clean",)}
@@ -41,6 +42,10 @@ def _load() -> Callable[[], int]:
         from importlib import import_module
 
         return lambda: import_module("realdata.compare").main(rest)
+    if name == "doctor":
+        from synthsae import doctor
+
+        return lambda: doctor.main(rest)
     if name in ("-h", "--help"):
         return _usage
     return _version if name == "--version" else lambda: _unknown(name)
@@ -49,7 +54,7 @@ def _load() -> Callable[[], int]:
 def _unknown(name: str) -> int:
     from synthsae.checks import nearest
 
-    known = [*STUDY, "compare", "--help", "--version"]
+    known = [*STUDY, "compare", "doctor", "--help", "--version"]
     print(f"synthsae: {name!r}; allowed: {', '.join(known)}{nearest(name, known)}", file=sys.stderr)
     return 2
 

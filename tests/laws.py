@@ -30,7 +30,7 @@ def draw_by_kernel(monkeypatch):
     for name in ("batch", "magnitudes") if torch.cuda.is_available() else ():
         monkeypatch.setattr(World, name, on_gpu(getattr(World, name)))
     if not torch.cuda.is_available():
-        monkeypatch.setattr("synthsae.world.source.on_triton", lambda x: True)
+        monkeypatch.setattr("synthsae.world.source._kernel_draws", lambda sampler: sampler.simple)
         monkeypatch.setattr("synthsae.world.cuda.ROWS", 2**15)  # few programs are soon interpreted
         monkeypatch.setattr("synthsae.world.cuda.TILE", 2**20)
 

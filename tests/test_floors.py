@@ -21,6 +21,7 @@ FLOORS = [
         "files",
         "geometry",
         "gpu",
+        "guard",
         "machine",
         "progress",
         "provenance",
@@ -34,7 +35,7 @@ FLOORS = [
     {"scores", "plot"},
     {"dictionaries"},
     {"reports"},
-    {"study"},
+    {"study", "doctor"},
     {"__init__", "__main__"},
 ]
 """From the ground up; rooms of one floor may import each other unless they are in `APART`."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from synthsae.gpu import on_triton
+from synthsae.gpu import falling_back, usable
 from synthsae.sae.code import ByLatent, Code
 from synthsae.sae.select import largest
 
@@ -32,8 +32,9 @@ def top(pre: Tensor, k: int) -> Code:
         pre: pre-activations in float32 or bfloat16, [S, B, M].
         k: number of entries of a sample.
     """
-    if (cuda := _cuda(pre)) and pre.shape[2] <= cuda.MAX_LATENTS:
-        return cuda.top(pre.contiguous(), k)
+    if (cuda := _cuda(pre, "top")) and pre.shape[2] <= cuda.MAX_LATENTS:
+        with falling_back("sae.top", pre):
+            return cuda.top(pre.contiguous(), k)
     values, indices = largest(pre, k)
     return Code(values.relu_(), indices)
 
@@ -74,8 +75,9 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
     """
     if code.indices is None:
         return x @ weight.mT
-    if cuda := _tiled(x, code):
-        return cuda.inner_products(x.contiguous(), weight, code.indices)
+    if cuda := _tiled(x, code, "inner_products"):
+        with falling_back("sae.inner_products", x):
+            return cuda.inner_products(x.contiguous(), weight, code.indices)
     s, b, k = code.indices.shape
     m, d = weight.shape[1:]
     column = _flat(code.indices, m).ravel()
@@ -91,8 +93,9 @@ def inner_products(x: Tensor, weight: Tensor, code: Code) -> Tensor:
 
 def residual(code: Code, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """decode(code) - x, [S, B, D], and its inner products with the entries' rows, [S, B, K]."""
-    if code.indices is not None and (cuda := _tiled(x, code)):
-        return cuda.residual(code, weight, x.contiguous())
+    if code.indices is not None and (cuda := _tiled(x, code, "residual")):
+        with falling_back("sae.residual", x):
+            return cuda.residual(code, weight, x.contiguous())
     miss = decode(code, weight).sub_(x)
     return miss, inner_products(miss, weight, code)
 
@@ -153,8 +156,9 @@ def weight_gradients(
 
     The gradients of the decoder and of the encoder.
     """
-    if order is not None and values.ndim == 3 and (cuda := _cuda(x)):
-        return cuda.weight_gradients(order, values, g_values, miss, x.contiguous())
+    if order is not None and values.ndim == 3 and (cuda := _cuda(x, "weight_gradients")):
+        with falling_back("sae.weight_gradients", x):
+            return cuda.weight_gradients(order, values, g_values, miss, x.contiguous())
     return transpose_decode(values, order, miss), transpose_decode(g_values, order, x)
 
 
@@ -188,18 +192,18 @@ def firing_counts(code: Code, m: int) -> Tensor:
     return torch.bincount(latent, minlength=s * m).view(s, m)
 
 
-def _cuda(x: Tensor) -> ModuleType | None:
-    """The module of Triton kernels if `x` is on a GPU that they run on, else None."""
-    if on_triton(x):
+def _cuda(x: Tensor, kernel: str) -> ModuleType | None:
+    """The module of Triton kernels if `kernel` can be used on `x`, else None."""
+    if usable(f"sae.{kernel}", x):
         from synthsae.sae import cuda
 
         return cuda
     return None
 
 
-def _tiled(x: Tensor, code: Code) -> ModuleType | None:
-    """The module of Triton kernels if they can also hold the entries of a sample, else None."""
-    cuda = _cuda(x)
+def _tiled(x: Tensor, code: Code, kernel: str) -> ModuleType | None:
+    """The module of Triton kernels if `kernel` can also hold the entries of a sample, else None."""
+    cuda = _cuda(x, kernel)
     return cuda if cuda and code.values.shape[2] <= cuda.MAX_ENTRIES else None
 
 

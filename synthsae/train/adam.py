@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam as torch_adam
 
-from synthsae.gpu import on_triton
+from synthsae.gpu import falling_back, usable
 from synthsae.train.config import BETAS, EPSILON
 
 MAX_ROW = 8192
@@ -97,6 +97,11 @@ class FusedAdam:
         device = next(iter(params.values())).device
         self._correction = torch.zeros(2, device=device)  # rate / (1 - beta1^n), 1 / (1 - beta2^n)
 
+    def try_launches(self) -> None:
+        """Launch the kernels without effect: an error in a real step would leave half a step."""
+        frozen = torch.zeros_like(self.norms(self.params), dtype=torch.bool)
+        self.step(self.params, frozen.float(), frozen)
+
     def norms(self, grads: dict[str, Tensor]) -> Tensor:
         """||t|| of each SAE, [S]; `grads` are not changed."""
         each = [self._compiled.squares(g, self._sphere(name)) for name, g in grads.items()]
@@ -140,7 +145,12 @@ def adam(params: dict[str, Tensor], sphere: bool) -> Adam | FusedAdam:
     """The fastest optimiser for the device of `params`; arguments as of `Adam`."""
     first = next(iter(params.values()))
     narrow = not sphere or params["w_dec"].shape[2] <= MAX_ROW
-    return (FusedAdam if narrow and on_triton(first) else Adam)(params, sphere)
+    if narrow and usable("train.adam", first):
+        with falling_back("train.adam", first):
+            fused = FusedAdam(params, sphere)
+            fused.try_launches()
+            return fused
+    return Adam(params, sphere)
 
 
 def make_tangent(gradient: Tensor, decoder: Tensor) -> None:

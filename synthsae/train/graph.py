@@ -6,13 +6,14 @@ the batch, which is copied into place. Python numbers are constants of the graph
 changes during training, the bound on dead latents, so there is one graph for each rounded bound.
 """
 
-import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from synthsae.gpu import say_slower
+from synthsae.guard import in_words
 from synthsae.sae import ARCHITECTURES, SAEConfig
 from synthsae.sae.auxk import CHUNK
 
@@ -30,11 +31,19 @@ Learn = Callable[[Tensor, int], None]
 class Graphs:
     """The recorded graphs of one function `learn(x, max_dead)`, which changes tensors in place.
 
-    A step gives the same bits with and without a graph. If recording fails, there is a warning, and
-    every later step runs without a graph.
+    A step gives the same bits with and without a graph: the first step of each graph is done both
+    ways and compared. If recording fails or bits differ, one line on stderr says so, and every
+    later step runs without a graph.
+
+    Attributes:
+        reason: why steps run without a graph; "" if they do not.
+
+    Args:
+        changed: the tensors that `learn` changes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Sequence[Tensor]) -> None:
+        self._changed, self.reason = changed, ""
         self._x: Tensor | None = None
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._done: Counter[int] = Counter()
@@ -48,14 +57,14 @@ class Graphs:
         self._x = torch.empty_like(x) if self._x is None else self._x
         self._x.copy_(x)
         if max_dead not in self._graphs and self._done[max_dead] == WARM_UP:
-            self._record(learn, self._x, max_dead)
+            return self._record(learn, self._x, max_dead)
         if max_dead in self._graphs:
             return self._graphs[max_dead].replay()
         self._done[max_dead] += 1
         return learn(self._x, max_dead)
 
     def _record(self, learn: Learn, x: Tensor, max_dead: int) -> None:
-        """Record `learn` as a graph, without running it."""
+        """Record `learn` as a graph, and do the step without the graph and with it."""
         graph = torch.cuda.CUDAGraph()
         pool = next(iter(self._graphs.values())).pool() if self._graphs else None
         try:
@@ -65,12 +74,37 @@ class Graphs:
             ):
                 learn(x, max_dead)
         except RuntimeError as error:
-            self._failed = graph  # kept: the allocator may still refer to it
-            warnings.warn(
-                f"training goes on without CUDA graphs, which is slower: {error}", stacklevel=2
-            )
-        else:
-            self._graphs[max_dead] = graph
+            self._give_up(graph, in_words(error))
+            return learn(x, max_dead)
+        self._graphs[max_dead] = graph
+        if not self._replays(graph, lambda: learn(x, max_dead)):
+            self._give_up(graph, "a replayed step differs from one without a graph")
+
+    def _replays(self, graph: torch.cuda.CUDAGraph, step: Callable[[], None]) -> bool:
+        """Do `step`; whether a replay of `graph` does exactly the same."""
+        saved = [t.clone() for t in self._changed]  # before the step
+        step()
+        for mine, tensor in zip(saved, self._changed, strict=True):
+            after = tensor.clone()
+            tensor.copy_(mine)
+            mine.copy_(after)
+        graph.replay()
+        pairs = list(zip(self._changed, saved, strict=True))
+        same = all(_same_bits(tensor, after) for tensor, after in pairs)
+        for tensor, after in pairs:
+            tensor.copy_(after)
+        return same
+
+    def _give_up(self, graph: torch.cuda.CUDAGraph, reason: str) -> None:
+        """Run every later step without a graph, and say so."""
+        self._failed = graph  # kept: the allocator may still refer to it
+        self.reason = reason
+        say_slower("a CUDA graph", reason)
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two contiguous tensors are equal, NaN included."""
+    return torch.equal(a.view(torch.uint8), b.view(torch.uint8))
 
 
 def rounded(max_dead: int) -> int:

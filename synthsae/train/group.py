@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from synthsae.gpu import on_triton
 from synthsae.sae import SAEStack, Step
-from synthsae.train.adam import adam, per_seed
+from synthsae.train.adam import FusedAdam, adam, per_seed
 from synthsae.train.config import TrainConfig
 from synthsae.train.dead_latents import DeadLatentBound
 from synthsae.train.graph import Graphs, graphs_help
@@ -24,6 +23,7 @@ class Group:
         n_done: number of steps done.
         loss: loss of each SAE at its last step, [S]; NaN for a frozen SAE.
         samples_since_fired: number of samples since each latent last fired, [S, M].
+        graphs: CUDA graphs of the step; None if the step is not recorded.
 
     Args:
         source: where the activations come from.
@@ -56,7 +56,8 @@ class Group:
         self._adam = adam(learned, sphere=not fixed_decoder)
         self._dead_bound = DeadLatentBound(config, decoder.shape[1])
         small = graphs_help(stack.config, len(decoder), config.batch_size)
-        self._graphs = Graphs() if small and on_triton(decoder) else None
+        never_waits = isinstance(self._adam, FusedAdam)
+        self.graphs = Graphs(self._changed()) if small and never_waits else None
 
     @property
     def frozen(self) -> dict[int, int]:
@@ -75,11 +76,17 @@ class Group:
         since = self.samples_since_fired
         max_dead = self._dead_bound.at(self.n_done, since, self._active) if x.is_cuda else None
         self._adam.begin(c.rate(self.n_done, self.stack.config.size))
-        if self._graphs is None or max_dead is None:
+        if self.graphs is None or max_dead is None:
             self._learn(x, max_dead)
         else:
-            self._graphs.step(self._learn, x, max_dead)
+            self.graphs.step(self._learn, x, max_dead)
         self.n_done += 1
+
+    def _changed(self) -> list[Tensor]:
+        """The tensors that `_learn` changes in place."""
+        moments = (t for name, t in self._adam.state() if not name.endswith(".step"))
+        counters = (self.samples_since_fired, self.loss, self._active, self._n_active)
+        return [*self.stack.params.values(), *moments, *counters]
 
     def _learn(self, x: Tensor, max_dead: int | None) -> None:
         """Update parameters and counters from the batch `x` [S, B, D].

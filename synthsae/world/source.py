@@ -7,11 +7,14 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from synthsae.gpu import on_triton
+from synthsae.gpu import falling_back, usable
 from synthsae.rng import numpy_generator, torch_generator
 from synthsae.world.config import WorldConfig
 from synthsae.world.planted import Planted, plant
 from synthsae.world.sampler import Sampler
+
+TRIED = 16
+"""Samples that the kernel draws when it is tried; Triton compiles one kernel for all multiples."""
 
 
 @dataclass(eq=False)
@@ -25,6 +28,7 @@ class World(Planted):
 
     seed: int = 0
     _samplers: dict[torch.device, Sampler] = field(init=False, repr=False, default_factory=dict)
+    _by_kernel: dict[torch.device, bool] = field(init=False, repr=False, default_factory=dict)
 
     @classmethod
     def plant(cls, config: WorldConfig, *, seed: int) -> "World":
@@ -48,7 +52,7 @@ class World(Planted):
         isolated features without a parent.
         """
         sampler = self.sampler(device)
-        if cuda := _cuda(sampler):
+        if cuda := self._cuda(sampler):
             return cuda.batches(sampler, sampler.keys(stream, (seed,)), t, size)[0]
         own = sampler.own
         return sampler.batch(size, torch_generator(stream, seed, t, *own, device=device))
@@ -67,7 +71,7 @@ class World(Planted):
         On a GPU with Triton, one kernel draws all seeds if the world is `Sampler.simple`.
         """
         sampler = self.sampler(device)
-        if cuda := _cuda(sampler):
+        if cuda := self._cuda(sampler):
             return cuda.batches(sampler, sampler.keys(stream, tuple(seeds)), t, size)
         return torch.stack(
             [self.batch(t, size, seed=seed, stream=stream, device=device) for seed in seeds]
@@ -87,7 +91,7 @@ class World(Planted):
         The columns are those of `features`: isolated ones, then the atoms of the sparse law.
         """
         sampler = self.sampler(device)
-        if cuda := _cuda(sampler):
+        if cuda := self._cuda(sampler):
             return cuda.magnitudes(sampler, sampler.keys(stream, (seed,)), t, size)[0]
         own = sampler.own
         return sampler.magnitudes(size, torch_generator(stream, seed, t, *own, device=device))
@@ -99,11 +103,28 @@ class World(Planted):
             self._samplers[device] = Sampler(self, device, self.seed)
         return self._samplers[device]
 
+    def _cuda(self, sampler: Sampler) -> ModuleType | None:
+        """The module with the Triton kernel, if the kernel can draw this world; decided once.
 
-def _cuda(sampler: Sampler) -> ModuleType | None:
-    """The module with the Triton kernel, if `sampler` is simple and on a GPU with Triton."""
-    if sampler.simple and on_triton(sampler.bias):
-        from synthsae.world import cuda
+        Later, `batch` and `magnitudes` would not agree if one of them changed to the sampler.
+        """
+        device = sampler.bias.device
+        if device not in self._by_kernel:
+            self._by_kernel[device] = _kernel_draws(sampler)
+        if self._by_kernel[device]:
+            from synthsae.world import cuda
 
-        return cuda
-    return None
+            return cuda
+        return None
+
+
+def _kernel_draws(sampler: Sampler) -> bool:
+    """Whether `sampler` is simple, and the kernel agrees with its twin and can be launched."""
+    if sampler.simple and usable("world.draw", sampler.bias):
+        with falling_back("world.draw", sampler.bias):
+            from synthsae.world import cuda
+
+            for draw in (cuda.batches, cuda.magnitudes):
+                draw(sampler, sampler.keys("data", (0,)), 0, TRIED)
+            return True
+    return False

@@ -177,7 +177,7 @@ def test_a_step_of_topk_by_the_kernels_is_that_of_the_twins(monkeypatch, half):
     found = []
     for module in (None, cuda):
         monkeypatch.setattr(kernels, "DENSE_BELOW", 0)
-        monkeypatch.setattr(kernels, "_cuda", lambda x, module=module: module)
+        monkeypatch.setattr(kernels, "_cuda", lambda x, kernel, module=module: module)
         found.append(TopK(sae).gradients(params, x, step))
     twin, compiled = found
     torch.testing.assert_close(compiled.loss, twin.loss)
@@ -195,7 +195,7 @@ def test_more_entries_than_a_tile_holds_are_left_to_the_twins(monkeypatch, k):
         monkeypatch.setattr(cuda, name, spy)
         used.append(spy)
     for module in (None, cuda):
-        monkeypatch.setattr(kernels, "_cuda", lambda x, module=module: module)
+        monkeypatch.setattr(kernels, "_cuda", lambda x, kernel, module=module: module)
         found.append((*kernels.residual(code, weight, x), kernels.inner_products(x, weight, code)))
     for compiled, twin in zip(*found, strict=True):
         torch.testing.assert_close(compiled, twin, rtol=1e-4, atol=1e-4)

@@ -1,5 +1,6 @@
 """The command `synthsae`: it finds the others, and names the nearest to what is misspelt."""
 
+import json
 import subprocess
 import sys
 
@@ -43,6 +44,19 @@ def test_what_is_misspelt(
     assert err.startswith(start)
     assert err.rstrip().endswith(nearest)
     assert err.count("\n") == 1
+
+
+def test_doctor() -> None:
+    done = command("doctor")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    *_, start, block, end = lines = done.stdout.splitlines()
+    assert len(lines) <= 25
+    assert (start, end) == ("```json", "```")
+    assert json.loads(block)["versions"]["synthsae"] == synthsae.__version__
+    wrong = command("doctor", "gpu")
+    assert wrong.returncode == 2
+    assert wrong.stderr == "synthsae doctor: 'gpu'; allowed: --help\n"
 
 
 def test_results_of_no_folder() -> None:

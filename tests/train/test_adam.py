@@ -148,9 +148,9 @@ def test_a_state_brings_back_the_rest_of_a_training(kind):
 
 def test_which_one_is_taken(monkeypatch):
     params, _ = problem(1, 2, 3)
-    monkeypatch.setattr(adam, "on_triton", lambda p: False)
+    monkeypatch.setattr(adam, "usable", lambda kernel, p: False)
     assert type(adam.adam(params, True)) is Adam
-    monkeypatch.setattr(adam, "on_triton", lambda p: True)
+    monkeypatch.setattr(adam, "usable", lambda kernel, p: True)
     assert type(adam.adam(params, True)) is FusedAdam
     monkeypatch.setattr(adam, "MAX_ROW", 2)
     assert type(adam.adam(params, True)) is Adam

@@ -18,6 +18,7 @@ from triton.runtime import KernelInterface
 
 import synthsae.train.dead_latents as dead_latents
 import synthsae.train.graph as graph
+from synthsae import doctor
 from synthsae.sae import ARCHITECTURES, SAEConfig, SAEStack, auxk, cuda, cuda_kernels, kernels
 from synthsae.train import TrainConfig, adam_cuda
 from synthsae.train.group import Group
@@ -124,7 +125,7 @@ def record(fake, pool, capture_error_mode):
 def gpu(monkeypatch):
     """A GPU as far as this package can see, with the sparse kernels' plain twins."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
+    monkeypatch.setattr("synthsae.train.adam.usable", lambda kernel, x: True)
     for module in (cuda_kernels, adam_cuda):
         for name, kernel in vars(module).copy().items():
             if isinstance(kernel, KernelInterface) and not name.startswith("_"):
@@ -137,7 +138,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(dead_latents, "EVERY", 2)
     for module in (auxk, graph):
         monkeypatch.setattr(module, "CHUNK", 2)
-    monkeypatch.setattr(kernels, "_cuda", lambda x: None)
+    monkeypatch.setattr(kernels, "_cuda", lambda x, kernel: None)
 
 
 class Source:
@@ -190,7 +191,7 @@ def launched(monkeypatch, *args, n_steps, **how):
     with monkeypatch.context() as m:
         m.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
         g = group(*args, **how)
-    assert g._graphs is None
+    assert g.graphs is None
     return train(g, n_steps)
 
 
@@ -217,7 +218,7 @@ def test_other_architectures_are_replayed_too(monkeypatch, gpu, arch):
 @pytest.mark.slow
 def test_launches_of_kernels_are_replayed(monkeypatch, gpu):
     """TopK by all its kernels; data that all seeds share have one batch for all."""
-    monkeypatch.setattr(kernels, "_cuda", lambda x: cuda)
+    monkeypatch.setattr(kernels, "_cuda", lambda x, kernel: cuda)
     monkeypatch.setattr(kernels, "DENSE_BELOW", 0)
     got = train(group(Source(), seeds=[0] * S), graph.WARM_UP + 2)
     assert [g.replays for g in FakeGraph.made] == [2]
@@ -233,16 +234,57 @@ def test_a_return_to_a_checkpoint_goes_on_from_the_graph(gpu):
     assert [g.replays for g in FakeGraph.made] == [2 + 2 + 2]
 
 
-def test_where_recording_fails_steps_are_launched_and_one_line_says_so(monkeypatch, gpu):
+def test_where_recording_fails_steps_are_launched_and_one_line_says_so(monkeypatch, gpu, capsys):
     def broken(fake, **how):
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(torch.cuda, "graph", broken)
     g = group(Source())
-    with pytest.warns(UserWarning, match="operation not permitted") as said:
-        got = train(g, graph.WARM_UP + 2)
-    assert len(said) == 1
+    got = train(g, graph.WARM_UP + 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "operation not permitted" in line
+    assert g.graphs.reason in line
     assert_same(got, launched(monkeypatch, Source(), n_steps=graph.WARM_UP + 2))
+
+
+def test_a_graph_that_does_something_else_is_given_up(monkeypatch, gpu, capsys):
+    """Steps before, at and after the comparison are those without graphs."""
+    redo = Recording.redo
+
+    def wrong(recording):
+        redo(recording)
+        recording.calls[-1][1][0][0].add_(1)
+
+    monkeypatch.setattr(Recording, "redo", wrong)
+    g = group(Source())
+    got = train(g, graph.WARM_UP + 3)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "differs" in g.graphs.reason
+    assert g.graphs.reason in line
+    assert [g.replays for g in FakeGraph.made] == [1]
+    assert_same(got, launched(monkeypatch, Source(), n_steps=graph.WARM_UP + 3))
+
+
+def test_everything_that_a_step_changes_is_compared(gpu):
+    """No tensor of the group or of its optimiser is left out."""
+    g = group(Source())
+    known = {t.data_ptr() for t in g._changed()}
+    owners = (g, g._adam, g.stack)
+    held = [t for each in owners for v in vars(each).values() for t in tensors(v)]
+    assert {t.data_ptr() for t in held if t.numel()} == known | {g._adam._correction.data_ptr()}
+
+
+def test_the_doctor_tries_a_graph(monkeypatch, gpu, capsys):
+    monkeypatch.setattr("synthsae.world.source.usable", lambda kernel, x: False)
+    monkeypatch.setattr(kernels, "DENSE_BELOW", 10**6)  # the twins of sparse codes are not recorded
+    assert doctor.graph(torch.device("cpu")) == ""
+    assert [g.replays for g in FakeGraph.made] == [2]
+    monkeypatch.setattr(FakeGraph, "made", [])
+    monkeypatch.setattr(Recording, "redo", lambda recording: None)
+    assert "differs" in doctor.graph(torch.device("cpu"))
+    monkeypatch.setattr("synthsae.train.adam.usable", lambda kernel, x: False)
+    assert "optimiser" in doctor.graph(torch.device("cpu"))
+    assert capsys.readouterr().err == ""
 
 
 def test_which_groups_are_replayed(monkeypatch):

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from guarded import trust_kernels
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -68,7 +69,7 @@ def launches(monkeypatch):
             assert hasattr(module, name)
             monkeypatch.setattr(module, name, Launch(name, names))
     monkeypatch.setattr(FakeTensor, "is_cuda", True)
-    monkeypatch.setattr("synthsae.gpu.find_spec", lambda name: name == "triton")
+    trust_kernels(monkeypatch)
     monkeypatch.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
     monkeypatch.setattr(dead_latents, "copy_to_host", lambda number: lambda: CHUNK + 1)
     with FakeTensorMode():

@@ -48,8 +48,8 @@ def trained(g, n_steps=100):
 @pytest.mark.parametrize("arch", STATIC)
 def test_replayed_steps_have_the_bits_of_launched_ones(monkeypatch, arch):
     replayed = trained(group(arch))
-    assert len(replayed._graphs._graphs) > 1
-    assert not replayed._graphs._failed
+    assert len(replayed.graphs._graphs) > 1
+    assert not replayed.graphs._failed
     monkeypatch.setattr(graph, "MAX_PRE_ACTIVATIONS", 0)
     launched = trained(group(arch))
     assert replayed.frozen == launched.frozen == {1: 90}

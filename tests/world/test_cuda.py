@@ -9,14 +9,15 @@ import torch
 import triton
 import triton.language as tl
 
-from synthsae import rng
+from synthsae import gpu
+from synthsae.rng import torch_generator
 from synthsae.train import batches
 from synthsae.world import World, WorldConfig, cuda, cuda_kernels, sampler, source
+from synthsae.world.cuda_twin import Twin, philox
 
 pytestmark = pytest.mark.slow
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-EVENT, PHASE, CODE, NOISE = range(4)
 ONES = 2**32 - 1
 KNOWN = [  # counter, key and words of Random123's kat_vectors, philox4x32 10
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -54,17 +55,6 @@ def turn(u, out, N: tl.constexpr):
     tl.store(out + N + i, sin)
 
 
-def philox(counter, key):
-    """Four words of 32 bits, as Salmon et al. (2011) define them."""
-    c, (k0, k1) = list(counter), key
-    for _ in range(10):
-        high0, low0 = divmod(c[0] * 0xD2511F53, 2**32)
-        high1, low1 = divmod(c[2] * 0xCD9E8D57, 2**32)
-        c = [high1 ^ c[1] ^ k0, low1, high0 ^ c[3] ^ k1, low0]
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
-    return tuple(c)
-
-
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
 def test_words_are_those_of_philox(counter, key, words):
     assert philox(counter, key) == words
@@ -99,97 +89,6 @@ def test_a_turn_has_the_cosine_and_the_sine_of_its_angle():
     angle = 2 * torch.pi * u.double()
     want = torch.stack([angle.cos(), angle.sin()])
     assert (on_device.cpu() - want).abs().max() < 2e-7
-
-
-class Twin:
-    """One row of a batch, the plain way."""
-
-    def __init__(self, world, stream, seed, t, row):
-        self.world, self.t, self.row = world, t, row
-        word = rng.word(stream, seed, *world.sampler("cpu").own)
-        self.key = word % 2**32, word >> 32
-
-    def words(self, i, purpose):
-        return philox((i, 4 * self.row + purpose, self.t % 2**32, self.t >> 32), self.key)
-
-    def uniforms(self, i, purpose):
-        words = self.words(i, purpose)
-        return [float(np.float32(w) + np.float32(0.5)) / 2**32 for w in words]
-
-    def normals(self, i, purpose):
-        a, b, c, d = self.uniforms(i, purpose)
-        r, s = np.sqrt(-2 * np.log([a, c]))
-        b, d = 2 * np.pi * b, 2 * np.pi * d
-        return [r * np.cos(b), r * np.sin(b), s * np.cos(d), s * np.sin(d)]
-
-    def many(self, first, n, purpose):
-        return np.concatenate([self.normals(first + i, purpose) for i in range(-(-n // 4))])[:n]
-
-    def magnitude(self, scale, sd, a, b):
-        z = np.sqrt(-2 * np.log(a)) * np.cos(2 * np.pi * b)
-        return {
-            "constant": scale,
-            "uniform": scale * 3**0.5 * a,
-            "half_normal": scale * abs(z),
-            "exponential": scale * -np.log(a) / 2**0.5,
-            "normal": max(0, scale + sd * z),
-        }[self.world.config.magnitude]
-
-    def edges(self):
-        c, m = self.world.config, self.world.atoms.shape[1]
-        p = 1 - (1 - c.block_p) ** (1 / m) if m else c.block_p
-        p = [
-            *c.firing_probabilities(),
-            *[p] * (c.n_blocks * m or c.n_blocks // c.blocks_per_gate),
-            *[c.circle_p] * c.n_circles,
-        ]
-        with np.errstate(divide="ignore"):
-            return np.cumsum(np.minimum(-np.log(1 - np.array(p)), 40))
-
-    def fired(self):
-        """(gate, two uniforms for a magnitude, one for a phase), from left to right."""
-        edges, end, event = self.edges(), 0.0, 0
-        while True:
-            a, b, *_ = self.words(event, EVENT)
-            end -= np.log((a * 2**32 + b + 0.5) / 2**64)
-            if end >= edges[-1]:
-                return
-            gate = int(np.sum(edges <= end))
-            yield gate, *self.uniforms(event, EVENT)[2:], self.uniforms(event, PHASE)[0]
-            end, event = edges[gate], event + 1
-
-    def draw(self):
-        """The sample [D] and its magnitudes [F + G m]."""
-        w, c = self.world, self.world.config
-        x, value = w.bias.copy(), np.zeros(len(w.features))
-        blocks = c.n_blocks // c.blocks_per_gate if c.law != "sparse" else 0
-        quads = -(-c.rank // 4)
-        for gate, a, b, u in self.fired():
-            if gate < c.n_isolated:
-                share = gate / max(c.n_isolated - 1, 1)
-                scale = c.scale_first + share * (c.scale_last - c.scale_first)
-                sd = w.magnitude_sd[gate]
-            else:
-                scale, sd = c.block_scale, c.magnitude_sd
-            radius = self.magnitude(scale, sd, a, b)
-            if gate < len(value):
-                value[gate] = radius
-            elif gate < len(value) + blocks:
-                first = (gate - len(value)) * c.blocks_per_gate
-                for g in range(first, first + c.blocks_per_gate):
-                    code = self.many(g * quads, c.rank, CODE)
-                    if c.blocks_per_gate > 1:
-                        a, b, *_ = self.uniforms(c.n_blocks * quads + g, CODE)
-                        radius = self.magnitude(scale, sd, a, b)
-                    size = c.block_scale if c.law == "gaussian" else radius / np.linalg.norm(code)
-                    x += w.bases[g] @ (size * code)
-            else:
-                if c.circle_density > 1:
-                    u = -np.log(1 - u * (1 - 1 / c.circle_density)) / np.log(c.circle_density)
-                angle = 2 * np.pi * c.circle_arc * u
-                plane = w.planes[gate - len(value) - blocks]
-                x += plane @ (radius * np.array([np.cos(angle), np.sin(angle)]))
-        return x + value @ w.features + c.noise * self.many(0, c.d_model, NOISE), value
 
 
 FULL = {"d_model": 21, "n_isolated": 9, "zipf": 0.5, "n_blocks": 2, "n_circles": 2, "bias": 0.4}
@@ -289,25 +188,24 @@ def test_what_the_kernel_can_draw(fields, simple, monkeypatch):
 @pytest.mark.skipif(DEVICE == "cuda", reason="the sampler's bits on a GPU are others")
 @pytest.mark.parametrize("fields", OTHERS)
 def test_other_worlds_are_drawn_by_the_sampler_on_a_gpu_too(fields, monkeypatch):
-    world = World.plant(WorldConfig(**SIMPLE | fields), seed=0)
+    world, again = (World.plant(WorldConfig(**SIMPLE | fields), seed=0) for _ in range(2))
     x, value = world.batches(1, 9, seeds=(2, 3)), world.magnitudes(1, 9, seed=2)
-    monkeypatch.setattr(source, "on_triton", lambda x: True)
-    assert torch.equal(world.batches(1, 9, seeds=(2, 3)), x)
-    assert torch.equal(world.magnitudes(1, 9, seed=2), value)
+    monkeypatch.setattr(source, "usable", lambda kernel, x: True)
+    assert torch.equal(again.batches(1, 9, seeds=(2, 3)), x)
+    assert torch.equal(again.magnitudes(1, 9, seed=2), value)
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="a CPU has the kernel only where it is interpreted")
 def test_a_world_draws_by_the_kernel_where_there_is_one(monkeypatch):
     """Each seed as it draws alone, of every stream; on a CPU by the sampler."""
-    world = World.plant(WorldConfig(**SIMPLE), seed=0)
     seeds = (7, 2, 5)
-    by_sampler = batches(world, 4, 11, seeds)
-    for s, seed in enumerate(seeds):
-        assert torch.equal(by_sampler[s], world.batch(4, 11, seed=seed))
-    monkeypatch.setattr(source, "on_triton", lambda x: True)
+    by_sampler = batches(World.plant(WorldConfig(**SIMPLE), seed=0), 4, 11, seeds)
+    world = World.plant(WorldConfig(**SIMPLE), seed=0)
+    monkeypatch.setattr(source, "usable", lambda kernel, x: True)
     launches, launch = [], cuda.batches
     for stream in ("data", "eval"):
         x, value = drawn(world, 4, 11, seeds, stream)
+        assert torch.equal(world.magnitudes(4, 11, seed=7, stream=stream), value[0])
         with monkeypatch.context() as spy:
             spy.setattr(cuda, "batches", lambda *args: launches.append(args) or launch(*args))
             assert torch.equal(batches(world, 4, 11, seeds, stream=stream), x)
@@ -315,11 +213,34 @@ def test_a_world_draws_by_the_kernel_where_there_is_one(monkeypatch):
             how = {"seed": seed, "stream": stream}
             assert torch.equal(world.batch(4, 11, **how), x[s])
             assert torch.equal(world.magnitudes(4, 11, **how), value[s])
-        assert not torch.equal(x, by_sampler)
+            assert not torch.equal(x[s], by_sampler[s])
     assert len(launches) == 2  # one of each stream, whatever the number of seeds
     shared = batches(world, 4, 11, (7, 7))
     assert torch.equal(shared[0], shared[1])
     assert torch.equal(shared[0], drawn(world, 4, 11, (7,))[0][0])
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="the sampler's bits on a GPU are others")
+@pytest.mark.parametrize("broken", ["batches", "magnitudes"])
+def test_a_world_whose_kernel_cannot_be_launched_draws_all_by_the_sampler(
+    monkeypatch, capsys, broken
+):
+    """Also if only one of the two launches fails: samples and magnitudes belong together."""
+    want, world = (World.plant(WorldConfig(**SIMPLE), seed=0) for _ in range(2))
+
+    def too_large(*_):
+        raise RuntimeError("out of resource: shared memory")
+
+    monkeypatch.setattr(gpu, "_usable", {})
+    monkeypatch.setattr(source, "usable", lambda kernel, x: True)
+    monkeypatch.setattr(cuda, "batches", lambda *_: torch.empty(0))
+    monkeypatch.setattr(cuda, broken, too_large)
+    for _ in range(2):
+        assert torch.equal(
+            world.batch(1, 9, seed=2), want.sampler("cpu").batch(9, torch_generator("data", 2, 1))
+        )
+    assert world.magnitudes(1, 9, seed=2).shape == (9, 30)
+    assert "out of resource" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
