@@ -30,7 +30,7 @@ def test_coordinates_have_a_meaning() -> None:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     file = Path(__file__).with_name("tiny.py")
-    changes = {"world.noise": [0.1], "definitions.theta": [0.6, 0.7]}
+    changes = {"world.noise": [0.1], "definitions.live": [1e-4, 1e-3]}
     return run(file, changes, out=tmp_path_factory.mktemp("out"), keep_gib=0)
 
 
@@ -48,7 +48,14 @@ def test_a_printed_result_says_what_it_is(result: xr.Dataset) -> None:
         assert f"    {name}:" in shown
     for name in ("samples_trained", "quick", "stale"):
         assert f"    {name}:" in shown
-    assert '{"theta": [0.6, 0.7]' in shown
+    assert '{"theta": 0.7, "live": [0.0001, 0.001]' in shown
+
+
+def test_a_name_that_differs_between_cells_is_kept(result: xr.Dataset) -> None:
+    """Cells of two thresholds name them both."""
+    dead = "share of latents that fire on fewer than {} of the samples"
+    want = f"{dead.format('1e-4')} or {dead.format('.001')}"
+    assert result.dead_fraction.attrs["long_name"] == want
 
 
 def test_a_notebook_shows_long_names_units_and_all_attributes(result: xr.Dataset) -> None:

@@ -73,6 +73,11 @@ def assemble(grid: Grid, cells: Mapping[str, xr.Dataset]) -> xr.Dataset:
     if described := {key: about_source for key, about_source in sources.items() if about_source}:
         dataset.attrs["source"] = json.dumps(described)
     dataset.attrs |= follow
+    for score, variable in dataset.data_vars.items():
+        # cells of two thresholds name them both, and xarray drops what differs
+        texts = [cell[score].attrs.get("long_name", "") for cell in cells.values() if score in cell]
+        if len(distinct := list(dict.fromkeys(filter(None, texts)))) > 1:
+            variable.attrs["long_name"] = " or ".join(distinct)
     describe_coordinates(dataset, grid)
     return dataset
 
