@@ -84,15 +84,15 @@ def laws_by_suspect(ds: xr.Dataset) -> Figure:
     """The supplement, one line a suspect: p_hat, the law, and the law as if no caps overlapped."""
     rows = list(conditions(ds))
     with rc_context(STYLE):
-        figure = Figure(figsize=(9, 1.5 + 0.4 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(9, 1.8 + 0.4 * len(rows)), layout="constrained")
         ax = figure.subplots()
-        nearer = 0
-        for y, (_, part) in enumerate(rows):
+        each = []
+        for y, (label, part) in enumerate(rows):
             p, law, closed = (
                 float(part[name].mean())
                 for name in ("block_reappearance", "coverage_prediction", "coverage_closed_form")
             )
-            nearer += abs(p - law) < abs(p - closed)
+            each.append((label, p, law, closed))
             first = y == 0
             ax.plot(p, y, "o", color=ORANGE, ms=6, label="measured p_hat" * first)
             ax.plot(law, y, "|", color="black", ms=16, mew=1.6, label="coverage law" * first)
@@ -101,10 +101,9 @@ def laws_by_suspect(ds: xr.Dataset) -> Figure:
         _names(ax, rows)
         ax.set_xlabel("p_hat of block latents, mean of all worlds")
         figure.legend(loc="outside lower center", ncols=3)
-        title = (
-            f"p_hat is nearer to the law that counts overlapping caps in {nearer} of {len(rows)}"
-        )
-        title += " conditions"
+        label, p, law, closed = max(each, key=lambda e: np.nan_to_num(abs(e[2] - e[3])))
+        title = f"Overlaps of caps matter most with {label}: p_hat is {number(p)},\n"
+        title += f"the law {number(law)}, and {number(closed)} as if no caps overlapped"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 

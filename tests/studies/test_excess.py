@@ -87,11 +87,13 @@ def test_the_figure_judges_by_haar_sd_and_shows_intervals_over_worlds() -> None:
     assert quiet.startswith("No condition")
 
 
-def test_the_supplement_counts_where_the_exact_law_is_nearer() -> None:
-    figure = laws_by_suspect(made())
-    assert "in 1 of 2 conditions" in figure.get_suptitle()
+def test_the_supplement_says_where_overlaps_matter_most() -> None:
+    ds = made()
+    ds["coverage_closed_form"] = ds.coverage_closed_form + xr.DataArray([0.0, 0.05], dims="init")
+    figure = laws_by_suspect(ds)
+    assert "most with shared start: p_hat is 0.70,\nthe law 0.40, and 0.55" in figure.get_suptitle()
     drawn = [float(line.get_xdata()[0]) for line in figure.axes[0].lines]
-    assert drawn == pytest.approx([0.4, 0.4, 0.5, 0.7, 0.4, 0.5])
+    assert drawn == pytest.approx([0.4, 0.4, 0.5, 0.7, 0.4, 0.55])
 
 
 @pytest.mark.slow
