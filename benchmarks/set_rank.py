@@ -7,7 +7,7 @@ and unequal variances. A set is all latents with half of their energy in a span:
 block, or that of a cluster of latents that are not stable, as in `scores.cluster_ranks`. Three
 estimates of the planted rank are compared:
 
-- the second moment, 1 over the mean squared cosine of latents of different seeds;
+- the second moment, 1 over the mean squared cosine of latents of different seeds (`set_rank`);
 - the inverse law, the rank at which the coverage law gives the mean p_hat of the set;
 - the rank of the cluster, a count of singular values.
 
@@ -24,6 +24,7 @@ from synthsae.studies.consensus.study import study
 from synthsae import theory
 from synthsae.config import override
 from synthsae.metrics import groups, subspace
+from synthsae.metrics.latent_rank import set_rank
 from synthsae.metrics.reappearance import reappearance
 from synthsae.scores.run import Run, run_cell
 from synthsae.stats import jackknife_interval, row_interval
@@ -38,12 +39,6 @@ COLUMNS = (
     "sets, found, second moment 5% 50% 95%, jackknife holds it, rotation holds it, "
     "inverse law 5% 50% 95%, jackknife holds it, rank of the cluster 5% 50% 95%, exact"
 )
-
-
-def second_moment(scatter: np.ndarray, count: np.ndarray) -> float:
-    """1 / mean cos^2 of latents of different seeds, from sum d d^T [S, D, D] and counts [S]."""
-    pairs = count.sum() ** 2 - np.sum(count**2)
-    return float(pairs / (np.sum(scatter.sum(axis=0) ** 2) - np.sum(scatter**2)))
 
 
 def variance(scatter: np.ndarray, count: np.ndarray, span: np.ndarray) -> float:
@@ -71,7 +66,7 @@ def estimates(d: np.ndarray, live: np.ndarray, p_hat: np.ndarray, span: np.ndarr
         return np.full(9, np.nan)
     each = [rows[here] for rows, here in zip(d, inside, strict=True)]
     scatter, seeds = np.array([x.T @ x for x in each]), np.arange(len(d))
-    moment = second_moment(scatter, count)
+    moment = set_rank(d, inside)
     error = NORMAL * variance(scatter, count, span) ** 0.5
     rotation = 1 / (1 / moment + error), 1 / max(1 / moment - error, 1e-9)
     rows = np.array([p[here].mean() for p, here in zip(p_hat, inside, strict=True)])
@@ -81,7 +76,7 @@ def estimates(d: np.ndarray, live: np.ndarray, p_hat: np.ndarray, span: np.ndarr
         ends = [np.nan, np.nan]
     else:
         law = list(theory.implied_rank(middle, count.mean(), interval=(low, high)))
-        without = [np.log(second_moment(scatter[seeds != s], count[seeds != s])) for s in seeds]
+        without = [np.log(set_rank(d[seeds != s], inside[seeds != s])) for s in seeds]
         ends = [np.exp(v) for v in jackknife_interval(np.log(moment), without)[1:]]
     return np.array([moment, *ends, *rotation, *law, span.shape[1]], dtype=float)
 

@@ -146,7 +146,7 @@ def _groups(ds: xr.Dataset) -> Iterator[Row]:
         for score, name in (
             ("  largest: share of the latents", "cluster_share"),
             ("  largest: dimensions", "cluster_rank"),
-            ("  largest: rank that the law implies", "cluster_implied_rank"),
+            ("  largest: rank by squared cosines", "cluster_moment_rank"),
             ("  largest: p_hat", "cluster_reappearance"),
         ):
             yield _alone(score, float(first[name]))

@@ -1,13 +1,13 @@
-"""Subspaces found without the planted truth, and the rank that the coverage law implies."""
+"""Subspaces found without the planted truth, and their rank by two estimates."""
 
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from synthsae import theory
 from synthsae.definitions import part
 from synthsae.metrics import groups, recovery
+from synthsae.metrics.latent_rank import set_rank
 from synthsae.rng import numpy_generator
 from synthsae.scores.run import Dictionaries, Run, labelled
 
@@ -19,18 +19,18 @@ POOLED = 4096
 
 
 def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
-    """Clusters of latents that share a subspace, and the rank that the coverage law implies.
+    """Clusters of latents that share a subspace, and their rank by two estimates.
 
     1. Live latents that are not stable, of all seeds, are clustered (`metrics.groups`). Unstable
        latents alone would not do: by definition, few latents of other seeds are near them.
     2. The span of a cluster is treated as a block. Its members are the live latents of *any* class
        with `Definitions.member` of their energy in it. (Without the stable ones, p_hat would be
        small by selection.)
-    3. The coverage law gives the rank at which min(1, m A_R) is the mean p_hat of these members,
-       with m members a seed. With absolute cosines a latent covers two caps, so m counts twice.
+    3. The rank is the dimension of the span, and 1 over the mean squared cosine of members of
+       different seeds (`metrics.latent_rank.set_rank`). With two to four seeds the first is often
+       too low; the second is a few percent too high (`synthsae/metrics/README.md`).
 
-    The implied rank is right if no direction in the cluster is preferred and no stable latent is in
-    it by accident. A single cluster with nearly all latents means that cosines do not separate
+    A single cluster with nearly all latents means that cosines do not separate
     clusters here. Values are NaN if there are fewer than `CLUSTERS` clusters.
     """
     defined, half = run.definitions, part(run.definitions.member)
@@ -46,13 +46,13 @@ def cluster_ranks(run: Run | Dictionaries) -> xr.Dataset:
         )
         p, m = run.p_hat[block.members].mean(), block.latents.mean()
         values[:4, g] = len(group.rows) / len(pool), group.rank, m, p
-        values[4, g] = theory.implied_rank(p, 2 * m if run.absolute else m, defined.theta).rank
+        values[4, g] = set_rank(run.directions, block.members)
     names = {
         "cluster_share": "share of the loose latents that are in the group",
         "cluster_rank": "dimensions of the group",
         "cluster_latents": f"live latents a seed with {half} of their energy in its span",
         "cluster_reappearance": "mean p_hat of these",
-        "cluster_implied_rank": "rank at which min(1, m A_R) is that mean",
+        "cluster_moment_rank": "1 over the mean squared cosine of these in different SAEs",
     }
     units = {"cluster_latents": "latents"}
     variables: dict[str, tuple[Any, ...]] = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from synthsae.checks import ConfigError
 from synthsae.geometry import haar, unit
 from synthsae.metrics import latent_rank as module
-from synthsae.metrics.latent_rank import latent_rank
+from synthsae.metrics.latent_rank import latent_rank, set_rank
 
 
 def turned(rank: int, n_seeds: int, rng: np.random.Generator, n_features: int = 6) -> np.ndarray:
@@ -91,3 +91,49 @@ def test_bad_input() -> None:
     with pytest.raises(ConfigError) as error:
         latent_rank(np.ones((1, 3, 4)))
     assert error.value.field == "directions"
+
+
+@given(st.integers(1, 6), st.integers(2, 5), st.integers(0, 99))
+def test_tight_frames_have_exactly_the_rank_of_their_set(
+    rank: int, n_seeds: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    d = np.zeros((n_seeds, 2 * rank + 3, 10))
+    turns = haar(rank, rng, (n_seeds,))
+    d[:, :rank, :rank], d[:, rank : 2 * rank, :rank] = 7 * turns, -turns
+    d[:, 2 * rank :] = rng.standard_normal((n_seeds, 3, 10))
+    members = np.arange(2 * rank + 3) < 2 * rank
+    assert set_rank(d, np.tile(members, (n_seeds, 1))) == pytest.approx(rank)
+
+
+@given(st.integers(2, 4), st.integers(0, 99))
+def test_the_rank_of_a_set_is_one_over_the_mean_squared_cosine(n_seeds: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    d, inside = rng.standard_normal((n_seeds, 7, 4)), rng.random((n_seeds, 7)) < 0.6
+    inside[:2, 0] = True
+    squares = [
+        (unit(x) @ unit(y)) ** 2
+        for a in range(n_seeds)
+        for b in range(n_seeds)
+        for x in d[a, inside[a]]
+        for y in d[b, inside[b]]
+        if a != b
+    ]
+    assert set_rank(d, inside) == pytest.approx(1 / np.mean(squares))
+    assert set_rank(-d, inside) == pytest.approx(set_rank(d, inside))
+
+
+def test_rotated_codes_of_any_shape_have_the_rank_in_expectation() -> None:
+    rng, rank = np.random.default_rng(2), 5
+    code = unit(rng.standard_normal((4, rank)) + 1)  # far from a tight frame
+    seeds = code @ haar(rank, rng, (400,))
+    assert set_rank(seeds, np.ones((400, 4), bool)) == pytest.approx(rank, rel=0.02)
+
+
+def test_sets_without_pairs() -> None:
+    d, one = np.eye(4)[[[0, 1], [2, 3]]], np.array([[True, True], [False, False]])
+    assert np.isnan(set_rank(d, one))
+    assert np.isinf(set_rank(d, np.ones((2, 2), bool)))
+    with pytest.raises(ConfigError) as error:
+        set_rank(d, one[0])
+    assert error.value.field == "live"
