@@ -217,10 +217,9 @@ class StableDictionary(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _decoded(self, codes: Array) -> Array:
         """Reconstructions of codes in units of X, and of their type, [N, D]."""
-        offset = self.mean_ + self.stack_.params["b_dec"][self.best_seed_].numpy() / self.scale_
-        return codes @ self.components_[self.best_seed_].astype(codes.dtype) + offset.astype(
-            codes.dtype
-        )
+        kind, best = codes.dtype, self.best_seed_
+        offset = self.mean_ + self.stack_.params["b_dec"][best].numpy() / self.scale_
+        return codes @ self.components_[best].astype(kind) + offset.astype(kind)
 
     @property
     def _n_features_out(self) -> int:
@@ -256,8 +255,8 @@ def _statistics(x: Array) -> tuple[Array, float]:
     """Mean [D], and the factor that gives the centred x a mean squared norm of D."""
     if (x == x[0]).all():
         raise ConfigError("X", Shown(f"{len(x)} equal rows"), "rows that differ")
-    mean = x.mean(axis=0, dtype=np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = x.mean(axis=0, dtype=np.float64)
         variance = sum(float(((rows - mean) ** 2).sum()) for rows in _batches(x)) / len(x)
     scale = (x.shape[1] / variance) ** 0.5 if variance > 0 else np.inf
     if not 1e-30 < scale < 1e30:  # for float32
@@ -301,9 +300,8 @@ def _changes(half: Evaluation, seen: Evaluation) -> str:
 def _reappearance_by_pair(seen: Evaluation, n: int) -> Array:
     """Share of the live latents of SAE s that are found in SAE t, [n, n], for the first n SAEs."""
     live = seen.live()[:n]
-    return (
-        found(seen.directions[:n], live=live).sum(axis=2) / np.maximum(live.sum(axis=1), 1)[:, None]
-    )
+    hits = found(seen.directions[:n], live=live).sum(axis=2)
+    return hits / np.maximum(live.sum(axis=1, keepdims=True), 1)
 
 
 def _warn(text: str) -> None:

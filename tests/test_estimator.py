@@ -200,7 +200,7 @@ LINE = np.outer(np.random.default_rng(0).standard_normal(200), np.ones(5))
 HOLE = SMALL.copy()
 HOLE[3, 2] = np.nan
 REFUSED = {
-    "X": [({}, HOLE), ({}, np.ones((9, 3))), ({}, SMALL * 1e-200)],
+    "X": [({}, HOLE), ({}, np.ones((9, 3))), ({}, SMALL * 1e-200), ({}, SMALL * 1e306)],
     "k": [({"n_latents": 8, "k": 9}, SMALL), ({"k": 0}, SMALL), ({"k": 13}, SMALL)],
     "n_latents": [
         ({"n_latents": 0}, SMALL),
