@@ -1,4 +1,4 @@
-"""Seconds, peak memory and lists of `consensus` on made-up SAEs of real size.
+"""Seconds (clock, CPU), peak memory and lists of `consensus` on made-up SAEs of real size.
 
     python benchmarks/consensus_at_size.py KIND SEEDS LATENTS DIMENSIONS
 
@@ -64,16 +64,19 @@ def _near(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def main(kind: str, s: int, m: int, d: int) -> None:
     """Print one row of a table."""
     x, features, bases = made(kind, s, m, d, np.random.default_rng(0))
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     found = synthsae.consensus(x)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     right = (found.identity_direction.values @ features.T).max(axis=1, initial=0) > 0.9
     spans = [
         u[:r] for u, r in zip(found.subspace_basis.values, found.subspace_rank.values, strict=True)
     ]
     inside = [max(np.sum((u @ b) ** 2) / len(u) for b in bases) > 0.9 for u in spans]
-    print(f"{kind} {s} x {m} x {d}: {seconds:.1f} s, peak {peak:.1f} GB; ", end="")
+    print(
+        f"{kind} {s} x {m} x {d}: {seconds:.0f} s ({cpu:.0f} s of CPU), peak {peak:.1f} GB; ",
+        end="",
+    )
     print(f"{right.sum()} of {len(features)} features, {(~right).sum()} wrong; ", end="")
     print(f"{sum(inside)} of {len(bases)} subspaces, {len(inside) - sum(inside)} wrong")
     counts = np.bincount(found.latent_verdict.values.ravel())

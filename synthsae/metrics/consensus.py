@@ -24,7 +24,7 @@ from synthsae.metrics.alignment import (
     chance_alignment,
     near_latents,
 )
-from synthsae.metrics.groups import estimate_rank, groups, leading_span
+from synthsae.metrics.groups import estimate_rank, groups_of_unit, leading_span
 from synthsae.metrics.near_copies import Joined, copy_of, join, joined_identities
 from synthsae.metrics.pairs import Pairs
 
@@ -68,10 +68,14 @@ def subspaces(
         live: latents to look at, bool [S, M]; leave identifiable latents out.
         alpha: error rate of the cosines that join latents.
     """
-    d, alive = live_latents(directions, live)
+    return _subspaces(*live_latents(directions, live), alpha)
+
+
+def _subspaces(d: Array, alive: Mask, alpha: float) -> list[Subspace]:
+    """`subspaces` of unit rows."""
     seed, latent = np.nonzero(alive)
     found = []
-    for group in groups(d[seed, latent], alpha):
+    for group in groups_of_unit(d[seed, latent], alpha):
         inside = np.zeros_like(alive)
         inside[seed[group.rows], latent[group.rows]] = True
         if group.rank >= LEAST and 2 * inside.any(axis=1).sum() > len(d):
@@ -134,7 +138,13 @@ def consensus(
         alpha: error rate, see `subspaces`.
         same: least cosine of two near-copies, latents of one SAE.
     """
-    d, alive = live_latents(directions, live)
+    return consensus_of_unit(*live_latents(directions, live), alpha, same)
+
+
+def consensus_of_unit(
+    d: Array, alive: Mask, alpha: float = 0.01, same: float = DEFAULTS.same
+) -> Consensus:
+    """`consensus` of unit rows [S, M, D], without a copy of them."""
     near = near_latents(d, alive, min(TIGHT, same))
     tight = near.take(near.cosine >= TIGHT)
     found = candidates(d, alive, tight)
@@ -144,7 +154,7 @@ def consensus(
     found = _united(found, joined_identities(d, alive, tight, joined), joined)
     hypotheses = max(len(found.p), hypotheses)
     rest = _uncertain(rest, found, near, alpha / max(1, hypotheses), same)
-    shared = subspaces(d, rest, alpha)
+    shared = _subspaces(d, rest, alpha)
     p = [x.p for x in shared]
     q = _adjusted(found.p, hypotheses), _adjusted(p, len(p))
     return Consensus(found, q[0], shared, q[1], near)

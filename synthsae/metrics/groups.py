@@ -131,7 +131,11 @@ def grow(directions: ArrayLike, parts: list[Index], alpha: float = 0.01) -> list
     Returns:
         A group for each part, without repetitions: parts that meet end as one group.
     """
-    d = unit(checks.array("directions", directions, "[n, D]"))
+    return grow_parts(unit(checks.array("directions", directions, "[n, D]")), parts, alpha)
+
+
+def grow_parts(d: Array, parts: list[Index], alpha: float) -> list[Group]:
+    """`grow` for unit rows [n, D]."""
     n, width = d.shape
 
     def least(rank: int) -> float:
@@ -166,12 +170,16 @@ def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[G
         least: least number of directions of a group.
     """
     d = unit(checks.array("directions", directions, "[n, D]"))
-    checks.count("least", least, 2)
+    return groups_of_unit(d, alpha, checks.count("least", least, 2))
+
+
+def groups_of_unit(d: Array, alpha: float, least: int = 2) -> list[Group]:
+    """`groups` of unit rows [n, D]."""
     if len(d) < least:
         return []
-    threshold = chance_cosine(len(d), d.shape[1], alpha)
-    parts = [rows for rows in split(d, threshold) if len(rows) >= least]
-    found = [g for g in grow(d, parts, alpha) if len(g.rows) >= least]
+    graph = similarity_graph(d, chance_cosine(len(d), d.shape[1], alpha))
+    parts = [rows for rows in split_graph(d, graph) if len(rows) >= least]
+    found = [g for g in grow_parts(d, parts, alpha) if len(g.rows) >= least]
     found.sort(key=lambda g: len(g.rows), reverse=True)
     return [found[i] for i in _distinct(found)]
 

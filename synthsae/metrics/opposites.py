@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from synthsae.arrays import Array
 from synthsae.checks import array, between
 from synthsae.geometry import live_latents, unit
+from synthsae.metrics.pairs import close_pairs
 
 OPPOSITE = 0.8
 """Cosine with the negative of a direction from which on a latent counts as its opposite."""
@@ -34,6 +35,8 @@ def opposite_found(
     """
     d, alive = live_latents(directions, live)
     x = unit(array("wanted", wanted, "[n, D]"))
-    limit = -between("least", least, 0, 1)
-    each = [(x @ rows[on].T <= limit).any(axis=1) for rows, on in zip(d, alive, strict=True)]
+    least = between("least", least, 0, 1)
+    each = np.zeros((len(d), len(x)), dtype=bool)
+    for found, rows, on in zip(each, d, alive, strict=True):
+        found[close_pairs(-x, rows[on], least).i] = True
     return np.mean(each, axis=0)

@@ -15,12 +15,17 @@ from scipy.sparse import csr_array
 from synthsae.arrays import Array, Index
 
 Single = NDArray[np.float32]
-BLOCK = 1024
-"""Rows of a matrix of cosines held at a time."""
+BLOCK, CELLS = 1024, 2**25
+"""Rows and entries of a matrix of cosines held at a time, at most."""
 MARGIN = 1e-5
 """More than the error of a cosine in float32."""
 FEW = 1 / 128
 """Largest share of the pairs of a block that are computed one by one."""
+
+
+MOST, NEAREST = 2**23, 128
+"""Pairs of a whole graph at most, and pairs of each row that a larger graph keeps."""
+Edges = tuple[NDArray[np.int32], NDArray[np.int32], Single]
 
 
 class Pairs(NamedTuple):
@@ -59,7 +64,8 @@ def close_pairs(x: Array, y: Array, least: float) -> Pairs:
         if len(i) > FEW * bound.size and a.shape[1] < x.shape[1]:
             full = full or [v.astype(np.float32) for v in (x, y)]
             rest = slice(start if y is x else 0, None)
-            i, j = np.nonzero(full[0][start : start + BLOCK] @ full[1][rest].T >= least - MARGIN)
+            stop = start + len(bound)
+            i, j = np.nonzero(full[0][start:stop] @ full[1][rest].T >= least - MARGIN)
         i, j = i + start, j + (start if y is x else 0)
         if y is x:
             i, j = i[j > i], j[j > i]
@@ -94,23 +100,19 @@ def largest_cosines(d: Array, others: Index, rows: Index) -> Array:
 def similarity_graph(d: Array, threshold: float) -> csr_array:
     """Squared cosines of unit rows [n, D] where |cosine| >= `threshold`, symmetric, [n, n] sparse.
 
-    The diagonal is 1.
+    The diagonal is 1. Of more than `MOST` pairs, those are kept that are among the `NEAREST` of one
+    of their two rows: a graph of 4,096 rows or fewer is always whole.
     """
     single = d.astype(np.float32)
-    nothing: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-    parts: list[tuple[NDArray[np.int32], NDArray[np.int32], Single]] = [
-        (nothing, nothing, np.zeros(0, dtype=np.float32))
-    ]
+    nothing = np.zeros(0, dtype=np.int32)
+    parts: list[Edges] = [(nothing, nothing, np.zeros(0, dtype=np.float32))]
+    total = 0
     for start, c in _products(single, single):
-        np.abs(c, out=c)
-        i, j = np.nonzero(c >= threshold - MARGIN)
-        i, j, value = i[j > i], j[j > i], c[i, j][j > i]
-        (unsure,) = np.nonzero(value < threshold + MARGIN)
-        exact = np.einsum("ed,ed->e", d[i[unsure] + start], d[j[unsure] + start])
-        keep = np.ones(len(i), dtype=bool)
-        keep[unsure] = np.abs(exact) >= threshold
-        first, second = (i[keep] + start).astype(np.int32), (j[keep] + start).astype(np.int32)
-        parts.append((first, second, value[keep] ** 2))
+        parts.append(_edges(d, start, start, c, threshold))
+        total += len(parts[-1][0])
+        if total > MOST:
+            parts = [_nearest_edges(single, threshold)]
+            break
     i, j, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     ones = np.arange(len(d), dtype=np.int32)
     weight = np.concatenate([weight, weight, np.ones(len(d), dtype=np.float32)])
@@ -118,13 +120,46 @@ def similarity_graph(d: Array, threshold: float) -> csr_array:
     return csr_array((weight, at), shape=(len(d), len(d)))
 
 
+def _edges(d: Array, start: int, column: int, c: Single, threshold: float) -> Edges:
+    """Pairs i < j of a block of cosines, from row `start` and `column` on, and squared cosines."""
+    np.abs(c, out=c)
+    i, j = np.nonzero(c >= threshold - MARGIN)
+    value = c[i, j]
+    i, j = i + start, j + column
+    (unsure,) = np.nonzero(value < threshold + MARGIN)
+    keep = j > i
+    exact = np.einsum("ed,ed->e", d[i[unsure]], d[j[unsure]])
+    keep[unsure] &= np.abs(exact) >= threshold
+    return i[keep].astype(np.int32), j[keep].astype(np.int32), value[keep] ** 2
+
+
+def _nearest_edges(single: Single, threshold: float) -> Edges:
+    """The pairs at `threshold` that are among the `NEAREST` of one of their rows, as `_edges`."""
+    parts = []
+    for start, c in _products(single, single.view()):
+        np.abs(c, out=c)
+        c[np.arange(len(c)), start + np.arange(len(c))] = -1
+        n = min(NEAREST, c.shape[1])
+        columns = np.argpartition(c, c.shape[1] - n, axis=1)[:, -n:]
+        value = np.take_along_axis(c, columns, axis=1)
+        row, at = np.nonzero(value >= threshold)
+        ends = row + start, columns[row, at]
+        pair = np.minimum(*ends) * len(single) + np.maximum(*ends)
+        parts.append((pair, value[row, at] ** 2))
+    pairs, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    pairs, first = np.unique(pairs, return_index=True)  # a pair may come from both of its rows
+    i, j = np.divmod(pairs, len(single))
+    return i.astype(np.int32), j.astype(np.int32), weight[first]
+
+
 def _products(a: Single, b: Single) -> Iterator[tuple[int, Single]]:
     """Rows of a @ b.T in blocks, each with the position of its first row.
 
     Where b is a, columns before that position are left out.
     """
-    for start in range(0, len(a), BLOCK):
-        yield start, a[start : start + BLOCK] @ b[start if b is a else 0 :].T
+    rows = max(1, min(BLOCK, CELLS // max(1, len(b))))
+    for start in range(0, len(a), rows):
+        yield start, a[start : start + rows] @ b[start if b is a else 0 :].T
 
 
 def _heads(x: Array, y: Array, least: float) -> tuple[Single, Single]:

@@ -106,7 +106,7 @@ def consensus(
         if len(group) > 1:
             allowed = "one of SAEs that are copies, scaled or rounded: they were not retrained"
             raise ConfigError("directions", [names.tolist()[i] for i in group], allowed)
-    found = plain.consensus(d, alive, same=SAME)
+    found = plain.consensus_of_unit(d, alive, same=SAME)
     each = verdicts(alive, found, 1 - level, SAME)
     ds = xr.merge([_identities(d, alive, found, level), _subspaces(d, found, level)])
     n = ds.sizes["identity"]

@@ -63,6 +63,21 @@ def test_largest_cosines_and_the_graph_are_those_of_the_whole_matrix(rng):
     np.testing.assert_allclose(got, full, atol=1e-5)
 
 
+def test_a_dense_graph_keeps_the_nearest_of_each_row(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = unit(rng.standard_normal((60, 4)))
+    monkeypatch.setattr(pairs, "BLOCK", 7)
+    whole = similarity_graph(x, 0.3).toarray()
+    monkeypatch.setattr(pairs, "MOST", 100)
+    monkeypatch.setattr(pairs, "NEAREST", 3)
+    got = similarity_graph(x, 0.3).toarray()
+    c = np.abs(x @ x.T) - 2 * np.eye(60)
+    third = np.sort(c, axis=1)[:, -3][:, None]
+    near = (c >= np.maximum(third, 0.3)) | (c >= np.maximum(third, 0.3)).T | np.eye(60, dtype=bool)
+    np.testing.assert_allclose(got, np.where(near, whole, 0), atol=1e-6)
+    assert (got > 0).sum() < (whole > 0).sum()
+
+
 @given(generators())
 def test_members_of_many_spans_are_those_of_each(rng):
     d = int(rng.integers(2, 20))

@@ -41,7 +41,7 @@ def ds(seen: dict[str, np.ndarray]) -> xr.Dataset:
 
 
 def test_lists_are_those_of_the_metric(seen: dict[str, np.ndarray], ds: xr.Dataset) -> None:
-    found = plain.consensus(unit(seen["directions"]), seen["live"])
+    found = plain.consensus(seen["directions"], seen["live"])
     assert ds.sizes["identity"] == (found.identity_q <= 0.05).sum() == 6
     assert ds.sizes["subspace"] == (found.subspace_q <= 0.05).sum() == 3
     assert np.array_equal(ds.identity_latent, found.identities.latents[:6])
