@@ -5,7 +5,6 @@ fails there, or later raises an error, is replaced by the twin until the process
 on stderr says so. Kernels have names such as "sae.top".
 """
 
-import sys
 from importlib.util import find_spec
 from threading import RLock
 from types import TracebackType
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from synthsae import guard
+from synthsae.progress import say
 
 _usable: dict[tuple[str, torch.device], bool] = {}
 _lock = RLock()
@@ -92,11 +92,9 @@ class falling_back:
 
 def say_slower(what: str, reason: str) -> None:
     """Print one line that says what is not used on the GPU, why, and where to report it."""
-    print(
+    say(
         f"synthsae: {what} is not used, PyTorch takes its place and is slower: {reason}. Please "
-        "report it with the output of `synthsae doctor`, which also checks again.",
-        file=sys.stderr,
-        flush=True,
+        "report it with the output of `synthsae doctor`, which also checks again."
     )
 
 

@@ -73,27 +73,31 @@ class Graphs:
                 torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
             ):
                 learn(x, max_dead)
-        except RuntimeError as error:
+        except Exception as error:
             self._give_up(graph, in_words(error))
             return learn(x, max_dead)
         self._graphs[max_dead] = graph
-        if not self._replays(graph, lambda: learn(x, max_dead)):
-            self._give_up(graph, "a replayed step differs from one without a graph")
+        if reason := self._fault(graph, lambda: learn(x, max_dead)):
+            self._give_up(graph, reason)
 
-    def _replays(self, graph: torch.cuda.CUDAGraph, step: Callable[[], None]) -> bool:
-        """Do `step`; whether a replay of `graph` does exactly the same."""
+    def _fault(self, graph: torch.cuda.CUDAGraph, step: Callable[[], None]) -> str:
+        """Do `step`; why `graph` does not replay exactly this, or "" if it does."""
         saved = [t.clone() for t in self._changed]  # before the step
         step()
         for mine, tensor in zip(saved, self._changed, strict=True):
             after = tensor.clone()
             tensor.copy_(mine)
             mine.copy_(after)
-        graph.replay()
-        pairs = list(zip(self._changed, saved, strict=True))
-        same = all(_same_bits(tensor, after) for tensor, after in pairs)
+        pairs, reason = list(zip(self._changed, saved, strict=True)), ""
+        try:
+            graph.replay()
+            if not all(_same_bits(tensor, after) for tensor, after in pairs):
+                reason = "a replayed step differs from one without a graph"
+        except Exception as error:
+            reason = in_words(error)
         for tensor, after in pairs:
             tensor.copy_(after)
-        return same
+        return reason
 
     def _give_up(self, graph: torch.cuda.CUDAGraph, reason: str) -> None:
         """Run every later step without a graph, and say so."""

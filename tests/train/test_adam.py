@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from synthsae.train import adam
+from synthsae import gpu
+from synthsae.train import adam, adam_cuda
 from synthsae.train.adam import Adam, FusedAdam
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -155,3 +156,29 @@ def test_which_one_is_taken(monkeypatch):
     monkeypatch.setattr(adam, "MAX_ROW", 2)
     assert type(adam.adam(params, True)) is Adam
     assert type(adam.adam(params, False)) is FusedAdam
+
+
+def test_trial_launches_change_nothing():
+    params, _ = problem(2, 3, 5)
+    before = copied(params)
+    fused = FusedAdam(params, True)
+    fused.try_launches()
+    assert all(torch.equal(p, before[name]) for name, p in params.items())
+    assert not any(value.any() for _, value in fused.state())
+
+
+@pytest.mark.parametrize("launch", ["squares", "step"])
+def test_kernels_that_cannot_be_launched_are_replaced(monkeypatch, capsys, launch):
+    """Before the first step: an error in the middle of one would leave it half done."""
+
+    def too_large(*_):
+        raise RuntimeError("out of resource: shared memory")
+
+    monkeypatch.setattr(gpu, "_usable", {})
+    monkeypatch.setattr(adam, "usable", lambda kernel, p: True)
+    monkeypatch.setattr(adam_cuda, launch, too_large)
+    params, _ = problem(1, 2, 3)
+    before = copied(params)
+    assert type(adam.adam(params, True)) is Adam
+    assert all(torch.equal(p, before[name]) for name, p in params.items())
+    assert "out of resource" in capsys.readouterr().err

@@ -234,11 +234,16 @@ def test_a_return_to_a_checkpoint_goes_on_from_the_graph(gpu):
     assert [g.replays for g in FakeGraph.made] == [2 + 2 + 2]
 
 
-def test_where_recording_fails_steps_are_launched_and_one_line_says_so(monkeypatch, gpu, capsys):
-    def broken(fake, **how):
-        raise RuntimeError("operation not permitted when stream is capturing")
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+@pytest.mark.parametrize("at", ["record", "replay"])
+def test_where_a_graph_fails_steps_are_launched_and_one_line_says_so(
+    monkeypatch, gpu, capsys, kind, at
+):
+    def broken(*_, **how):
+        raise kind("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(torch.cuda, "graph", broken)
+    owner, name = (torch.cuda, "graph") if at == "record" else (FakeGraph, "replay")
+    monkeypatch.setattr(owner, name, broken)
     g = group(Source())
     got = train(g, graph.WARM_UP + 2)
     (line,) = capsys.readouterr().err.splitlines()
