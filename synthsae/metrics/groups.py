@@ -18,7 +18,7 @@ from scipy.special import betainccinv, betaincinv
 from synthsae import checks
 from synthsae.arrays import Array, Index, Mask
 from synthsae.geometry import unit
-from synthsae.metrics.conductance import connected, split_graph
+from synthsae.metrics.conductance import split_graph
 from synthsae.metrics.pairs import similarity_graph
 from synthsae.metrics.span_energy import span_members
 from synthsae.metrics.subspace import MEMBER
@@ -55,27 +55,6 @@ def chance_cosine(n: int, d: int, alpha: float = 0.01) -> float:
     return float(np.sqrt(1 - betaincinv((d - 1) / 2, 0.5, alpha / pairs)))
 
 
-def components(directions: ArrayLike, threshold: float) -> Index:
-    """Connected components of the graph that joins directions with |cosine| >= threshold.
-
-    Args:
-        directions: vectors of any length, [n, D].
-        threshold: in [0, 1].
-
-    Returns:
-        A label for each direction, [n]; 0 is the largest component.
-    """
-    d = unit(checks.array("directions", directions, "[n, D]"))
-    checks.between("threshold", threshold, 0, 1)
-    if not len(d):
-        return np.zeros(0, dtype=np.intp)
-    found = connected(similarity_graph(d, threshold))
-    label = np.zeros(len(d), dtype=np.intp)
-    for i, rows in enumerate(sorted(found, key=len, reverse=True)):
-        label[rows] = i
-    return label
-
-
 def estimate_rank(directions: ArrayLike) -> int:
     """Number of squared singular values of unit rows [n, D] above the largest of random rows.
 
@@ -106,7 +85,7 @@ def leading_span(directions: Array, rank: int) -> Array:
 
 
 def split(directions: ArrayLike, threshold: float) -> list[Index]:
-    """Rows of the `components` of directions [n, D], split where two sides are not similar.
+    """Rows of connected parts of directions [n, D], split where two sides are not similar.
 
     The two sides have least conductance along the second eigenvector of the graph of squared
     cosines with |cosine| >= `threshold` (Shi and Malik 2000). Sides are similar, and stay together,

@@ -22,8 +22,8 @@ from synthsae.user_code import LOCK
 
 OURS = ("synthsae", "realdata")
 """Packages whose code is followed. For other packages versions are recorded (`provenance`)."""
-APART = ("synthsae.progress", "synthsae.deprecated")
-"""Modules that are not followed, because no number depends on progress bars or old names."""
+APART = ("synthsae.progress", "synthsae.deprecated", "synthsae.guard")
+"""Modules that are not followed: no number depends on progress bars, old names or the guard."""
 
 STANDARD = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib"))
 

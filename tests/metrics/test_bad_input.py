@@ -116,7 +116,7 @@ CASES = {
     "transfer empty": (lambda: transfer.transfer_curve(A, A[:0]), "target"),
     "transfer n": (lambda: transfer.matched_transfer(A, A, 6, RNG), "n"),
     "transfer draws": (lambda: transfer.random_transfer(A, RNG, 0), "draws"),
-    "groups threshold": (lambda: groups.components(A, 1.5), "threshold"),
+    "groups threshold": (lambda: groups.split(A, 1.5), "threshold"),
     "groups alpha": (lambda: groups.groups(A, 2), "alpha"),
     "groups least": (lambda: groups.groups(A, least=1), "least"),
     "groups D": (lambda: groups.chance_cosine(5, 1), "d"),
