@@ -38,24 +38,29 @@ def finding(ds: xr.Dataset) -> Finding:
 
 
 WAYS = {"each": "each k", "cut": "TopK cut", "hierarchical": "HierarchicalTopK"}
-COLUMNS = {
+PLANTED = {
     "explained_variance": "EV",
     "isolated_reappearance": "p_hat of features",
     "block_reappearance": "p_hat in blocks",
     "coverage_prediction": "coverage law",
+}
+UNPLANTED = {
+    "explained_variance": "EV",
     "live_reappearance": "p_hat",
     "live_reappearance_chance": "chance",
 }
+"""Scores and their columns where a truth is planted, and where none is."""
 
 
 def _table(label: str, part: xr.Dataset) -> pd.DataFrame:
     """A row for each budget: every score of each way to serve it."""
     ways = {WAYS[name]: one for name, one in by_way(part).items()}
+    scored = PLANTED if "budget_block_reappearance" in part else UNPLANTED
     columns = {
         f"{text}, {way}": one[f"budget_{name}"].mean(
             [d for d in one[f"budget_{name}"].dims if d != "budget"]
         )
-        for name, text in COLUMNS.items()
+        for name, text in scored.items()
         for way, one in ways.items()
         if f"budget_{name}" in one
     }
