@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
@@ -181,6 +182,24 @@ class TestSeeds:
     def test_options_reach_the_architecture(self) -> None:
         model = quick(arch="relu", options={"coefficient": 0.5}).fit(SMALL)
         assert model.stack_.config.options.coefficient == 0.5
+
+    def test_bases_are_not_padded(self, monkeypatch) -> None:
+        basis = np.stack([np.eye(3, 6), np.diag([1.0, 1, 0]) @ np.eye(3, 6)])
+        made = {
+            "identity_direction": (("identity", "dim"), np.zeros((0, 6))),
+            "subspace_basis": (("subspace", "axis", "dim"), basis),
+            "subspace_rank": ("subspace", [3, 2]),
+        }
+        monkeypatch.setattr(estimator, "consensus", lambda *a, **k: xr.Dataset(made))
+        assert [b.shape for b in quick().fit(SMALL).subspaces_] == [(3, 6), (2, 6)]
+
+    def test_parameters_reach_the_training_and_the_lists(self) -> None:
+        model = quick(n_latents=16, level=0.9).fit(SMALL)
+        assert bits(model) == bits(quick(n_latents=16, lr=0.1 / 4).fit(SMALL))
+        assert model.consensus_.attrs["level"] == 0.9
+        assert {"identity_rate", "identity_energy"} <= {*model.consensus_}
+        scaled = (SMALL - model.mean_) * model.scale_
+        assert (scaled**2).sum(axis=1).mean() == pytest.approx(6)
 
     def test_some_seeds_that_diverge_are_named(self, monkeypatch) -> None:
         train = estimator.train
