@@ -2,10 +2,11 @@
 
     python -m realdata.compare A B C --out report
 
-A, B, C: SAELens folders, files that `SAEStack.save` wrote, or safetensors or npz files with a
-decoder. Computes every score between SAEs that needs only their weights, and a verdict on every
-latent. Writes `report.html` for a browser, tables for other tools (`synthsae.reports.write`), and
-the scores as `compare.nc` with a figure, `compare.png` and `compare.pdf`. Prints a summary.
+A, B, C: folders or files of SAELens, sparsify, dictionary_learning, Gemma Scope, OpenMOSS and
+others (docs/guide.md has the table), or names on the Hugging Face hub. Computes every score
+between SAEs that needs only their weights, and a verdict on every latent. Writes `report.html` for
+a browser, tables for other tools (`synthsae.reports.write`), and the scores as `compare.nc` with a
+figure, `compare.png` and `compare.pdf`. Prints a summary.
 """
 
 import importlib
@@ -188,7 +189,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="realdata.compare", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("saes", nargs="+", metavar="SAE", help="a SAELens folder or a safetensors or npz file")
+    text = "a folder or file with an SAE, or its name on the hub"
+    add("saes", nargs="+", metavar="SAE", help=text)
     add(
         "--out",
         type=Path,

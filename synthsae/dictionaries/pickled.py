@@ -5,6 +5,7 @@ names, and a file that names anything else is refused.
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def load(path: Path) -> dict[str, Tensor]:
         ConfigError: the file is damaged, or it needs more than the weights-only reader.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # they name internals of the reader
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise any of them
         allowed = "a .pt file of tensors, or of dictionaries of tensors (safetensors is safer)"
         if called := REFUSED.search(str(error)):
