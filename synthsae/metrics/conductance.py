@@ -14,7 +14,11 @@ SIMILAR = 2.0
 
 
 def split_graph(d: Array, graph: csr_array) -> list[Index]:
-    """Rows of each part of a graph of unit rows [n, D] (see `groups.split`).
+    """Rows of each connected component of a graph of unit rows [n, D], split where sides differ.
+
+    The two sides have least conductance along the second eigenvector of the graph (Shi and Malik
+    2000). Sides are similar, and stay together, if squared cosines between them average 2/D or
+    more, twice the mean of random directions.
 
     Args:
         d: unit rows, [n, D].
@@ -43,7 +47,7 @@ def connected(graph: csr_array) -> list[Index]:
 def least_conductance(graph: Any) -> Mask:
     """The rows on one side of the split of least conductance, bool [n].
 
-    Only splits along the second eigenvector of the normalised graph are tried (Shi and Malik 2000).
+    Only splits along the second eigenvector of the normalised graph are tried.
     """
     graph = coo_array(graph).astype(np.float64)
     degree = np.asarray(graph.sum(axis=1)).ravel()

@@ -56,27 +56,20 @@ class Subspace(NamedTuple):
     p: float
 
 
-def subspaces(
-    directions: ArrayLike, live: ArrayLike | None = None, alpha: float = 0.01
-) -> list[Subspace]:
+def subspaces(d: Array, live: Mask, alpha: float = 0.01) -> list[Subspace]:
     """Subspaces of rank 2 or more that latents of most seeds share, in the order of their p-values.
 
     The order of seeds and the order of latents do not matter.
 
     Args:
-        directions: decoder directions, [S, M, D].
+        d: unit rows, [S, M, D].
         live: latents to look at, bool [S, M]; leave identifiable latents out.
         alpha: error rate of the cosines that join latents.
     """
-    return _subspaces(*live_latents(directions, live), alpha)
-
-
-def _subspaces(d: Array, alive: Mask, alpha: float) -> list[Subspace]:
-    """`subspaces` of unit rows."""
-    seed, latent = np.nonzero(alive)
+    seed, latent = np.nonzero(live)
     found = []
     for group in groups_of_unit(d[seed, latent], alpha):
-        inside = np.zeros_like(alive)
+        inside = np.zeros_like(live)
         inside[seed[group.rows], latent[group.rows]] = True
         if group.rank >= LEAST and 2 * inside.any(axis=1).sum() > len(d):
             found.append(_describe(d, inside, group.span))
@@ -154,7 +147,7 @@ def consensus_of_unit(
     found = _united(found, joined_identities(d, alive, tight, joined), joined)
     hypotheses = max(len(found.p), hypotheses)
     rest = _uncertain(rest, found, near, alpha / max(1, hypotheses), same)
-    shared = _subspaces(d, rest, alpha)
+    shared = subspaces(d, rest, alpha)
     p = [x.p for x in shared]
     q = _adjusted(found.p, hypotheses), _adjusted(p, len(p))
     return Consensus(found, q[0], shared, q[1], near)

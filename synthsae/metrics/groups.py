@@ -4,8 +4,8 @@ The latents of one seed in a block repel each other and look unrelated. Pooled o
 not: in a common R-dimensional subspace squared cosines average 1/R, elsewhere 1/D. So pool the live
 directions of all seeds, join those with a |cosine| above chance, and take connected components.
 This is subspace clustering by thresholding (Heckel and Boelcskei 2015), with the threshold set by
-an error rate. A latent between two blocks joins them, so `split` divides such components. A block
-of high rank falls into several components, so `grow` extends each of them to the whole block.
+an error rate. A latent between two blocks joins them, so `split_graph` divides such components. A
+block of high rank falls into several components, so `grow` extends each of them to the whole block.
 """
 
 from typing import NamedTuple
@@ -84,23 +84,8 @@ def leading_span(directions: Array, rank: int) -> Array:
     return _basis(directions, squares[keep], vectors[:, keep])
 
 
-def split(directions: ArrayLike, threshold: float) -> list[Index]:
-    """Rows of connected parts of directions [n, D], split where two sides are not similar.
-
-    The two sides have least conductance along the second eigenvector of the graph of squared
-    cosines with |cosine| >= `threshold` (Shi and Malik 2000). Sides are similar, and stay together,
-    if squared cosines between them average 2/D or more, twice the mean of random directions.
-
-    Returns:
-        The row indices of each part.
-    """
-    d = unit(checks.array("directions", directions, "[n, D]"))
-    checks.between("threshold", threshold, 0, 1)
-    return split_graph(d, similarity_graph(d, threshold))
-
-
-def grow(directions: ArrayLike, parts: list[Index], alpha: float = 0.01) -> list[Group]:
-    """The groups that some parts, rows of directions [n, D], grow to.
+def grow(d: Array, parts: list[Index], alpha: float = 0.01) -> list[Group]:
+    """The groups that some parts, rows of unit vectors [n, D], grow to.
 
     Two steps alternate until nothing changes: estimate the rank and the span of the rows; take as
     rows all directions whose energy in the span is at least `GROW` and more than chance gives any
@@ -110,11 +95,6 @@ def grow(directions: ArrayLike, parts: list[Index], alpha: float = 0.01) -> list
     Returns:
         A group for each part, without repetitions: parts that meet end as one group.
     """
-    return grow_parts(unit(checks.array("directions", directions, "[n, D]")), parts, alpha)
-
-
-def grow_parts(d: Array, parts: list[Index], alpha: float) -> list[Group]:
-    """`grow` for unit rows [n, D]."""
     n, width = d.shape
 
     def least(rank: int) -> float:
@@ -139,9 +119,9 @@ def grow_parts(d: Array, parts: list[Index], alpha: float) -> list[Group]:
 def groups(directions: ArrayLike, alpha: float = 0.01, least: int = 2) -> list[Group]:
     """Groups of directions that share a subspace, largest first.
 
-    Each part of `split`, at the `chance_cosine` of n directions, grows to a group. Of two groups
-    that overlap by more than half, the larger one is kept. Random directions give a group with
-    probability <= alpha.
+    Each part of `split_graph`, at the `chance_cosine` of n directions, grows to a group. Of two
+    groups that overlap by more than half, the larger one is kept. Random directions give a group
+    with probability <= alpha.
 
     Args:
         directions: pooled live directions of all seeds, [n, D].
@@ -158,7 +138,7 @@ def groups_of_unit(d: Array, alpha: float, least: int = 2) -> list[Group]:
         return []
     graph = similarity_graph(d, chance_cosine(len(d), d.shape[1], alpha))
     parts = [rows for rows in split_graph(d, graph) if len(rows) >= least]
-    found = [g for g in grow_parts(d, parts, alpha) if len(g.rows) >= least]
+    found = [g for g in grow(d, parts, alpha) if len(g.rows) >= least]
     found.sort(key=lambda g: len(g.rows), reverse=True)
     return [found[i] for i in _distinct(found)]
 

@@ -195,5 +195,7 @@ def test_identical_seeds_agree_on_every_latent():
     found = consensus.consensus(x)
     assert (found.identity_q == 0).sum() == 20
     assert found.subspaces == []
-    subspaces = consensus.subspaces(x)  # the graph of twenty cliques of four has no cut
+    subspaces = consensus.subspaces(
+        geometry.unit(x), np.ones((4, 20), dtype=bool)
+    )  # the graph of twenty cliques of four has no cut
     assert all(c.rank <= 8 for c in subspaces)

@@ -8,7 +8,7 @@ from strategies import generators
 
 from synthsae import geometry
 from synthsae.metrics import groups, pairs, rank, subspace, transfer
-from synthsae.metrics.conductance import connected, least_conductance
+from synthsae.metrics.conductance import connected, least_conductance, split_graph
 
 
 @given(generators(), st.integers(1, 9), st.integers(1, 9))
@@ -167,18 +167,17 @@ def test_chance_cosine_is_the_stated_error_rate():
     assert groups.chance_cosine(2, 2, 0.5) == pytest.approx(np.sqrt(0.5))  # P(|cos| > c) = 1/2
 
 
-def joined(x, threshold):
-    """Rows of each component of the graph that joins directions with |cosine| >= threshold."""
-    parts = connected(pairs.similarity_graph(geometry.unit(x), threshold))
-    return sorted(part.tolist() for part in parts)
-
-
 def test_components_by_hand(monkeypatch):
     monkeypatch.setattr(pairs, "BLOCK", 2)
     e = np.eye(4)
-    x = np.array([e[3], e[0], e[1], e[0] + e[1], -e[0], e[2], 5 * e[3] + e[0]])
-    assert joined(x, 0.7) == [[0, 6], [1, 2, 3, 4], [5]]
-    assert joined(x, 0.72) == [[0, 6], [1, 4], [2], [3], [5]]
+    x = geometry.unit([e[3], e[0], e[1], e[0] + e[1], -e[0], e[2], 5 * e[3] + e[0]])
+
+    def components(threshold):
+        return sorted(c.tolist() for c in connected(pairs.similarity_graph(x, threshold)))
+
+    assert components(0.7) == [[0, 6], [1, 2, 3, 4], [5]]
+    assert components(0.72) == [[0, 6], [1, 4], [2], [3], [5]]
+    assert connected(pairs.similarity_graph(np.zeros((0, 3)), 0.5)) == []
 
 
 @pytest.mark.parametrize("r", [1, 2, 4, 8])
@@ -233,7 +232,7 @@ def two_blocks(rng, straddlers, r=3, n=60, d=40):
     a, b = q[:, :r], q[:, r : 2 * r]
     inside = [geometry.unit(rng.standard_normal((n, r))) @ u.T for u in (a, b)]
     across = sum(geometry.unit(rng.standard_normal((straddlers, r))) @ u.T for u in (a, b))
-    return np.concatenate([*inside, across]), (a, b)
+    return geometry.unit(np.concatenate([*inside, across])), (a, b)
 
 
 @pytest.mark.parametrize("straddlers", [1, 4])
@@ -241,14 +240,17 @@ def test_straddling_latents_do_not_join_blocks(straddlers):
     rng = np.random.default_rng(straddlers)
     x, blocks = two_blocks(rng, straddlers)
     threshold = 0.6
-    assert len(joined(x, threshold)) == 1  # they are joined
-    parts = groups.split(x, threshold)
+    graph = pairs.similarity_graph(x, threshold)
+    assert len(connected(graph)) == 1  # they are joined
+    parts = split_graph(x, graph)
     assert sorted(np.concatenate(parts)) == list(range(len(x)))
     found = groups.groups(x)
     assert [g.rank for g in found] == [3, 3]
     for g in found:
         assert max(subspace.overlap(g.span, u) for u in blocks) > 0.99
-    (whole,) = groups.split(x[:60], threshold)  # a block is not split
+    (whole,) = split_graph(
+        x[:60], pairs.similarity_graph(x[:60], threshold)
+    )  # a block is not split
     np.testing.assert_array_equal(whole, np.arange(60))
 
 
