@@ -26,7 +26,9 @@ NEAR = 1e-3
 """Candidates with a slack u + v - c below this are computed in float64 from the start."""
 EXACT = 1e-14
 """Largest error of a slack in float64. The total is the largest one to M times this."""
-ROUNDS, STEPS = 12, 10_000
+FEW = 4
+"""Pairs of a row that a round adds."""
+ROUNDS, STEPS = 40, 10_000
 BLOCK = 512  # rows of a cosine matrix in memory at a time
 
 
@@ -83,7 +85,7 @@ def _certified(a: Array, b: Array, absolute: bool) -> tuple[Pairs, Prices]:
         new = _over(_exact(a, b, _without(near, core, len(b)), absolute), best, -EXACT)
         if not len(new.i):
             return core, best
-        core = _joined(core, new)
+        core = _joined(core, _first(new, best))
     raise Uncertain
 
 
@@ -167,6 +169,13 @@ def _without(pairs: Pairs, others: Pairs, n: int) -> Pairs:
     key, first = np.unique(pairs.i * n + pairs.j, return_index=True)
     keep = first[~np.isin(key, others.i * n + others.j)]
     return _kept(pairs, keep)
+
+
+def _first(pairs: Pairs, best: Prices) -> Pairs:
+    """The `FEW` pairs of each row that exceed u + v most: prices change, and the rest may not."""
+    order = np.lexsort((best.v[pairs.j] - pairs.c, pairs.i))
+    _, start, count = np.unique(pairs.i[order], return_index=True, return_counts=True)
+    return _kept(pairs, order[np.arange(len(order)) - np.repeat(start, count) < FEW])
 
 
 def _kept(pairs: Pairs, keep: NDArray[np.bool_] | Index) -> Pairs:

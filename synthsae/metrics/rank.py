@@ -4,14 +4,14 @@ Both measures depend on the number of rows. Compare sets of equal size, beside t
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from synthsae import checks
 from synthsae.arrays import Array
 from synthsae.geometry import unit
 
-TALL = 1.5
-"""Rows for each dimension from which eigenvalues of X^T X take less time than an SVD."""
+MANY = 2**17
+"""Entries from which eigenvalues of X^T X take less time than an SVD by more than milliseconds."""
 SQUARED = 1e-6
 """Least ratio of two of these eigenvalues; a singular value is then right to 1e-9."""
 
@@ -70,22 +70,45 @@ def iid_participation_ratio(n: int, d: int) -> float:
 def singular(x: Array) -> tuple[Array, Array]:
     """Singular values, descending, and right singular vectors of rows [..., n, D].
 
-    Of many rows, from the eigenvalues of X^T X, in a sixth of the time. An eigenvalue is right to
-    about 1e-15 of the largest one, so where one is below `SQUARED` of it, the SVD is taken.
+    Of many entries, from the eigenvalues of X^T X or X X^T, which takes less time. An eigenvalue is
+    right to about 1e-15 of the largest one, so where one is below `SQUARED` of it, the SVD is used.
 
     Returns:
         [..., min(n, D)] and [..., min(n, D), D].
     """
-    n, width = x.shape[-2:]
-    if n >= TALL * width > 0:
-        values, vectors = np.linalg.eigh(x.mT @ x)
-        if (values[..., 0] > SQUARED * values[..., -1]).all():
-            return np.sqrt(values[..., ::-1]), vectors[..., ::-1].mT
-    _, values, vectors = np.linalg.svd(x, full_matrices=False)
-    return np.asarray(values, dtype=np.float64), np.asarray(vectors, dtype=np.float64)
+    if _many(x):
+        squares, vectors = np.linalg.eigh(_products(x))
+        if _apart_from_zero(squares):
+            values, axes = np.sqrt(squares[..., ::-1]), vectors[..., ::-1].mT
+            return values, axes if _tall(x) else axes @ x / values[..., None]
+    _, values, axes = np.linalg.svd(x, full_matrices=False)
+    return np.asarray(values, dtype=np.float64), np.asarray(axes, dtype=np.float64)
 
 
 def _singular_values(directions: ArrayLike) -> Array:
-    """Singular values of unit rows, descending, [..., min(n, D)]."""
+    """Singular values of unit rows, descending, [..., min(n, D)]; see `singular`."""
     d = checks.array("directions", directions, "[..., n, D]")
-    return singular(unit(d))[0] if d.size else np.zeros((*d.shape[:-2], 0))
+    if not d.size:
+        return np.zeros((*d.shape[:-2], 0))
+    x = unit(d)
+    if _many(x) and _apart_from_zero(squares := np.linalg.eigvalsh(_products(x))):
+        return np.sqrt(squares[..., ::-1])
+    return np.asarray(np.linalg.svd(x, compute_uv=False), dtype=np.float64)
+
+
+def _many(x: Array) -> bool:
+    return x.shape[-2] * x.shape[-1] >= MANY
+
+
+def _tall(x: Array) -> bool:
+    return x.shape[-2] >= x.shape[-1]
+
+
+def _products(x: Array) -> Array:
+    """X^T X or X X^T, the smaller of the two."""
+    return x.mT @ x if _tall(x) else x @ x.mT
+
+
+def _apart_from_zero(squares: NDArray[np.floating]) -> bool:
+    """Whether all eigenvalues, in ascending order, are large enough to take their roots."""
+    return bool((squares[..., 0] > SQUARED * squares[..., -1]).all())
