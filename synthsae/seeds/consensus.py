@@ -32,9 +32,10 @@ from synthsae.stats import Interval, mean_interval, pairwise_interval
 SAME = DEFAULTS.same
 """Least cosine of two near-copies, latents of one SAE."""
 CLAIMS = (
-    "identity_claimed: a feature; other identities: a reproducible direction and no more; "
-    "subspaces: the seeds share them; that they lie in one planted subspace is claimed for blocks "
-    "of similar variances only; SAEs have independent initialisation and data"
+    "identity_claimed: a feature, unless features lie on arcs; other identities: a reproducible "
+    "direction and no more; subspaces: the seeds share them; that they lie in one planted subspace "
+    "is claimed for separate blocks of similar variances only; SAEs have independent "
+    "initialisation and data"
 )
 """What the lists claim, an attribute of each Dataset."""
 __all__ = ["consensus", "load_consensus", "save_consensus"]
@@ -58,15 +59,17 @@ def consensus(
     well: an axis of a symmetric code, which may be a true axis, or a principal axis along which
     nothing is planted. It is claimed only if `activations` show that the code along it is sparse:
     its kurtosis is surely above 3, that of Gaussian codes (`metrics.axis_test`). A *subspace* is
-    shared by the seeds. That it lies in one planted subspace is claimed for blocks of similar
-    variances only; its rank is a lower bound where variances differ much.
+    shared by the seeds. That it lies in one planted subspace is claimed for separate blocks of
+    similar variances only; its rank is a lower bound where variances differ much. Not claimed:
+    identities where features lie on arcs (a quarter were wrong), subspaces of blocks that overlap
+    (most were wrong; `metrics/README.md` has the counts).
 
     An SAE may have several *near-copies* of one feature, latents whose cosine with the most central
     of them is `Definitions.same` or more. They are one entry: `identity_latent` is the central one,
     `latent_copy_of` leads from the others to it. `latent_verdict` says of each latent why it is, or
     is not, on a list (`metrics.verdicts.Verdict`), and `candidate_*` holds what was rejected.
 
-    Measured on trained SAEs of twelve kinds of world (`benchmarks/consensus_calibration.py`); the
+    Measured on trained SAEs of several kinds of world (`benchmarks/consensus_calibration.py`); the
     table is in the page of the study `consensus`. The error rates suppose independent
     initialisation and data.
 
