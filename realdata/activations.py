@@ -15,8 +15,8 @@ from realdata.normal import Normal, Statistics, statistics
 from realdata.rows import Rows, n_train
 from synthsae.checks import ConfigError, one_of
 from synthsae.config.sources import SourceConfig
-from synthsae.reports.contexts import Passage
 from synthsae.train import shuffle
+from synthsae.train.source import Passage
 
 if TYPE_CHECKING:
     from realdata.model import LanguageModel

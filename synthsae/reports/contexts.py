@@ -1,6 +1,6 @@
 """Where each latent fires most: its top tokens with the text around them."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,36 +8,10 @@ from numpy.typing import NDArray
 from synthsae.arrays import Array, Index
 from synthsae.evaluation import held_out
 from synthsae.sae import SAEStack
-from synthsae.train import ActivationSource
+from synthsae.train.source import Passage, TextSource
 
 TOP = 4
 """Contexts kept of each latent."""
-
-
-class Passage(NamedTuple):
-    """A token with the text before and after it."""
-
-    before: str
-    token: str
-    after: str
-
-
-@runtime_checkable
-class TextSource(ActivationSource, Protocol):
-    """A source whose samples are tokens of a text; `realdata.activations.Activations` is one."""
-
-    @property
-    def has_text(self) -> bool:
-        """Whether the samples are tokens of a text."""
-        ...
-
-    def rows(self, t: int, size: int, *, seed: int, stream: str = "data") -> NDArray[np.int64]:
-        """Numbers of the samples in batch `t`, [size]."""
-        ...
-
-    def passages(self, rows: NDArray[np.int64]) -> list[Passage]:
-        """The tokens of samples of the stream `eval`, in their contexts."""
-        ...
 
 
 class Contexts(NamedTuple):

@@ -14,7 +14,7 @@ from synthsae.checks import ConfigError, count, nearest
 from synthsae.definitions import DEFAULTS, Definitions
 from synthsae.dictionaries import load
 from synthsae.evaluation import evaluate, held_out, latent_energy
-from synthsae.reports.contexts import Contexts, TextSource, contexts
+from synthsae.reports.contexts import Contexts, contexts
 from synthsae.reports.evidence import Evidence
 from synthsae.reports.latents import table
 from synthsae.reports.summary import summary
@@ -24,6 +24,7 @@ from synthsae.reports.write import write
 from synthsae.sae import SAEStack
 from synthsae.seeds.consensus import consensus
 from synthsae.train import ActivationSource
+from synthsae.train.source import TextSource
 
 
 def report(

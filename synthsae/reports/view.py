@@ -5,8 +5,8 @@ from html import escape
 
 import pandas as pd
 
-from synthsae.reports.contexts import Passage
 from synthsae.reports.verdicts import MEANING
+from synthsae.train.source import Passage
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synthsae.checks import ConfigError
@@ -53,6 +55,32 @@ class SeededSource(ActivationSource, Protocol):
         device: torch.device | str = "cpu",
     ) -> Tensor:
         """Batch `t` of every data seed, [S, size, D], with the same bits as `batch` gives."""
+        ...
+
+
+class Passage(NamedTuple):
+    """A token with the text before and after it."""
+
+    before: str
+    token: str
+    after: str
+
+
+@runtime_checkable
+class TextSource(ActivationSource, Protocol):
+    """A source whose samples are tokens of a text; `realdata.activations.Activations` is one."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the samples are tokens of a text."""
+        ...
+
+    def rows(self, t: int, size: int, *, seed: int, stream: str = "data") -> NDArray[np.int64]:
+        """Numbers of the samples in batch `t`, [size]."""
+        ...
+
+    def passages(self, rows: NDArray[np.int64]) -> list[Passage]:
+        """The tokens of samples of the stream `eval`, in their contexts."""
         ...
 
 
