@@ -4,7 +4,7 @@
   array, and returns a source that `synthsae.train.train` takes. `Activations.normal.fold` makes
   the trained SAEs work on the activations as they are in the model.
 - `scores` has the scores that need the text, such as `scores.spliced_loss`.
-- `compare.compare` compares SAEs that `synthsae.dictionaries` reads from disk.
+- `compare.compare` compares SAEs that `synthsae.dictionaries` has read.
 
 Studies need none of these: a config that names a source (`--model`, `source.arrays`) is enough.
 Each name is imported when it is first used, so that `import realdata` loads nothing heavy.
@@ -27,6 +27,6 @@ deprecated.install()
 def __getattr__(name: str) -> Any:
     if name == "Activations":
         return import_module("realdata.activations").Activations
-    if name in (*__all__, "saes"):  # `saes` has moved: its import warns
+    if name in __all__ or f"realdata.{name}" in deprecated.MODULES:
         return import_module(f"realdata.{name}")
     raise AttributeError(f"module 'realdata' has no attribute {name!r}")

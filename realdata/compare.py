@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _save(dataset, args.out)
         seen = reports.report(together)
         view = None if args.latent is None else seen.latent(args.latent, _position(args.sae))
-        seen.write(args.out, " ".join([parser.prog, *map(shlex.quote, argv or sys.argv[1:])]))
+        seen.write(args.out, shown(shlex.join(["synthsae", "compare", *(argv or sys.argv[1:])])))
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

@@ -53,3 +53,10 @@ def test_anything_else_is_refused_in_one_line(saes, field):
     with pytest.raises(ConfigError) as error:
         load(saes)
     assert error.value.field == field
+
+
+def test_the_old_place_still_works(recwarn):
+    import realdata
+
+    assert realdata.saes.read is read
+    assert {w.category for w in recwarn} <= {DeprecationWarning}
