@@ -14,7 +14,7 @@ import numpy as np
 from synthsae.arrays import Array, Index, Mask
 from synthsae.geometry import unit
 from synthsae.metrics.alignment import TIGHT, Identities, candidates
-from synthsae.metrics.pairs import Pairs, close_pairs, joined
+from synthsae.metrics.pairs import Pairs, close_pairs, concatenated
 
 TRIES = 2
 """Tests of a latent, alone and with its near-copies joined: p-values of the second are doubled."""
@@ -58,7 +58,7 @@ def join(directions: Array, among: Mask, near: Pairs, same: float) -> Joined:
     return Joined(leader.reshape(s, m), at, unit(mean))
 
 
-def joined_identities(directions: Array, live: Mask, near: Pairs, joined_as: Joined) -> Identities:
+def joined_identities(directions: Array, live: Mask, near: Pairs, joined: Joined) -> Identities:
     """Candidates for identities in which some SAE has near-copies.
 
     As in `alignment.identities`, after the near-copies are joined. The spacing of a candidate is
@@ -68,24 +68,24 @@ def joined_identities(directions: Array, live: Mask, near: Pairs, joined_as: Joi
         directions: unit rows, [S, M, D].
         live: live latents, bool [S, M].
         near: pairs of `alignment.near_latents`.
-        joined_as: what `join` makes of some of them.
+        joined: what `join` makes of some of them.
     """
     s, m, width = directions.shape
     changed: Mask = np.zeros(s * m, dtype=bool)
-    changed[joined_as.at] = True
-    leads = (joined_as.leader == np.arange(m)).ravel()
-    same, others = leads & ~changed, live & (joined_as.leader < 0)
+    changed[joined.at] = True
+    leads = (joined.leader == np.arange(m)).ravel()
+    same, others = leads & ~changed, live & (joined.leader < 0)
     if not changed.any():
         return candidates(directions, others, near.take(changed[near.i]))
     d = directions.copy()
-    flat, at, mean = d.reshape(-1, width), joined_as.at, joined_as.mean
+    flat, at, mean = d.reshape(-1, width), joined.at, joined.mean
     flat[at] = mean
     pairs = [near.take(same[near.i] & same[near.j])]
     for columns, y in ((at, mean), (np.flatnonzero(same), flat[same])):
         close = close_pairs(mean, y, TIGHT)
         i, j = at[close.i], columns[close.j]
         pairs.append(Pairs(np.minimum(i, j), np.maximum(i, j), close.cosine))
-    found = candidates(d, others | leads.reshape(s, m), joined(pairs))
+    found = candidates(d, others | leads.reshape(s, m), concatenated(pairs))
     from_copies = changed.reshape(s, m)[np.arange(s), found.latents] & (found.latents >= 0)
     found = Identities._make(x[from_copies.any(axis=1)] for x in found)
     found = found._replace(p=np.minimum(1.0, TRIES * found.p))

@@ -40,7 +40,7 @@ class Pairs(NamedTuple):
         return Pairs(self.i[which], self.j[which], self.cosine[which])
 
 
-def joined(parts: list[Pairs]) -> Pairs:
+def concatenated(parts: list[Pairs]) -> Pairs:
     """Pairs one after another."""
     if not parts:
         return Pairs(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
@@ -70,7 +70,7 @@ def close_pairs(x: Array, y: Array, least: float) -> Pairs:
         if y is x:
             i, j = i[j > i], j[j > i]
         parts.append(_exact(x, y, i, j, least))
-    return joined(parts)
+    return concatenated(parts)
 
 
 def largest_cosines(d: Array, others: Index, rows: Index) -> Array:
@@ -108,7 +108,7 @@ def similarity_graph(d: Array, threshold: float) -> csr_array:
     parts: list[Edges] = [(nothing, nothing, np.zeros(0, dtype=np.float32))]
     total = 0
     for start, c in _products(single, single):
-        parts.append(_edges(d, start, start, c, threshold))
+        parts.append(_edges(d, start, c, threshold))
         total += len(parts[-1][0])
         if total > MOST:
             parts = [_nearest_edges(single, threshold)]
@@ -120,12 +120,12 @@ def similarity_graph(d: Array, threshold: float) -> csr_array:
     return csr_array((weight, at), shape=(len(d), len(d)))
 
 
-def _edges(d: Array, start: int, column: int, c: Single, threshold: float) -> Edges:
-    """Pairs i < j of a block of cosines, from row `start` and `column` on, and squared cosines."""
+def _edges(d: Array, start: int, c: Single, threshold: float) -> Edges:
+    """Pairs i < j of a block of `_products`, from row `start` on, and their squared cosines."""
     np.abs(c, out=c)
     i, j = np.nonzero(c >= threshold - MARGIN)
     value = c[i, j]
-    i, j = i + start, j + column
+    i, j = i + start, j + start
     (unsure,) = np.nonzero(value < threshold + MARGIN)
     keep = j > i
     exact = np.einsum("ed,ed->e", d[i[unsure]], d[j[unsure]])
