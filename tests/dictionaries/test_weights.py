@@ -288,7 +288,7 @@ def test_names_that_are_not_utf8_are_printed_as_they_can_be(tmp_path, capfdbinar
     saes = [put(tmp_path / n, W_dec=x) for n, x in (("a", BASE), ("b", BASE[::-1]))]
     out = os.fsdecode(os.fsencode(tmp_path / "out") + b"\xe9")
     assert compare.main([*saes, "--out", out]) == 0
-    assert rb"out\xe9/compare.nc" in capfdbinary.readouterr().out
+    assert rb"out\xe9/report.html" in capfdbinary.readouterr().out
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.safetensors")
     assert compare.main([odd, odd]) == 2
     Path(odd).write_bytes(Path(saes[0], "sae_weights.safetensors").read_bytes())
