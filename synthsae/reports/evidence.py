@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from synthsae.arrays import Array, Index
 from synthsae.metrics.counterparts import Counterparts, counterparts
+from synthsae.metrics.deviation import deviation_dimensions
 from synthsae.metrics.latent_rank import LatentRank
 from synthsae.metrics.verdicts import Verdict
 from synthsae.scores.run import Dictionaries
@@ -73,6 +74,16 @@ class Evidence:
     def rank(self) -> LatentRank:
         """Dimensions in which each latent may turn, [S, M]."""
         return self.saes.latent_rank
+
+    @cached_property
+    def deviation(self) -> Array:
+        """Dimensions in which a latent and its counterparts deviate from their mean, [S, M].
+
+        R - 1 for free rotation in R dimensions, more for noise (`metrics.deviation`).
+        """
+        saes = self.saes
+        found = deviation_dimensions(saes.directions, self.counterparts, saes.definitions.theta)
+        return np.where(saes.live, found, np.nan)
 
     def column(self, name: str) -> NDArray[Any]:
         """A variable of the lists as an array. (Reading it from a Dataset takes 30 us each.)"""

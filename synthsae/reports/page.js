@@ -87,7 +87,7 @@ async function view(sae, latent) {
   } else {
     const p = c.p_hat[i] === null ? "" : `${form(c.p_hat[i], 2)} (${form(c.p_hat_low[i], 2)} to ${form(c.p_hat_high[i], 2)})`;
     const facts = [
-      ["p_hat", p], ["dimensions in which it may turn", form(c.rank[i], 1)], ["firing rate", rate(c.rate[i])],
+      ["p_hat", p], ["dimensions in which it may turn", form(c.rank[i], 1)], ["dimensions in which counterparts deviate", form(c.deviation[i], 1)], ["firing rate", rate(c.rate[i])],
       ["share of energy", rate(c.energy[i])],
       ["identity", c.identity[i] < 0 ? "" : `<a href="#identity-${c.identity[i]}">${c.identity[i]}</a>`],
       ["doubles latent", c.doubles[i] < 0 ? "" : link(sae, c.doubles[i])],

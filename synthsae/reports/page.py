@@ -146,7 +146,13 @@ def packed(report: "Report", s: int) -> str:
     }
     for name in ("identity", "subspace", "doubles"):
         columns[name] = rows[name].tolist()
-    for name, digits in (("p_hat", 3), ("p_hat_low", 3), ("p_hat_high", 3), ("rank", 1)):
+    for name, digits in (
+        ("p_hat", 3),
+        ("p_hat_low", 3),
+        ("p_hat_high", 3),
+        ("rank", 1),
+        ("deviation", 1),
+    ):
         columns[name] = _rounded(rows[name].to_numpy(), digits)
     columns["rate"] = _rounded(rows.firing_rate.to_numpy(), 6)
     columns["energy"] = _rounded(rows.energy.to_numpy(), 6)

@@ -124,10 +124,19 @@ def _not_listed(e: Evidence, at: At) -> str:
     text += f" (p_hat {_two(low)} to {_two(high)})."
     if e.listed[at] in REJECTED:
         kind = "direction" if e.listed[at] == Listed.IDENTITY_REJECTED else "subspace"
-        return f"{text} Candidate for a shared {kind}, but q is {e.q[at]:.2g}: chance may do it."
-    if e.listed[at] == Listed.AMBIGUOUS:
-        return f"{text} Its counterparts are not one latent in each SAE."
-    return f"{text} It may turn in {e.rank.rank[at]:.0f} dimensions."
+        text += f" Candidate for a shared {kind}, but q is {e.q[at]:.2g}: chance may do it."
+    elif e.listed[at] == Listed.AMBIGUOUS:
+        text += " Its counterparts are not one latent in each SAE."
+    return f"{text} {_turning(e, at)}"
+
+
+def _turning(e: Evidence, at: At) -> str:
+    """In how many dimensions it may turn, and whether its counterparts deviate like that."""
+    rank, deviation = e.rank.rank[at], e.deviation[at]
+    text = f"It may turn in {rank:.1f} dimensions"
+    if not np.isfinite(deviation):
+        return f"{text}."
+    return f"{text}; counterparts deviate in {deviation:.1f} (free rotation: {rank - 1:.1f})."
 
 
 def _two(value: float) -> str:

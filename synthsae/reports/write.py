@@ -101,7 +101,15 @@ def _sae(report: "Report", name: str) -> dict[str, Any]:
     """One SAE's latents as columns; the position in a column is the latent's row."""
     rows = report.latents.loc[name]
     columns: dict[str, Any] = {"name": str(name), "verdict": [str(v) for v in rows.verdict]}
-    for column in ("p_hat", "p_hat_low", "p_hat_high", "rank", "firing_rate", "energy"):
+    for column in (
+        "p_hat",
+        "p_hat_low",
+        "p_hat_high",
+        "rank",
+        "deviation",
+        "firing_rate",
+        "energy",
+    ):
         columns[column] = [_number(v) for v in rows[column]]
     for column in ("identity", "subspace", "doubles"):
         columns[column] = rows[column].tolist()
