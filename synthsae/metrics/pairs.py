@@ -140,12 +140,11 @@ def _nearest_edges(single: Single, threshold: float) -> Edges:
         np.abs(c, out=c)
         c[np.arange(len(c)), start + np.arange(len(c))] = -1
         n = min(NEAREST, c.shape[1])
-        columns = np.argpartition(c, c.shape[1] - n, axis=1)[:, -n:]
-        value = np.take_along_axis(c, columns, axis=1)
-        row, at = np.nonzero(value >= threshold)
-        ends = row + start, columns[row, at]
+        least = np.maximum(np.partition(c, -n, axis=1)[:, -n], threshold)
+        row, column = np.nonzero(c >= least[:, None])
+        ends = row + start, column
         pair = np.minimum(*ends) * len(single) + np.maximum(*ends)
-        parts.append((pair, value[row, at] ** 2))
+        parts.append((pair, c[row, column] ** 2))
     pairs, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     pairs, first = np.unique(pairs, return_index=True)  # a pair may come from both of its rows
     i, j = np.divmod(pairs, len(single))
