@@ -8,7 +8,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from synthsae.estimator import StableDictionary
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 @parametrize_with_checks([StableDictionary(n_seeds=2, n_steps=10, batch_size=64, device="cpu")])

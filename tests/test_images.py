@@ -26,6 +26,7 @@ def test_a_headline_looks_as_it_did(name: str, tmp_path: Path) -> None:
     assert distance(seen, saved(name)) < TOLERANCE, f"drawn: {tmp_path / name}.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_another_colour_is_seen(name: str) -> None:
     whole = figure(name)
@@ -46,6 +47,7 @@ def shows(line: Line2D) -> bool:
     return bool(drawn_at_all and (np.isfinite(x) & np.isfinite(y)).any() and line.get_visible())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_missing_panel_is_seen(name: str) -> None:
     for i in range(len(figure(name).axes)):
