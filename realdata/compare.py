@@ -58,9 +58,6 @@ SCORES = (
 MATCHED_SCORES = (scores.matched_agreement, scores.nearest_agreement, scores.shared_latents)
 """Scores that need the whole cosine matrix of two SAEs."""
 
-OTHERS = ("latents.csv", "latents.parquet", "report.json", "consensus.safetensors", "compare.nc")
-"""Files beside the page."""
-
 CAVEAT = (
     "Files do not say how many tokens these SAEs were trained on, or whether they share a start. "
     "Few tokens lower these numbers, and a shared start raises them."
@@ -130,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _save(dataset, args.out)
         seen = reports.report(together)
         view = None if args.latent is None else seen.latent(args.latent, _position(args.sae))
-        seen.write(args.out, shown(shlex.join(["synthsae", "compare", *(argv or sys.argv[1:])])))
+        command = shlex.join(["synthsae", "compare", *(argv or sys.argv[1:])])
+        written = seen.write(args.out, shown(command))
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
@@ -141,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(seen.counts.rename("latents of all SAEs").to_string(), "\n")
     if view is not None:
         print(view, "\n")
-    print(f"open {shown(args.out / 'report.html')}; beside it: {', '.join(OTHERS)}")
+    others = ", ".join([*(path.name for path in written[1:]), "compare.nc"])
+    print(f"open {shown(written[0])}; beside it: {others}")
     return 0
 
 
