@@ -61,12 +61,13 @@ def deviation_dimensions(
 
 
 def _participation(x: Array, kept: Array) -> Array:
-    """Participation ratio of the deviations of unit rows x [n, S, D] where `kept` [n, S]: [n]."""
+    """Participation ratio of the deviations of unit rows x [n, S, D] where `kept` [n, S]: [n].
+
+    Rows that are not kept are zero. Deviations sum to zero, as the mean points along the sum of x.
+    """
     mean = x.sum(axis=1, keepdims=True)
     mean /= np.linalg.norm(mean, axis=2, keepdims=True)
     aside = (x - (x @ mean.swapaxes(1, 2)) * mean) * kept[..., None]
-    aside -= aside.sum(axis=1, keepdims=True) / kept.sum(axis=1)[:, None, None]
-    aside *= kept[..., None]
     gram = aside @ aside.swapaxes(1, 2)
     total = np.trace(gram, axis1=1, axis2=2)
     with np.errstate(invalid="ignore", divide="ignore"):
