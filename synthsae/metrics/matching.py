@@ -3,7 +3,8 @@
 Let row i have a profit u_i and column j a price v_j >= 0, with v_j = 0 if j is not matched. Suppose
 u_i + v_j = c_ij where i and j are matched, and u_i + v_j >= c_ij everywhere. Then no one-to-one
 matching has a larger total of cosines c: the sum of u and v bounds them all (duality of linear
-programs). So it is enough to match among large cosines, and to check the rest. Products are float32 in blocks. Where their rounding could decide, cosines are float64.
+programs). So it is enough to match among large cosines, and to check the rest. Products are float32
+in blocks. Where their rounding could decide, cosines are float64.
 """
 
 from typing import NamedTuple

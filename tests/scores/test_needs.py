@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from every_score import EVERY
+from schema import TINY
 from synthsae.studies.rank_sweep.scores import implied_rank
 
 import synthsae
@@ -20,19 +21,6 @@ from synthsae.config import Config, override
 from synthsae.scores.needs import THINGS, lacking, needs_of, requires
 from synthsae.scores.run import Run, run_cell
 from synthsae.study import Study, cli, load, plan
-
-TINY: dict[str, Any] = {
-    "world.d_model": 12,
-    "world.n_isolated": 4,
-    "world.n_blocks": 2,
-    "world.rank": 2,
-    "sae.n_latents": 16,
-    "sae.k": 2,
-    "train.n_steps": 5,
-    "train.batch_size": 32,
-    "n_seeds": 4,
-    "eval_samples": 400,
-}
 
 
 @cache
